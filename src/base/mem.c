@@ -1,0 +1,36 @@
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+void *qr_alloc(size_t size)
+{
+    void *memory = malloc(size ? size : 1);
+    QR_CHECK(memory != NULL, "out of memory");
+    return memory;
+}
+
+void *qr_alloc_zero(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size ? size : 1);
+    QR_CHECK(memory != NULL, "out of memory");
+    return memory;
+}
+
+void *qr_realloc(void *old, size_t size)
+{
+    void *memory = realloc(old, size ? size : 1);
+    QR_CHECK(memory != NULL, "out of memory");
+    return memory;
+}
+
+void qr_free(void *memory) { free(memory); }
+
+char *qr_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(qr_alloc(size), text, size);
+}

@@ -1,0 +1,11 @@
+/* bin: main programs. Wiring and flags, nothing else. Each verb of the binary is one function here; main.c looks it up. */
+#ifndef QR_BIN_BIN_H
+#define QR_BIN_BIN_H
+
+/* argv[0] is the verb. Each returns the exit status and has its own --help. */
+int qr_serve_main(int argc, char **argv);    /* serve: one member; also when called under the name etcd */
+int qr_local_main(int argc, char **argv);    /* local: N members on this machine, in the foreground */
+int qr_client_main(int argc, char **argv);   /* put get del txn compact status member */
+int qr_simulate_main(int argc, char **argv); /* sim */
+
+#endif

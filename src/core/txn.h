@@ -1,0 +1,223 @@
+/* txn: the one language below the doors. Conditions, then one of two lists of operations over the keys of a multi-version
+ * tree. Neutral words only: what a protocol calls these things is its door's business.
+ *
+ * A stored key is one space byte followed by the key's own bytes; requests name the two apart. Revisions are counted by
+ * changes in QR_SPACE_KEYS only. All structs borrow their bytes. */
+#ifndef QR_CORE_TXN_H
+#define QR_CORE_TXN_H
+
+#include "base/base.h"
+
+enum {
+    QR_SPACE_DIRECTORY = 0x02, /* directory records: kept by the tree itself, never written by requests */
+    QR_SPACE_LEASES = 0x04,
+    QR_SPACE_SESSIONS = 0x06,
+    QR_SPACE_USERS = 0x08,
+    QR_SPACE_CATALOGUE = 0x0a, /* what members say of themselves: names and addresses */
+    QR_SPACE_KEYS = 0x10,      /* clients' keys */
+};
+
+enum {
+    QR_KEY_MAX = 1024 * 1024 * 3 / 2, /* bytes; a request bounds it too */
+    QR_VALUE_MAX = 1024 * 1024 * 2,
+    QR_TXN_DEPTH_MAX = 130,  /* nested transactions; a door's op limit is stricter */
+    QR_TXN_OPS_MAX = 1 << 16, /* operations and conditions in one command, all levels together */
+    QR_ATTRIBUTE_MAX = 512,  /* bytes of the attribute string of a key */
+    QR_PATH_MAX = 4096,      /* directory records are kept for paths up to this size */
+    QR_PATH_LEVELS_MAX = 64, /* and this depth */
+};
+
+typedef enum qr_span_kind {
+    QR_SPAN_KEY,   /* exactly key */
+    QR_SPAN_RANGE, /* key <= k < end; empty when end <= key */
+    QR_SPAN_FROM,  /* key <= k, to the end of the space */
+} qr_span_kind;
+
+typedef struct qr_span {
+    qr_span_kind kind;
+    uint8_t space;
+    qr_slice key;
+    qr_slice end; /* QR_SPAN_RANGE only */
+} qr_span;
+
+typedef enum qr_target {
+    QR_TARGET_VERSION, /* of a missing key: 0 */
+    QR_TARGET_CREATE,  /* create revision; missing: 0 */
+    QR_TARGET_MOD,     /* mod revision; missing: 0 */
+    QR_TARGET_VALUE,   /* of a missing key: no comparison holds, not even "differs" */
+    QR_TARGET_LEASE,   /* missing or unleased: 0 */
+} qr_target;
+
+typedef enum qr_relation { QR_IS_EQUAL, QR_IS_GREATER, QR_IS_LESS, QR_IS_NOT_EQUAL } qr_relation;
+
+typedef struct qr_condition {
+    qr_span span; /* every key of it must satisfy; an empty span counts as one missing key */
+    qr_target target;
+    qr_relation relation;
+    int64_t number;  /* all targets but VALUE */
+    qr_slice value;  /* VALUE: compared byte-wise */
+} qr_condition;
+
+enum { /* qr_put.options */
+    QR_PUT_KEEP_VALUE = 1 << 0,     /* the key must exist: KEY_NOT_FOUND; its value stays */
+    QR_PUT_KEEP_LEASE = 1 << 1,     /* likewise its lease */
+    QR_PUT_WANT_PREVIOUS = 1 << 2,
+    QR_PUT_NUMBERED = 1 << 3,       /* the key gets ten digits appended: the children ever created in its directory */
+    QR_PUT_SET_FLAGS = 1 << 4,      /* flags, acl and attribute stay as they are unless set */
+    QR_PUT_SET_ACL = 1 << 5,
+    QR_PUT_SET_ATTRIBUTE = 1 << 6,
+    QR_PUT_EXPECT_VERSION = 1 << 7, /* else VERSION_MISMATCH; 0 = must not exist */
+    QR_PUT_DETACH_ON_EXPIRY = 1 << 8, /* the end of the lease detaches the key instead of deleting it */
+};
+
+typedef struct qr_put {
+    uint8_t space;
+    uint32_t options;
+    qr_slice key;
+    qr_slice value;
+    int64_t lease; /* 0 = none: a plain put detaches the key */
+    uint64_t expected_version;
+    uint64_t flags;
+    uint64_t acl; /* interned */
+    qr_slice attribute;
+} qr_put;
+
+typedef struct qr_delete {
+    qr_span span;
+    bool want_previous;
+} qr_delete;
+
+typedef enum qr_order { QR_ORDER_NONE, QR_ORDER_UP, QR_ORDER_DOWN } qr_order;
+typedef enum qr_sort { QR_SORT_KEY, QR_SORT_VERSION, QR_SORT_CREATE, QR_SORT_MOD, QR_SORT_VALUE } qr_sort;
+
+typedef struct qr_range {
+    qr_span span;
+    uint64_t revision; /* 0 = as the txn sees it; else the state right after that revision (COMPACTED, FUTURE_REVISION) */
+    uint64_t limit;    /* 0 = none */
+    /* NONE keeps key order, unless sort is not KEY: then it is UP *after* the limit was applied in key order.
+     * UP and DOWN sort everything before the limit. Ties keep key order. */
+    qr_order order;
+    qr_sort sort;
+    bool keys_only, count_only;
+    uint64_t mod_revision_min, mod_revision_max;       /* 0 = no bound; inclusive; filters do not change `count` */
+    uint64_t create_revision_min, create_revision_max;
+} qr_range;
+
+typedef struct qr_txn qr_txn;
+
+typedef enum qr_op_kind { QR_OP_RANGE = 1, QR_OP_PUT, QR_OP_DELETE, QR_OP_TXN } qr_op_kind;
+
+typedef struct qr_op {
+    qr_op_kind kind;
+    union {
+        qr_range range;
+        qr_put put;
+        qr_delete del;
+        const qr_txn *txn;
+    };
+} qr_op;
+
+/* All conditions of the txn, nested ones included, are judged on the state before it; then the chosen operations run in
+ * order and see each other. A status other than QR_OK means that nothing at all happened. */
+struct qr_txn {
+    const qr_condition *conditions;
+    size_t condition_count;
+    const qr_op *then_ops;
+    size_t then_count;
+    const qr_op *else_ops;
+    size_t else_count;
+};
+
+bool qr_txn_writes(const qr_txn *txn); /* any put or delete in any branch, or a nested txn */
+
+/* ------------------------------------------------------- command bodies ----
+ * What the tree is given as qr_command.body. */
+
+typedef enum qr_body_kind {
+    QR_BODY_TXN = 1,
+    QR_BODY_COMPACT = 2, /* revision: forget what is not visible at it or after */
+} qr_body_kind;
+
+typedef struct qr_body {
+    qr_body_kind kind;
+    qr_txn txn;
+    uint64_t revision;
+} qr_body;
+
+void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out);
+void qr_body_encode_compact(uint64_t revision, qr_buffer *out);
+/* Depth, counts and sizes are scanned before anything recursive runs. Borrows bytes; structs come from the arena.
+ * INVALID, BAD_VERSION, TOO_DEEP, TOO_LARGE. */
+qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body);
+
+/* -------------------------------------------------------------- results ---- */
+
+typedef struct qr_key_value {
+    qr_slice key;   /* without the space byte */
+    qr_slice value; /* empty when keys_only */
+    uint64_t create_revision, mod_revision, version;
+    int64_t lease;
+    int64_t created_ms, modified_ms; /* wall clock of the proposers; never goes back for a key */
+    uint64_t flags, acl, acl_version;
+    qr_slice attribute;
+} qr_key_value;
+
+typedef struct qr_txn_result qr_txn_result;
+
+typedef struct qr_op_result {
+    qr_op_kind kind;
+    uint64_t revision; /* of the store right after this operation */
+    /* RANGE: the kvs found; PUT, DELETE: the previous ones, if wanted and there */
+    const qr_key_value *kvs;
+    size_t kv_count;
+    uint64_t count; /* RANGE: keys in the span, before limit and filters; DELETE: keys deleted */
+    bool more;      /* RANGE: the limit cut some */
+    qr_slice key;   /* PUT: the key written (a numbered one differs from the one asked for) */
+    const qr_txn_result *txn;
+} qr_op_result;
+
+struct qr_txn_result {
+    uint64_t revision; /* of the store after the txn (or at the time of the query) */
+    bool succeeded;    /* the conditions held */
+    const qr_op_result *ops;
+    size_t op_count;
+};
+
+/* -------------------------------------------------------------- queries ---- */
+
+typedef enum qr_query_kind {
+    QR_QUERY_TXN,    /* a txn for which !qr_txn_writes(); result: qr_txn_result */
+    QR_QUERY_HASH,   /* result: qr_hash_result */
+    QR_QUERY_STATUS, /* result: qr_tree_status */
+    QR_QUERY_DIRECTORY, /* result: qr_directory, of span.key as a path */
+} qr_query_kind;
+
+typedef struct qr_query {
+    qr_query_kind kind;
+    qr_txn txn;
+    uint64_t revision; /* HASH: of all versions up to it; 0 = the newest */
+    qr_slice path;     /* DIRECTORY */
+} qr_query;
+
+typedef struct qr_hash_result {
+    uint32_t hash; /* over all versions in (compacted, revision] and those visible at compacted; equal on all members */
+    uint64_t revision, compacted, hash_revision;
+} qr_hash_result;
+
+typedef struct qr_tree_status {
+    uint64_t revision, compacted;
+    uint64_t keys;          /* live, in QR_SPACE_KEYS */
+    uint64_t live_bytes;    /* keys and values of the newest versions */
+    uint64_t history_bytes; /* of older versions and tombstones still kept */
+    uint64_t memory_bytes;  /* about what the tree holds of the machine's memory */
+} qr_tree_status;
+
+/* The directory record of a path: kept by every door's writes (doc/doors/one-tree.md). */
+typedef struct qr_directory {
+    uint64_t created;       /* children ever created under it */
+    uint64_t changes;       /* creations and deletions of children */
+    uint64_t children;      /* now */
+    uint64_t last_revision; /* of the last creation or deletion of a child */
+} qr_directory;
+
+#endif

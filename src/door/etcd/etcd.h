@@ -1,0 +1,49 @@
+/* The etcd door: etcd's v3 gRPC API and the HTTP/1.1 status pages on one port. doc/doors/etcd.md says what is covered and
+ * every known difference. One door serves all client connections of a node. */
+#ifndef QR_DOOR_ETCD_ETCD_H
+#define QR_DOOR_ETCD_ETCD_H
+
+#include "edge/stream.h"
+#include "node/node.h"
+
+#define QR_ETCD_VERSION         "3.4.23" /* the one etcd version that we report */
+#define QR_ETCD_CLUSTER_VERSION "3.4.0"
+
+enum { QR_ETCD_URLS_MAX = 8 };
+
+typedef struct qr_etcd_member { /* as the command line knows it, before the member has spoken for itself */
+    uint64_t id;
+    const char *name;
+    const char *peer_urls[QR_ETCD_URLS_MAX];
+    size_t peer_url_count;
+} qr_etcd_member;
+
+typedef struct qr_etcd_config {
+    qr_node *node; /* borrowed */
+    uint64_t cluster, self;
+    const char *name;
+    const char *client_urls[QR_ETCD_URLS_MAX]; /* advertised */
+    size_t client_url_count;
+    const qr_etcd_member *members; /* initial; copied */
+    size_t member_count;
+    uint32_t request_max;     /* --max-request-bytes; 0 = 1.5 MiB */
+    uint32_t txn_ops_max;     /* --max-txn-ops; 0 = 128 */
+    uint64_t quota_bytes;     /* --quota-backend-bytes, as reported */
+    uint32_t connections_max; /* 0 = 10,000 */
+    int64_t (*wall_ms)(void *context);
+    /* Told once, when the member's own name and client URLs are in the replicated catalogue. May be NULL. */
+    void (*published)(void *context);
+    void *context;
+} qr_etcd_config;
+
+typedef struct qr_etcd_door qr_etcd_door;
+
+qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config);
+qr_stream_door qr_etcd_door_stream(qr_etcd_door *door);
+/* Puts this member's name and client URLs into the catalogue and tries again until that is committed. Call once a second
+ * or so until `published` was told. */
+void qr_etcd_door_publish(qr_etcd_door *door, uint64_t now_ms);
+/* All streams must be closed before. */
+void qr_etcd_door_free(qr_etcd_door *door);
+
+#endif

@@ -1,0 +1,1 @@
+#include "raft/raft.h"

@@ -1,0 +1,41 @@
+/* http1: HTTP/1.1 requests in, responses out, for one connection; llhttp parses inside. Keep-alive and pipelining are
+ * handled; a request is handed over whole. */
+#ifndef QR_WIRE_HTTP1_H
+#define QR_WIRE_HTTP1_H
+
+#include "base/base.h"
+
+typedef struct qr_http1 qr_http1;
+
+typedef struct qr_http1_request {
+    qr_slice method; /* "GET" */
+    qr_slice target; /* "/health?serializable=true" */
+    qr_slice path;   /* "/health" */
+    qr_slice query;  /* "serializable=true", or empty */
+    qr_slice body;
+} qr_http1_request;
+
+typedef struct qr_http1_limits {
+    uint32_t head_max; /* bytes of request line and headers; more: 431 and close */
+    uint32_t body_max; /* bytes of a body; more: 413 and close */
+} qr_http1_limits;
+
+extern const qr_http1_limits qr_http1_limits_default; /* 16 KiB, 2 MiB */
+
+typedef struct qr_http1_handlers {
+    /* A whole request; borrowed for the call. Exactly one qr_http1_respond() must follow, now or later; the next
+     * pipelined request is handed over only after it. */
+    void (*on_request)(void *context, qr_http1 *http, const qr_http1_request *request);
+} qr_http1_handlers;
+
+qr_http1 *qr_http1_new(const qr_http1_handlers *handlers, void *context, const qr_http1_limits *limits);
+qr_status qr_http1_feed(qr_http1 *http, qr_slice bytes); /* not QR_OK: an error response is queued; drain, then close */
+void qr_http1_respond(qr_http1 *http, int status, const char *content_type, const char *extra_headers, qr_slice body);
+/* A header of the current request by lower-case name; size 0 and data NULL when absent. */
+qr_slice qr_http1_header(const qr_http1 *http, const char *name);
+void qr_http1_drain(qr_http1 *http, qr_buffer *out, size_t size_max);
+bool qr_http1_pending(const qr_http1 *http);
+bool qr_http1_finished(const qr_http1 *http); /* close after draining */
+void qr_http1_free(qr_http1 *http);
+
+#endif
