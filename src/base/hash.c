@@ -1,7 +1,5 @@
 #include "base/hash.h"
 
-#include <assert.h> /* xxhash.h uses static_assert */
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
