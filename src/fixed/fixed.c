@@ -20,7 +20,10 @@ typedef struct fixed_ticket {
 } fixed_ticket;
 
 typedef struct fixed_read {
-    uint64_t tag, round, index;
+    uint64_t tag;
+    uint64_t round, index;  /* leader: may be served from index on once a majority has answered the round */
+    uint64_t from, life;    /* leader: the follower that asked; 0 = our own node */
+    bool asked;             /* follower: the leader was asked since the last retry */
 } fixed_read;
 
 typedef struct fixed {
@@ -47,6 +50,7 @@ typedef struct fixed {
     uint64_t beat_ms;                 /* leader: when the next heartbeat is due */
     bool urgent;                      /* leader: something new for everybody at the next TICK */
     uint64_t round;
+    uint64_t ask_ms;   /* follower with open reads: when the leader is asked again */
     fixed_read *reads; /* owned */
     size_t read_count, read_room;
 
@@ -294,19 +298,36 @@ static void know_commit(fixed *self, uint64_t commit, qr_effects *effects)
     emit_commits(self, effects);
 }
 
+static void send_plain(const fixed_message *message, uint64_t to, uint64_t after, qr_effects *effects)
+{
+    qr_buffer buffer;
+    qr_buffer_init(&buffer);
+    qr_fixed_encode_message(message, &buffer);
+    qr_effect *effect = qr_effects_add(effects, QR_EFFECT_SEND, after);
+    effect->send.to = to;
+    effect->send.bytes = take_buffer(effects, &buffer);
+}
+
 static void serve_reads(fixed *self, qr_effects *effects)
 {
     uint64_t confirmed = qr_quorum_value(&self->members, round_of, self);
     size_t kept = 0;
     for (size_t i = 0; i < self->read_count; i++) {
-        if (self->reads[i].round > confirmed) {
-            self->reads[kept++] = self->reads[i];
+        const fixed_read *read = &self->reads[i];
+        if (read->round > confirmed) {
+            self->reads[kept++] = *read;
+            continue;
+        }
+        qr_trace_add(self->trace, QR_TRACE_READ_DONE, read->round, read->index, 0, 0);
+        if (read->from != 0) {
+            fixed_message told = {
+                .kind = FIXED_TELL, .life = read->life, .round = read->tag, .first = read->index};
+            send_plain(&told, read->from, 0, effects);
             continue;
         }
         qr_effect *effect = qr_effects_add(effects, QR_EFFECT_READ_AT, 0);
-        effect->read_at.tag = self->reads[i].tag;
-        effect->read_at.index = self->reads[i].index;
-        qr_trace_add(self->trace, QR_TRACE_READ_DONE, self->reads[i].round, self->reads[i].index, 0, 0);
+        effect->read_at.tag = read->tag;
+        effect->read_at.index = read->index;
     }
     self->read_count = kept;
 }
@@ -345,12 +366,7 @@ static void send_append(fixed *self, fixed_peer *peer, qr_effects *effects)
 static void send_ack(fixed *self, uint64_t last, uint64_t after, qr_effects *effects)
 {
     fixed_message message = {.kind = FIXED_ACK, .life = self->heard_life, .round = self->heard_round, .first = last};
-    qr_buffer buffer;
-    qr_buffer_init(&buffer);
-    qr_fixed_encode_message(&message, &buffer);
-    qr_effect *effect = qr_effects_add(effects, QR_EFFECT_SEND, after);
-    effect->send.to = self->leader;
-    effect->send.bytes = take_buffer(effects, &buffer);
+    send_plain(&message, self->leader, after, effects);
 }
 
 /* ---------------------------------------------------------------- events ---- */
@@ -376,23 +392,60 @@ static void on_propose(fixed *self, const qr_event *event, qr_effects *effects)
     self->urgent = true;
 }
 
-static void on_read(fixed *self, const qr_event *event, qr_effects *effects)
+static fixed_read *add_read(fixed *self)
 {
-    if (!leads(self) || self->read_count >= QR_FIXED_READS_MAX) {
-        refuse(self, QR_EVENT_READ, event->read.tag, leads(self) ? QR_E_BUSY : QR_E_NOT_LEADER, effects);
-        return;
-    }
     if (self->read_count == self->read_room) {
         self->read_room = self->read_room ? self->read_room * 2 : 16;
         self->reads = qr_realloc(self->reads, self->read_room * sizeof *self->reads);
     }
+    fixed_read *read = &self->reads[self->read_count++];
+    *read = (fixed_read){0};
+    return read;
+}
+
+/* Leader: a fresh round for each batch of reads, so that no older answer can confirm it (facts row 11). */
+static void start_round(fixed *self, uint64_t tag, uint64_t from, uint64_t life, qr_effects *effects)
+{
     /* What was acknowledged before this life is in what we recalled: the leader's log is the longest. */
     uint64_t index = self->commit > self->recalled ? self->commit : self->recalled;
-    self->reads[self->read_count++] = (fixed_read){.tag = event->read.tag, .round = ++self->round, .index = index};
+    *add_read(self) =
+        (fixed_read){.tag = tag, .round = ++self->round, .index = index, .from = from, .life = life};
     peer_of(self, self->self)->round = self->round;
     qr_trace_add(self->trace, QR_TRACE_READ_ROUND, self->round, index, 0, 0);
     self->urgent = true;
     serve_reads(self, effects);
+}
+
+static void on_read(fixed *self, const qr_event *event, qr_effects *effects)
+{
+    if (self->read_count >= QR_FIXED_READS_MAX)
+        refuse(self, QR_EVENT_READ, event->read.tag, QR_E_BUSY, effects);
+    else if (leads(self))
+        start_round(self, event->read.tag, 0, 0, effects);
+    else
+        add_read(self)->tag = event->read.tag; /* the leader is asked at the end of the turn */
+}
+
+/* Follower: the leader says from which index on the read of that tag may be served. */
+static void on_tell(fixed *self, const fixed_message *message, qr_effects *effects)
+{
+    if (message->life != self->life)
+        return; /* an answer to an earlier life of ours, whose tags may be the same */
+    for (size_t i = 0; i < self->read_count; i++) {
+        if (self->reads[i].tag != message->round)
+            continue;
+        self->reads[i] = self->reads[--self->read_count];
+        qr_effect *effect = qr_effects_add(effects, QR_EFFECT_READ_AT, 0);
+        effect->read_at.tag = message->round;
+        effect->read_at.index = message->first;
+        return;
+    }
+}
+
+static void on_ask(fixed *self, uint64_t from, const fixed_message *message, qr_effects *effects)
+{
+    if (self->read_count < QR_FIXED_READS_MAX && peer_of(self, from) != NULL)
+        start_round(self, message->round, from, message->life, effects);
 }
 
 static void on_durable(fixed *self, uint64_t ticket, qr_effects *effects)
@@ -441,8 +494,10 @@ static void on_ack(fixed *self, uint64_t from, const fixed_message *message, qr_
         qr_trace_add(self->trace, QR_TRACE_DROP, from, QR_E_INVALID, 0, 0);
         return;
     }
-    if (message->first > peer->match)
+    if (message->first > peer->match) {
         peer->match = message->first;
+        self->urgent |= peer->next <= last_of(self); /* only progress makes us send more (facts row 23) */
+    }
     if (peer->next <= peer->match)
         peer->next = peer->match + 1;
     if (message->life == self->life && message->round <= self->round && message->round > peer->round)
@@ -459,6 +514,10 @@ static void on_recv(fixed *self, const qr_event *event, qr_effects *effects)
         on_append(self, &message, effects);
     else if (status == QR_OK && message.kind == FIXED_ACK && leads(self))
         on_ack(self, event->recv.from, &message, effects);
+    else if (status == QR_OK && message.kind == FIXED_ASK && leads(self))
+        on_ask(self, event->recv.from, &message, effects);
+    else if (status == QR_OK && message.kind == FIXED_TELL && event->recv.from == self->leader && !leads(self))
+        on_tell(self, &message, effects);
     else
         qr_trace_add(self->trace, QR_TRACE_DROP, event->recv.from, QR_E_INVALID, 0, 0);
 }
@@ -512,6 +571,22 @@ static void lead(fixed *self, uint64_t now_ms, qr_effects *effects)
     self->urgent = false;
 }
 
+/* Follower: asks for the reads that came in since the last turn, and again for all of them once a heartbeat. */
+static void ask(fixed *self, uint64_t now_ms, qr_effects *effects)
+{
+    bool again = now_ms >= self->ask_ms;
+    for (size_t i = 0; i < self->read_count; i++) {
+        fixed_read *read = &self->reads[i];
+        if (read->asked && !again)
+            continue;
+        read->asked = true;
+        fixed_message message = {.kind = FIXED_ASK, .life = self->life, .round = read->tag};
+        send_plain(&message, self->leader, 0, effects);
+    }
+    if (again)
+        self->ask_ms = now_ms + self->heartbeat_ms;
+}
+
 static void on_tick(fixed *self, uint64_t now_ms, qr_effects *effects)
 {
     if (!self->announced) {
@@ -535,6 +610,7 @@ static void on_tick(fixed *self, uint64_t now_ms, qr_effects *effects)
     else if (self->must_answer)
         send_ack(self, durable_last(self), 0, effects);
     self->must_answer = self->must_promise = false;
+    ask(self, now_ms, effects);
 }
 
 static void fixed_step(qr_engine *engine, const qr_event *event, qr_effects *effects)
@@ -568,7 +644,9 @@ static uint64_t fixed_wake_ms(const qr_engine *engine)
     const fixed *self = fixed_of_const(engine);
     if (!self->announced)
         return 0;
-    return leads(self) ? self->beat_ms : UINT64_MAX;
+    if (leads(self))
+        return self->beat_ms;
+    return self->read_count > 0 ? self->ask_ms : UINT64_MAX;
 }
 
 static const char *fixed_broken(const qr_engine *engine) { return fixed_of_const(engine)->broken; }

@@ -36,14 +36,19 @@ const fixed_entry *qr_fixed_log_find(const fixed_log *log, uint64_t index); /* N
 
 /* ------------------------------------------------------------------ bytes ---- */
 
-typedef enum fixed_message_kind { FIXED_APPEND = 1, FIXED_ACK = 2 } fixed_message_kind;
+typedef enum fixed_message_kind {
+    FIXED_APPEND = 1, /* leader: entries, commit and read round */
+    FIXED_ACK = 2,    /* follower: what is on its disk, and the round it has heard of */
+    FIXED_ASK = 3,    /* follower: from which index on may I read? */
+    FIXED_TELL = 4,   /* leader: from this one on */
+} fixed_message_kind;
 
 typedef struct fixed_message {
     fixed_message_kind kind;
-    uint64_t life;  /* the leader's: answers to rounds of an older life of it do not count */
-    uint64_t round; /* APPEND: the newest read round; ACK: the one that is answered */
-    uint64_t commit; /* APPEND */
-    uint64_t first;  /* APPEND: index of the first entry; ACK: the last index on the follower's disk */
+    uint64_t life;    /* of who asked (APPEND: the leader, ASK: the follower): older answers do not count */
+    uint64_t round;   /* APPEND: the newest read round; ACK: the one that is answered; ASK, TELL: the tag */
+    uint64_t commit;  /* APPEND */
+    uint64_t first;   /* APPEND: index of the first entry; ACK: the last index on the follower's disk; TELL: the index */
     qr_slice entries; /* APPEND: encoded like a record's */
 } fixed_message;
 

@@ -115,7 +115,7 @@ qr_status qr_fixed_decode_message(qr_slice bytes, fixed_message *message)
     message->commit = qr_reader_u64(&reader);
     message->first = qr_reader_u64(&reader);
     message->entries = qr_slice_of(reader.at, qr_reader_left(&reader));
-    if (reader.failed || format != QR_FIXED_FORMAT || (kind != FIXED_APPEND && kind != FIXED_ACK))
+    if (reader.failed || format != QR_FIXED_FORMAT || kind < FIXED_APPEND || kind > FIXED_TELL)
         return QR_E_INVALID;
     return QR_OK;
 }

@@ -3,7 +3,10 @@
 /* Every file is kept twice: as the process sees it (current) and as it would be found after a power failure in which
  * nothing was lucky (durable), with the writes between the two. */
 
-enum { NEIGHBOURHOOD = 64 }; /* bytes around a write that .durable() is shown */
+enum {
+    NEIGHBOURHOOD = 64,            /* bytes around a write that .durable() is shown */
+    LATENCY_US_MAX = 2 * 1000000,  /* of one operation, however slow the disk is */
+};
 
 typedef struct sim_write {
     uint64_t offset;
@@ -353,7 +356,9 @@ static uint64_t latency_us(qr_sim_disk *disk, const qr_disk_op *op)
                         : qr_prng_between(&disk->prng, 5, 100);
     if (!disk->faults.steady && disk->config.slow_per_million && qr_prng_chance(&disk->prng, disk->config.slow_per_million))
         us = qr_prng_between(&disk->prng, us, 1000 * 1000);
-    return disk->faults.slow_factor ? us * disk->faults.slow_factor : us;
+    if (disk->faults.slow_factor)
+        us *= disk->faults.slow_factor;
+    return us < LATENCY_US_MAX ? us : LATENCY_US_MAX;
 }
 
 static void start_next(qr_sim_disk *disk)

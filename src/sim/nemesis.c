@@ -144,6 +144,9 @@ static void strike_clog(qr_sim_world *world)
 static void strike_pause(qr_sim_world *world, qr_sim_node *node)
 {
     uint64_t length_us = below(world, 2) ? between(world, 10000, 1000000) : between(world, 1000000, 10000000);
+    uint64_t end_us = world->plan.fault_ms * 1000; /* what waits for a paused node is queued for the end of its pause */
+    if (world->now_us + length_us > end_us)
+        length_us = end_us - world->now_us;
     node->paused_us = world->now_us + length_us;
     qr_sim_story(world, "n%u is paused for %" PRIu64 " ms", node->number + 1, length_us / 1000);
 }
@@ -242,7 +245,8 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
     for (uint64_t i = 0; i < 16; i++)
         qr_sim_nemesis_mend(world, i);
     memset(world->network.clogged_us, 0, sizeof world->network.clogged_us);
-    world->network.weather = (qr_sim_weather){.delay_us_min = 50, .delay_us_max = 500};
+    memset(world->network.latest_us, 0, sizeof world->network.latest_us);
+    world->network.weather = (qr_sim_weather){.delay_us_min = 50, .delay_us_max = 500, .in_order = true};
     for (uint32_t i = 0; i < world->nodes; i++) {
         qr_sim_node *node = &world->node[i];
         qr_sim_disk_faults *faults = qr_sim_disk_faults_of(node->disk);

@@ -22,7 +22,13 @@ static uint64_t arrival_us(qr_sim_network *network, uint32_t from, uint32_t to, 
     if (weather->straggling && qr_prng_chance(&network->prng, weather->straggling))
         at_us += qr_prng_below(&network->prng, (uint64_t)weather->straggle_us_max + 1);
     uint64_t clogged_us = network->clogged_us[from][to];
-    return at_us < clogged_us ? clogged_us + qr_prng_below(&network->prng, 1000) : at_us;
+    if (at_us < clogged_us)
+        at_us = clogged_us + qr_prng_below(&network->prng, 1000);
+    if (weather->in_order && at_us <= network->latest_us[from][to])
+        at_us = network->latest_us[from][to] + 1;
+    if (weather->in_order)
+        network->latest_us[from][to] = at_us;
+    return at_us;
 }
 
 void qr_sim_network_send(qr_sim_network *network, uint32_t from, uint32_t to, qr_slice bytes, uint64_t now_us)

@@ -21,6 +21,7 @@ typedef struct qr_sim_weather {
     uint32_t loss, duplication, straggling;
     uint32_t delay_us_min, delay_us_max;
     uint32_t straggle_us_max;
+    bool in_order; /* as over TCP: no message overtakes another one of the same link */
 } qr_sim_weather;
 
 typedef struct qr_sim_network {
@@ -28,6 +29,7 @@ typedef struct qr_sim_network {
     qr_sim_weather weather;
     uint32_t cuts[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX]; /* [from][to]: how many faults hold it cut */
     uint64_t clogged_us[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX]; /* nothing arrives before this time */
+    uint64_t latest_us[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX];  /* the last arrival in order */
     qr_prng prng;
     uint64_t sent, lost;
     /* The message arrives at that time. */

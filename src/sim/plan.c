@@ -38,6 +38,7 @@ static void draw_weather(qr_sim_plan *plan, qr_prng *prng)
         weather->straggling = PICK(prng, 1000, 10000, 50000);
         weather->straggle_us_max = PICK(prng, 20, 200, 1000, 5000) * 1000;
     }
+    weather->in_order = one_in(prng, 3);
 }
 
 static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
