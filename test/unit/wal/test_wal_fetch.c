@@ -78,8 +78,8 @@ static void append(bench *b, uint64_t first, uint64_t last, size_t size)
     qr_buffer_free(&bytes);
 }
 
-/* Fetches and checks: each entry from `from` on comes, and the last record that holds it is the newest one. Returns the
- * last entry that came, 0 if none did. */
+/* Fetches and checks: each entry from `from` on comes, and the last record that holds it is the newest one.
+ * Returns the last entry that came, 0 if none did. */
 static uint64_t fetch(bench *b, uint64_t from, uint64_t to, size_t size_max)
 {
     b->a.calls = 0;

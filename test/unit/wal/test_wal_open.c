@@ -1,4 +1,5 @@
-/* Opening: an empty folder, another one's folder, damage of every byte, what is told apart and what it says. */
+/* Opening: an empty folder, another one's folder, damage of every byte, what is told apart and what it says.
+ */
 #include "harness.h"
 
 #include <stdio.h>
@@ -145,8 +146,8 @@ static void test_wrong_files(void **state)
     stop(h);
 }
 
-/* Every byte of every segment, one at a time: either open() refuses, or what comes back is right and nothing but the last
- * flush may be missing. The harness compares every record that comes back. */
+/* Every byte of every segment, one at a time: either open() refuses, or what comes back is right and nothing
+ * but the last flush may be missing. The harness compares every record that comes back. */
 static void test_flip_every_byte(void **state)
 {
     (void)state;
@@ -183,7 +184,8 @@ static void test_flip_every_byte(void **state)
             original->data[at] ^= (uint8_t)(1u << (at % 8));
         }
     }
-    printf("flipped: %u refused, %u cut the last flush, %u in bytes that hold nothing\n", refused, cut, unseen);
+    printf("flipped: %u refused, %u cut the last flush, %u in bytes that hold nothing\n", refused, cut,
+           unseen);
     assert_true(refused > 2000 && cut > 20 && unseen > 20);
     h->disk = good;
     h->model = whole;
@@ -192,7 +194,8 @@ static void test_flip_every_byte(void **state)
     stop(h);
 }
 
-/* Whole blocks gone, or replaced by what stood there once (a recycled segment), or by those of another place. */
+/* Whole blocks gone, or replaced by what stood there once (a recycled segment), or by those of another place.
+ */
 static void test_lost_and_misplaced_blocks(void **state)
 {
     (void)state;
@@ -225,6 +228,73 @@ static void test_lost_and_misplaced_blocks(void **state)
     }
     printf("blocks: %u of %d refused\n", refused, 2 * 3 * 32);
     assert_true(refused > 100);
+    h->disk = good;
+    stop(h);
+}
+
+/* Puts another payload into the last record before `end`, with a checksum that holds: what a lost write
+ * leaves behind where an earlier life had written a record of the same size. */
+static void replace_record(fake_disk *disk, const char *name, uint64_t place, uint64_t end)
+{
+    qr_buffer *file = fake_disk_file(disk, name);
+    uint64_t seed = qr_wal_seed(11, 22, 33, 44), at = 4096;
+    wal_head head;
+    assert_int_equal(qr_wal_head_read(qr_buffer_slice(file), &head), QR_OK);
+    wal_record record = {0};
+    for (at = head.size; place + at < end; at += record.total)
+        assert_true(qr_wal_record_read(qr_slice_of(file->data + at, file->size - at), seed, &record));
+    assert_int_equal(place + at, end);
+    qr_buffer other = {0};
+    qr_buffer_add_slice(&other, record.payload);
+    assert_true(other.size > 0);
+    other.data[0] ^= 1;
+    record.payload = qr_buffer_slice(&other);
+    record.chain++;
+    qr_wal_record_write(&record, seed, file->data + record.position - place);
+    qr_buffer_free(&other);
+}
+
+static void test_the_chain_finds_a_lost_write(void **state)
+{
+    (void)state;
+    harness *h = start(16 * 1024, 150);
+    qr_wal_status facts;
+    qr_wal_status_of(h->wal, &facts);
+    harness_close(h);
+    fake_disk *good = h->disk;
+    model whole = h->model;
+    char name[QR_DISK_NAME_MAX];
+
+    /* In the middle: the last record of the first segment. */
+    h->disk = fake_disk_clone(good);
+    wal_head next;
+    qr_wal_name_segment(1, name);
+    assert_int_equal(qr_wal_head_read(qr_buffer_slice(fake_disk_file(h->disk, name)), &next), QR_OK);
+    qr_wal_name_segment(0, name);
+    replace_record(h->disk, name, 0, next.previous_end);
+    expect(h, QR_E_CORRUPT, "0000000000000000.wal");
+    fake_disk_free(h->disk);
+
+    /* The same, but the lost write had the right record before it: only the next segment's head knows better.
+     */
+    h->disk = fake_disk_clone(good);
+    qr_buffer *file = fake_disk_file(h->disk, "0000000000000001.wal");
+    qr_store_u64(file->data + 72, next.chain + 1);
+    qr_store_u64(file->data + 104, qr_hash(qr_slice_of(file->data, 104), 0x77616c31));
+    expect(h, QR_E_CORRUPT, "the next segment does not continue its chain");
+    fake_disk_free(h->disk);
+
+    /* At the end: it is no record of this log, so it is cut. */
+    h->disk = fake_disk_clone(good);
+    h->model = whole;
+    h->model.durable = whole.durable - 2;
+    uint64_t sequence = facts.next_position / (16 * 1024);
+    qr_wal_name_segment(sequence, name);
+    replace_record(h->disk, name, sequence * 16 * 1024, facts.next_position);
+    assert_int_equal(harness_open(h), QR_OK);
+    assert_int_equal(h->model.count, whole.count - 1);
+    harness_close(h);
+    fake_disk_free(h->disk);
     h->disk = good;
     stop(h);
 }
@@ -273,7 +343,8 @@ static void test_torn_tail_is_cut_and_told(void **state)
     stop(h);
 }
 
-static qr_status refuse(void *context, bool is_brief, qr_slice bytes, uint64_t position, uint64_t first, uint64_t last)
+static qr_status refuse(void *context, bool is_brief, qr_slice bytes, uint64_t position, uint64_t first,
+                        uint64_t last)
 {
     (void)bytes, (void)position, (void)first, (void)last;
     int *left = context;
@@ -363,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_wrong_files),
         cmocka_unit_test(test_flip_every_byte),
         cmocka_unit_test(test_lost_and_misplaced_blocks),
+        cmocka_unit_test(test_the_chain_finds_a_lost_write),
         cmocka_unit_test(test_torn_tail_is_cut_and_told),
         cmocka_unit_test(test_the_visitor_may_refuse),
         cmocka_unit_test(test_errors_while_opening),

@@ -1,4 +1,5 @@
-/* Failing disks: no space for spares, failing writes and syncs; spares, recycling, and what the status tells. */
+/* Failing disks: no space for spares, failing writes and syncs; spares, recycling, and what the status tells.
+ */
 #include "harness.h"
 
 #include <stdio.h>
@@ -49,7 +50,8 @@ static void test_full_disk_is_an_alarm(void **state)
     /* Nothing of the attempts is left on the disk. */
     assert_int_equal(facts_of(h).bytes, 16 * 1024);
     h->disk->bytes_max = 0;
-    for (int i = 0; i < 9 && h->model.durable < h->model.count; i++) { /* flushes without appends retry as well */
+    for (int i = 0; i < 9 && h->model.durable < h->model.count;
+         i++) { /* flushes without appends retry as well */
         qr_wal_flush(h->wal);
         fake_disk_pump(h->disk);
     }
@@ -133,7 +135,8 @@ static qr_status fail_one(void *context, const qr_disk_op *op)
     return (*left)-- == 0 ? QR_E_IO : QR_OK;
 }
 
-/* Each operation of a busy log fails once: the log says so exactly once, and nothing is reported durable after it. */
+/* Each operation of a busy log fails once: the log says so exactly once, and nothing is reported durable
+ * after it. */
 static void test_a_failed_sync_breaks_the_log(void **state)
 {
     (void)state;
