@@ -15,7 +15,10 @@ struct qr_arena_chunk {
     _Alignas(ALIGNMENT) unsigned char bytes[];
 };
 
-void qr_arena_init(qr_arena *arena) { *arena = (qr_arena){0}; }
+void qr_arena_init(qr_arena *arena)
+{
+    *arena = (qr_arena){0};
+}
 
 static void add_chunk(qr_arena *arena, size_t need)
 {

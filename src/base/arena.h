@@ -15,12 +15,12 @@ typedef struct qr_arena {
 } qr_arena;
 
 void qr_arena_init(qr_arena *arena);
-void *qr_arena_alloc(qr_arena *arena, size_t size);                    /* 16-byte aligned, uninitialised */
-void *qr_arena_zero(qr_arena *arena, size_t count, size_t size);       /* zeroed */
+void *qr_arena_alloc(qr_arena *arena, size_t size);              /* 16-byte aligned, uninitialised */
+void *qr_arena_zero(qr_arena *arena, size_t count, size_t size); /* zeroed */
 qr_slice qr_arena_copy(qr_arena *arena, qr_slice bytes);
-char *qr_arena_text(qr_arena *arena, qr_slice bytes);                  /* zero-terminated copy */
+char *qr_arena_text(qr_arena *arena, qr_slice bytes); /* zero-terminated copy */
 char *qr_arena_format(qr_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void qr_arena_reset(qr_arena *arena);                                  /* keeps one chunk for reuse */
+void qr_arena_reset(qr_arena *arena); /* keeps one chunk for reuse */
 void qr_arena_free(qr_arena *arena);
 
 #endif

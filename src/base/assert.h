@@ -12,17 +12,17 @@ _Noreturn void qr_panic(const char *file, int line, const char *what);
 #define QR_UNLIKELY(x) (x)
 #endif
 
-#define QR_ASSERT(condition)                                                                                           \
-    do {                                                                                                               \
-        if (QR_UNLIKELY(!(condition)))                                                                                 \
-            qr_panic(__FILE__, __LINE__, #condition);                                                                  \
+#define QR_ASSERT(condition)                                                                                 \
+    do {                                                                                                     \
+        if (QR_UNLIKELY(!(condition)))                                                                       \
+            qr_panic(__FILE__, __LINE__, #condition);                                                        \
     } while (0)
 
 /* Like QR_ASSERT, with a sentence for the person who finds it in a log. */
-#define QR_CHECK(condition, sentence)                                                                                  \
-    do {                                                                                                               \
-        if (QR_UNLIKELY(!(condition)))                                                                                 \
-            qr_panic(__FILE__, __LINE__, sentence);                                                                    \
+#define QR_CHECK(condition, sentence)                                                                        \
+    do {                                                                                                     \
+        if (QR_UNLIKELY(!(condition)))                                                                       \
+            qr_panic(__FILE__, __LINE__, sentence);                                                          \
     } while (0)
 
 #endif

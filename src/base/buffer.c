@@ -35,7 +35,10 @@ uint64_t qr_load_u64(const uint8_t *at)
     return value;
 }
 
-void qr_buffer_init(qr_buffer *buffer) { *buffer = (qr_buffer){0}; }
+void qr_buffer_init(qr_buffer *buffer)
+{
+    *buffer = (qr_buffer){0};
+}
 
 void qr_buffer_free(qr_buffer *buffer)
 {
@@ -76,9 +79,15 @@ void qr_buffer_add(qr_buffer *buffer, const void *data, size_t size)
         memcpy(qr_buffer_extend(buffer, size), data, size);
 }
 
-void qr_buffer_add_slice(qr_buffer *buffer, qr_slice slice) { qr_buffer_add(buffer, slice.data, slice.size); }
+void qr_buffer_add_slice(qr_buffer *buffer, qr_slice slice)
+{
+    qr_buffer_add(buffer, slice.data, slice.size);
+}
 
-void qr_buffer_u8(qr_buffer *buffer, uint8_t value) { *qr_buffer_extend(buffer, 1) = value; }
+void qr_buffer_u8(qr_buffer *buffer, uint8_t value)
+{
+    *qr_buffer_extend(buffer, 1) = value;
+}
 
 void qr_buffer_u16(qr_buffer *buffer, uint16_t value)
 {
@@ -87,9 +96,15 @@ void qr_buffer_u16(qr_buffer *buffer, uint16_t value)
     at[1] = (uint8_t)(value >> 8);
 }
 
-void qr_buffer_u32(qr_buffer *buffer, uint32_t value) { qr_store_u32(qr_buffer_extend(buffer, 4), value); }
+void qr_buffer_u32(qr_buffer *buffer, uint32_t value)
+{
+    qr_store_u32(qr_buffer_extend(buffer, 4), value);
+}
 
-void qr_buffer_u64(qr_buffer *buffer, uint64_t value) { qr_store_u64(qr_buffer_extend(buffer, 8), value); }
+void qr_buffer_u64(qr_buffer *buffer, uint64_t value)
+{
+    qr_store_u64(qr_buffer_extend(buffer, 8), value);
+}
 
 void qr_buffer_varint(qr_buffer *buffer, uint64_t value)
 {

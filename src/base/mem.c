@@ -27,7 +27,10 @@ void *qr_realloc(void *old, size_t size)
     return memory;
 }
 
-void qr_free(void *memory) { free(memory); }
+void qr_free(void *memory)
+{
+    free(memory);
+}
 
 char *qr_strdup(const char *text)
 {

@@ -1,14 +1,14 @@
-/* Memory of our own making: these never return NULL (the process ends with a sentence). Sizes that come from outside are
- * checked against a named bound before they reach here. */
+/* Memory of our own making: these never return NULL (the process ends with a sentence). Sizes that come from
+ * outside are checked against a named bound before they reach here. */
 #ifndef QR_BASE_MEM_H
 #define QR_BASE_MEM_H
 
 #include <stddef.h>
 
-void *qr_alloc(size_t size);                          /* uninitialised */
-void *qr_alloc_zero(size_t count, size_t size);       /* zeroed; count * size is checked */
-void *qr_realloc(void *old, size_t size);             /* like realloc(3) */
-void qr_free(void *memory);                           /* NULL is fine */
+void *qr_alloc(size_t size);                    /* uninitialised */
+void *qr_alloc_zero(size_t count, size_t size); /* zeroed; count * size is checked */
+void *qr_realloc(void *old, size_t size);       /* like realloc(3) */
+void qr_free(void *memory);                     /* NULL is fine */
 char *qr_strdup(const char *text);
 
 #endif

@@ -10,7 +10,10 @@ static uint64_t splitmix(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static uint64_t rotate(uint64_t x, int by) { return (x << by) | (x >> (64 - by)); }
+static uint64_t rotate(uint64_t x, int by)
+{
+    return (x << by) | (x >> (64 - by));
+}
 
 void qr_prng_seed(qr_prng *prng, uint64_t seed)
 {
@@ -45,4 +48,7 @@ uint64_t qr_prng_between(qr_prng *prng, uint64_t low, uint64_t high)
     return width == 0 ? qr_prng_next(prng) : low + qr_prng_below(prng, width);
 }
 
-bool qr_prng_chance(qr_prng *prng, uint32_t per_million) { return qr_prng_below(prng, 1000000) < per_million; }
+bool qr_prng_chance(qr_prng *prng, uint32_t per_million)
+{
+    return qr_prng_below(prng, 1000000) < per_million;
+}

@@ -18,7 +18,10 @@ static inline qr_slice qr_slice_of(const void *data, size_t size)
 }
 
 /* The bytes of a C string without its terminating zero. */
-static inline qr_slice qr_slice_text(const char *text) { return qr_slice_of(text, strlen(text)); }
+static inline qr_slice qr_slice_text(const char *text)
+{
+    return qr_slice_of(text, strlen(text));
+}
 
 static inline bool qr_slice_equal(qr_slice a, qr_slice b)
 {
@@ -37,7 +40,8 @@ static inline int qr_slice_compare(qr_slice a, qr_slice b)
 
 static inline bool qr_slice_starts(qr_slice whole, qr_slice prefix)
 {
-    return whole.size >= prefix.size && (prefix.size == 0 || memcmp(whole.data, prefix.data, prefix.size) == 0);
+    return whole.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(whole.data, prefix.data, prefix.size) == 0);
 }
 
 #endif

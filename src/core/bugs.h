@@ -1,26 +1,29 @@
-/* Planted bugs: deliberate breaches of one rule each, that the simulator must find (facts/reliability: "proof that the
- * campaign sees"). They exist only in builds with -Dplanted_bugs=true; elsewhere QR_BUG() is the constant false and the
- * compiler removes the branch. */
+/* Planted bugs: deliberate breaches of one rule each, that the simulator must find (facts/reliability: "proof
+ * that the campaign sees"). They exist only in builds with -Dplanted_bugs=true; elsewhere QR_BUG() is the
+ * constant false and the compiler removes the branch. */
 #ifndef QR_CORE_BUGS_H
 #define QR_CORE_BUGS_H
 
 /* name on the command line, room, what it breaks */
-#define QR_BUG_LIST(X)                                                                                                 \
-    X(ACK_BEFORE_SYNC, "acknowledge-before-sync", "node tells the engine DURABLE when the write is submitted")         \
-    X(VOTE_NOT_DURABLE, "vote-not-durable", "raft grants a vote without waiting for its record")                       \
-    X(COMMIT_OLD_TERM, "commit-old-term", "raft commits an entry of an older term by counting")                        \
-    X(NO_LOG_CHECK, "no-log-check-on-vote", "raft votes for candidates with an older log")                             \
-    X(READ_NO_QUORUM, "read-without-quorum", "raft answers READ without a round of a quorum")                          \
-    X(FORWARD_TWICE, "forward-applied-twice", "node applies a command again that it has applied before")               \
-    X(TRUNCATE_ALWAYS, "truncate-on-old-append", "raft truncates after the last entry of any append")                  \
-    X(COMMIT_UNMATCHED, "commit-beyond-match", "raft takes the leader's commit without bounding it by the match")      \
-    X(VOTE_COUNTED_TWICE, "vote-counted-twice", "raft counts votes instead of voters")                                 \
-    X(READ_BEFORE_NOOP, "read-before-own-commit", "raft serves reads before committing in its own term")               \
-    X(READ_OLD_ROUND, "read-confirmed-by-old-round", "raft confirms reads with heartbeat answers of earlier rounds")   \
-    X(STALE_RECORD, "stale-record-accepted", "wal accepts records without checking position and chain")                \
-    X(SYNC_ERROR_IGNORED, "sync-error-ignored", "wal goes on after a failed sync")                                     \
-    X(MISSING_FOLDER_SYNC, "folder-not-synced", "wal does not sync the folder after making a segment")                 \
-    X(LOST_TRUNCATION, "prefix-not-checked", "raft appends without checking the previous entry's term")                \
+#define QR_BUG_LIST(X)                                                                                       \
+    X(ACK_BEFORE_SYNC, "acknowledge-before-sync",                                                            \
+      "node tells the engine DURABLE when the write is submitted")                                           \
+    X(VOTE_NOT_DURABLE, "vote-not-durable", "raft grants a vote without waiting for its record")             \
+    X(COMMIT_OLD_TERM, "commit-old-term", "raft commits an entry of an older term by counting")              \
+    X(NO_LOG_CHECK, "no-log-check-on-vote", "raft votes for candidates with an older log")                   \
+    X(READ_NO_QUORUM, "read-without-quorum", "raft answers READ without a round of a quorum")                \
+    X(FORWARD_TWICE, "forward-applied-twice", "node applies a command again that it has applied before")     \
+    X(TRUNCATE_ALWAYS, "truncate-on-old-append", "raft truncates after the last entry of any append")        \
+    X(COMMIT_UNMATCHED, "commit-beyond-match",                                                               \
+      "raft takes the leader's commit without bounding it by the match")                                     \
+    X(VOTE_COUNTED_TWICE, "vote-counted-twice", "raft counts votes instead of voters")                       \
+    X(READ_BEFORE_NOOP, "read-before-own-commit", "raft serves reads before committing in its own term")     \
+    X(READ_OLD_ROUND, "read-confirmed-by-old-round",                                                         \
+      "raft confirms reads with heartbeat answers of earlier rounds")                                        \
+    X(STALE_RECORD, "stale-record-accepted", "wal accepts records without checking position and chain")      \
+    X(SYNC_ERROR_IGNORED, "sync-error-ignored", "wal goes on after a failed sync")                           \
+    X(MISSING_FOLDER_SYNC, "folder-not-synced", "wal does not sync the folder after making a segment")       \
+    X(LOST_TRUNCATION, "prefix-not-checked", "raft appends without checking the previous entry's term")      \
     X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")
 
 typedef enum qr_bug {
@@ -28,7 +31,7 @@ typedef enum qr_bug {
 #define QR_BUG_ENUM(name, text, what) QR_BUG_##name,
     QR_BUG_LIST(QR_BUG_ENUM)
 #undef QR_BUG_ENUM
-    QR_BUG_COUNT
+        QR_BUG_COUNT
 } qr_bug;
 
 #ifdef QR_PLANTED_BUGS

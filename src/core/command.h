@@ -1,21 +1,23 @@
-/* command: what is inside a COMMAND entry, for every machine: who asked, when, and with which rights, then a body only the
- * machine understands. doc/formats/command.md has the bytes.
+/* command: what is inside a COMMAND entry, for every machine: who asked, when, and with which rights, then a
+ * body only the machine understands. doc/formats/command.md has the bytes.
  *
- * A request is known by its origin {replica, incarnation, sequence}, never by its index. Each replica numbers its commands
- * upwards; the table of origins keeps the last applied number of each replica, and a command whose number is not above it
- * is not applied again. So a command may be forwarded or proposed any number of times, and once a *later* command of a
- * replica is applied, an earlier one that was not is surely never going to be. The table is replicated state: part of the
- * digest and of every checkpoint. */
+ * A request is known by its origin {replica, incarnation, sequence}, never by its index. Each replica numbers
+ * its commands upwards; the table of origins keeps the last applied number of each replica, and a command
+ * whose number is not above it is not applied again. So a command may be forwarded or proposed any number of
+ * times, and once a *later* command of a replica is applied, an earlier one that was not is surely never
+ * going to be. The table is replicated state: part of the digest and of every checkpoint. */
 #ifndef QR_CORE_COMMAND_H
 #define QR_CORE_COMMAND_H
 
 #include "base/base.h"
 
 enum {
-    QR_COMMAND_FORMAT = 1,          /* of the header */
-    QR_APPLY_VERSION = 1,           /* the newest rules of apply this binary knows */
-    QR_COMMAND_MAX = 2 * 1024 * 1024, /* bytes of an encoded command: etcd's 1.5 MiB request and room for framing */
-    QR_PRINCIPAL_MAX = 256,         /* bytes */
+    QR_COMMAND_FORMAT = 1, /* of the header */
+    QR_APPLY_VERSION = 1,  /* the newest rules of apply this binary knows */
+    QR_COMMAND_MAX =
+        2 * 1024 * 1024,    /* bytes of an encoded command: etcd's 1.5 MiB request and room for framing */
+    QR_PRINCIPAL_MAX = 256, /* bytes */
+    QR_COMMAND_SEQUENCE_AT = 20, /* where the origin's sequence stands in the encoded header */
 };
 
 typedef struct qr_origin {
@@ -37,12 +39,16 @@ typedef struct qr_command {
 void qr_command_encode(const qr_command *command, qr_buffer *out);
 /* Borrows from bytes. INVALID, BAD_VERSION (a newer format or apply version), TOO_LARGE. */
 qr_status qr_command_decode(qr_slice bytes, qr_command *command);
+/* Gives an encoded command another sequence: the earlier one was passed over and will never be applied. */
+void qr_command_renumber(uint8_t *encoded, uint64_t sequence);
 
-/* The table of origins. One slot a replica ever seen (bounded: QR_ORIGINS_MAX, the longest silent one makes room). */
+/* The table of origins. One slot a replica ever seen (bounded: QR_ORIGINS_MAX, the longest silent one makes
+ * room). */
 enum { QR_ORIGINS_MAX = 256 };
 
 typedef struct qr_origins {
     uint32_t count;
+    uint64_t digest; /* rolling, over every admission */
     struct qr_origin_slot {
         qr_origin last;
         uint64_t index; /* of the entry that brought it */
@@ -53,7 +59,6 @@ typedef struct qr_origins {
 bool qr_origins_admit(qr_origins *origins, qr_origin origin, uint64_t index);
 /* The last applied sequence of that replica in that incarnation; 0 = none. */
 uint64_t qr_origins_last(const qr_origins *origins, uint64_t replica, uint64_t incarnation);
-uint64_t qr_origins_digest(const qr_origins *origins);
 void qr_origins_encode(const qr_origins *origins, qr_buffer *out);
 qr_status qr_origins_decode(qr_reader *reader, qr_origins *origins);
 

@@ -1,6 +1,9 @@
 #include "core/engine.h"
 
-void qr_effects_init(qr_effects *effects) { *effects = (qr_effects){0}; }
+void qr_effects_init(qr_effects *effects)
+{
+    *effects = (qr_effects){0};
+}
 
 void qr_effects_clear(qr_effects *effects)
 {

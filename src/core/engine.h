@@ -1,20 +1,22 @@
-/* engine: the contract of consensus. An engine agrees on one sequence of commands; it sees no disk, no socket, no clock
- * and no key tree. Events go in, effects come out, and the same events give the same effects.
+/* engine: the contract of consensus. An engine agrees on one sequence of commands; it sees no disk, no
+ * socket, no clock and no key tree. Events go in, effects come out, and the same events give the same
+ * effects.
  *
- * A node drives it: every event is one step(); its effects are carried out before the next step. TICK ends every turn of
- * the node in which something happened, so an engine may save its sends up for the TICK and coalesce them: one message a
- * follower and a turn.
+ * A node drives it: every event is one step(); its effects are carried out before the next step. TICK ends
+ * every turn of the node in which something happened, so an engine may save its sends up for the TICK and
+ * coalesce them: one message a follower and a turn.
  *
- * The one rule of durability: each effect carries `after`, the ticket of the PERSIST that must be durable before the
- * effect may happen; 0 = now. A leader's entries go out with after = 0 while its own disk is still busy; a vote or an
- * acknowledgement carries the ticket of the record it promises. Tickets count up from 1 in each life of the engine.
+ * The one rule of durability: each effect carries `after`, the ticket of the PERSIST that must be durable
+ * before the effect may happen; 0 = now. A leader's entries go out with after = 0 while its own disk is still
+ * busy; a vote or an acknowledgement carries the ticket of the record it promises. Tickets count up from 1 in
+ * each life of the engine.
  *
- * Logs: an engine keeps recent entries in memory. Entries that it needs and no longer has (a slow follower, applying
- * after a restart) it asks for with FETCH; the node reads the records that hold them from its log and gives the raw
- * records back with ENTRIES. Records and messages are opaque to everyone else.
+ * Logs: an engine keeps recent entries in memory. Entries that it needs and no longer has (a slow follower,
+ * applying after a restart) it asks for with FETCH; the node reads the records that hold them from its log
+ * and gives the raw records back with ENTRIES. Records and messages are opaque to everyone else.
  *
- * brief() gives the bytes that replace every record before the tail of the log: term, vote, members, and where the log
- * begins. They stand at the head of each log segment and in each checkpoint. */
+ * brief() gives the bytes that replace every record before the tail of the log: term, vote, members, and
+ * where the log begins. They stand at the head of each log segment and in each checkpoint. */
 #ifndef QR_CORE_ENGINE_H
 #define QR_CORE_ENGINE_H
 
@@ -33,9 +35,11 @@ typedef enum qr_event_kind {
     QR_EVENT_DURABLE,    /* everything up to this ticket is on the disk */
     QR_EVENT_APPLIED,    /* the machine has applied up to index; digest of its state there */
     QR_EVENT_ENTRIES,    /* the answer to FETCH */
-    QR_EVENT_CHECKPOINT, /* a checkpoint is durable here: own (the log before it may go) or received from a peer */
-    QR_EVENT_MEMBERS,    /* propose this change of members (REFUSEd if not leader or another change is under way) */
-    QR_EVENT_HANDOVER,   /* leader: give leadership to target (0: to the best one) */
+    QR_EVENT_CHECKPOINT, /* a checkpoint is durable here: own (the log before it may go) or received from a
+                            peer */
+    QR_EVENT_MEMBERS, /* propose this change of members (REFUSEd if not leader or another change is under way)
+                       */
+    QR_EVENT_HANDOVER, /* leader: give leadership to target (0: to the best one) */
 } qr_event_kind;
 
 typedef struct qr_event {
@@ -45,7 +49,7 @@ typedef struct qr_event {
         struct {
             uint64_t from;
             uint64_t incarnation; /* the sender's */
-            qr_slice bytes;       /* borrowed for the step; not trusted: malformed bytes are dropped and counted */
+            qr_slice bytes; /* borrowed for the step; not trusted: malformed bytes are dropped and counted */
         } recv;
         struct {
             uint64_t peer;
@@ -66,9 +70,10 @@ typedef struct qr_event {
             uint64_t digest;
         } applied;
         struct {
-            uint64_t from, to;       /* as asked; inclusive */
-            qr_status status;        /* QR_OK; NOT_FOUND: freed long ago; CORRUPT */
-            const qr_slice *records; /* raw PERSIST records that cover from and as much of from..to as was read */
+            uint64_t from, to; /* as asked; inclusive */
+            qr_status status;  /* QR_OK; NOT_FOUND: freed long ago; CORRUPT */
+            const qr_slice
+                *records; /* raw PERSIST records that cover from and as much of from..to as was read */
             size_t count;
         } entries;
         struct {
@@ -119,8 +124,8 @@ typedef struct qr_effect {
         struct {
             uint64_t ticket;
             qr_slice record;
-            /* The entries in the record, for FETCH; both 0 = none. They replace every entry from index_first on that an
-             * earlier record held. */
+            /* The entries in the record, for FETCH; both 0 = none. They replace every entry from index_first
+             * on that an earlier record held. */
             uint64_t index_first, index_last;
         } persist;
         struct {
@@ -177,10 +182,11 @@ typedef struct qr_engine_config {
     uint32_t election_ms;  /* > heartbeat_ms; timeouts are drawn from [election_ms, 2 * election_ms) */
     uint64_t now_ms;       /* at open */
     qr_members members;    /* of a new group; a recalled brief or entry overrides it */
-    size_t memory_max;     /* bytes of entries kept in memory (recent ones; uncommitted ones always stay); 0 = default */
+    size_t memory_max;     /* bytes of entries kept in memory (recent ones; uncommitted ones always stay); 0 =
+                              default */
     size_t message_max;    /* bytes of entries in one message; 0 = default */
     qr_trace *trace;       /* may be NULL; borrowed */
-    uint32_t bug;          /* a planted bug of core/bugs.h; 0, and without effect unless built with -Dplanted_bugs */
+    uint32_t bug; /* a planted bug of core/bugs.h; 0, and without effect unless built with -Dplanted_bugs */
 } qr_engine_config;
 
 typedef struct qr_engine_status {
@@ -195,13 +201,14 @@ typedef struct qr_engine_status {
 typedef struct qr_engine_ops {
     const char *name; /* "raft" */
     qr_engine *(*open)(const qr_engine_config *config);
-    /* At boot, before the first step: first the newest brief (is_brief), then every record after it, in order. Borrowed.
-     * CORRUPT, BAD_VERSION: the member must not start. */
+    /* At boot, before the first step: first the newest brief (is_brief), then every record after it, in
+     * order. Borrowed. CORRUPT, BAD_VERSION: the member must not start. */
     qr_status (*recall)(qr_engine *engine, qr_slice record, bool is_brief);
     void (*step)(qr_engine *engine, const qr_event *event, qr_effects *effects);
     void (*brief)(const qr_engine *engine, qr_buffer *out);
     uint64_t (*wake_ms)(const qr_engine *engine); /* a TICK is wanted then; UINT64_MAX = never */
-    const char *(*broken)(const qr_engine *engine); /* NULL, or the name of a violated invariant of its own state */
+    const char *(*broken)(
+        const qr_engine *engine); /* NULL, or the name of a violated invariant of its own state */
     void (*status)(const qr_engine *engine, qr_engine_status *status);
     /* For checkers: term of the entry at index, 0 if it is not in memory; its bytes. */
     uint64_t (*entry)(const qr_engine *engine, uint64_t index, qr_entry_kind *kind, qr_slice *bytes);

@@ -1,8 +1,9 @@
-/* machine: the contract of what is replicated. Same commands in the same order give the same state and the same results,
- * byte by byte, on every replica and on 32 and 64 bit. The key tree (src/tree) is one; an embedder brings another.
+/* machine: the contract of what is replicated. Same commands in the same order give the same state and the
+ * same results, byte by byte, on every replica and on 32 and 64 bit. The key tree (src/tree) is one; an
+ * embedder brings another.
  *
- * apply() is total: a command that cannot be done is answered with a status and changes nothing. It looks at nothing but
- * the command and the replicated state. */
+ * apply() is total: a command that cannot be done is answered with a status and changes nothing. It looks at
+ * nothing but the command and the replicated state. */
 #ifndef QR_CORE_MACHINE_H
 #define QR_CORE_MACHINE_H
 
@@ -14,7 +15,8 @@ typedef struct qr_machine qr_machine;
 typedef struct qr_machine_ops {
     const char *name; /* "tree" */
     /* index: of the log. *result: private between the machine and whoever made the request (the tree's is a
-     * qr_txn_result); it and all it points to live until the next call of apply, query or work, or die with the arena. */
+     * qr_txn_result); it and all it points to live until the next call of apply, query or work, or die with
+     * the arena. */
     qr_status (*apply)(qr_machine *machine, uint64_t index, const qr_command *command, qr_arena *arena,
                        const void **result);
     /* query: of the machine's own type (the tree's is a const qr_txn without writes). Changes nothing. */
@@ -23,17 +25,20 @@ typedef struct qr_machine_ops {
     uint64_t (*digest)(const qr_machine *machine);
     /* A counter that shows progress to people (the tree's revision); 0 if there is none. */
     uint64_t (*revision)(const qr_machine *machine);
-    /* Asked on the leader, about once a second: true = propose this body (a compaction that history needs; later: an expiry). */
+    /* Asked on the leader, about once a second: true = propose this body (a compaction that history needs;
+     * later: an expiry). */
     bool (*upkeep)(qr_machine *machine, int64_t wall_ms, qr_buffer *body);
     /* Housekeeping between turns that no result depends on, about budget units of it; true = more is left. */
     bool (*work)(qr_machine *machine, size_t budget);
-    /* Save in slices at the index of the last apply: begin, next until *done, end. Applies may come in between; what is
-     * saved is the state at begin. load: the same chunks in the same order into an empty machine. */
+    /* Save in slices at the index of the last apply: begin, next until *done, end. Applies may come in
+     * between; what is saved is the state at begin. load: the same chunks in the same order into an empty
+     * machine. */
     qr_status (*save_begin)(qr_machine *machine);
     qr_status (*save_next)(qr_machine *machine, size_t budget, qr_buffer *out, bool *done);
     void (*save_end)(qr_machine *machine);
     qr_status (*load)(qr_machine *machine, qr_slice chunk, bool last);
-    const char *(*broken)(const qr_machine *machine); /* NULL, or the name of a violated invariant; may be slow */
+    const char *(*broken)(
+        const qr_machine *machine); /* NULL, or the name of a violated invariant; may be slow */
     void (*free)(qr_machine *machine);
 } qr_machine_ops;
 

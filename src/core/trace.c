@@ -4,10 +4,9 @@
 
 static const struct {
     const char *name, *sentence;
-} kinds[] = {
-    [QR_TRACE_NONE] = {"NONE", ""},
+} kinds[] = {[QR_TRACE_NONE] = {"NONE", ""},
 #define QR_TRACE_ROW(kind_name, kind_sentence) [QR_TRACE_##kind_name] = {#kind_name, kind_sentence},
-    QR_TRACE_LIST(QR_TRACE_ROW)
+             QR_TRACE_LIST(QR_TRACE_ROW)
 #undef QR_TRACE_ROW
 };
 
@@ -39,10 +38,13 @@ void qr_trace_add(qr_trace *trace, qr_trace_kind kind, uint64_t a, uint64_t b, u
         trace->sink(trace->context, &record);
 }
 
-const char *qr_trace_name(qr_trace_kind kind) { return (unsigned)kind < QR_TRACE_COUNT ? kinds[kind].name : "UNKNOWN"; }
+const char *qr_trace_name(qr_trace_kind kind)
+{
+    return (unsigned)kind < QR_TRACE_COUNT ? kinds[kind].name : "UNKNOWN";
+}
 
-void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *context, uint64_t id), void *context,
-                  qr_buffer *out)
+void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *context, uint64_t id),
+                  void *context, qr_buffer *out)
 {
     if ((unsigned)record->kind >= QR_TRACE_COUNT)
         return;

@@ -1,39 +1,40 @@
-/* trace: what happened, as typed records in a ring. Stories, crash dumps and the simulator's trace hash read them. Each
- * kind is declared once, here, with the names of its numbers. */
+/* trace: what happened, as typed records in a ring. Stories, crash dumps and the simulator's trace hash read
+ * them. Each kind is declared once, here, with the names of its numbers. */
 #ifndef QR_CORE_TRACE_H
 #define QR_CORE_TRACE_H
 
 #include "base/base.h"
 
-/* kind, sentence for a story: %a %b %c %d stand for the numbers (decimal), %A.. for the same as a member's name. */
-#define QR_TRACE_LIST(X)                                                                                               \
-    X(ROLE, "becomes %b (0 follower 1 pre-candidate 2 candidate 3 leader 4 learner) in term %a, leader %C")            \
-    X(TIMEOUT, "has heard no leader since %b ms, asks for pre-votes for term %a")                                      \
-    X(VOTE_ASK, "asks %B for its vote in term %a (last entry %c of term %d)")                                          \
-    X(VOTE_GIVE, "gives its vote in term %a to %B")                                                                    \
-    X(VOTE_DENY, "denies its vote in term %a to %B (own last entry %c of term %d)")                                    \
-    X(PREVOTE_GIVE, "would vote for %B in term %a")                                                                    \
-    X(PREVOTE_DENY, "would not vote for %B in term %a")                                                                \
-    X(APPEND, "appends entries %a to %b of term %c")                                                                   \
-    X(TRUNCATE, "drops its entries from %a on: they conflict with term %b of the leader")                              \
-    X(REJECT, "rejects an append of %A: previous entry %b of term %c, hint %d")                                        \
-    X(COMMIT, "knows entries up to %a committed in term %b")                                                           \
-    X(STEP_DOWN, "steps down in term %a: heard from no quorum for %b ms")                                              \
-    X(READ_ROUND, "starts read round %a at index %b")                                                                  \
-    X(READ_DONE, "may serve reads of round %a at index %b")                                                            \
-    X(HANDOVER, "hands leadership over to %A in term %b")                                                              \
-    X(FETCH, "needs entries %a to %b from its log")                                                                    \
-    X(LINK, "link to %A: %b (0 down, 1 up)")                                                                           \
-    X(DURABLE, "has everything up to ticket %a on disk")                                                               \
-    X(APPLY, "applied entry %a: revision %b, digest %c")                                                               \
-    X(FORWARD, "forwards commands %b to %c to leader %A")                                                              \
-    X(REPLY, "answers request %a: status %b")                                                                          \
-    X(BOOT, "starts: incarnation %a, boot %b, log from entry %c to %d")                                                \
-    X(HALT, "halts")                                                                                                   \
-    X(WAL_CUT, "cuts a torn tail of the log at position %a (%b bytes)")                                                \
-    X(WAL_SEGMENT, "log goes on in segment %a")                                                                        \
-    X(DROP, "drops a malformed or foreign message of %A (reason %b)")                                                  \
-    X(COMPACT, "compacts to revision %a")                                                                              \
+/* kind, sentence for a story: %a %b %c %d stand for the numbers (decimal), %A.. for the same as a member's
+ * name. */
+#define QR_TRACE_LIST(X)                                                                                     \
+    X(ROLE, "becomes %b (0 follower 1 pre-candidate 2 candidate 3 leader 4 learner) in term %a, leader %C")  \
+    X(TIMEOUT, "has heard no leader since %b ms, asks for pre-votes for term %a")                            \
+    X(VOTE_ASK, "asks %B for its vote in term %a (last entry %c of term %d)")                                \
+    X(VOTE_GIVE, "gives its vote in term %a to %B")                                                          \
+    X(VOTE_DENY, "denies its vote in term %a to %B (own last entry %c of term %d)")                          \
+    X(PREVOTE_GIVE, "would vote for %B in term %a")                                                          \
+    X(PREVOTE_DENY, "would not vote for %B in term %a")                                                      \
+    X(APPEND, "appends entries %a to %b of term %c")                                                         \
+    X(TRUNCATE, "drops its entries from %a on: they conflict with term %b of the leader")                    \
+    X(REJECT, "rejects an append of %A: previous entry %b of term %c, hint %d")                              \
+    X(COMMIT, "knows entries up to %a committed in term %b")                                                 \
+    X(STEP_DOWN, "steps down in term %a: heard from no quorum for %b ms")                                    \
+    X(READ_ROUND, "starts read round %a at index %b")                                                        \
+    X(READ_DONE, "may serve reads of round %a at index %b")                                                  \
+    X(HANDOVER, "hands leadership over to %A in term %b")                                                    \
+    X(FETCH, "needs entries %a to %b from its log")                                                          \
+    X(LINK, "link to %A: %b (0 down, 1 up)")                                                                 \
+    X(DURABLE, "has everything up to ticket %a on disk")                                                     \
+    X(APPLY, "applied entry %a: revision %b, digest %c")                                                     \
+    X(FORWARD, "forwards commands %b to %c to leader %A")                                                    \
+    X(REPLY, "answers request %a: status %b")                                                                \
+    X(BOOT, "starts: incarnation %a, boot %b, log from entry %c to %d")                                      \
+    X(HALT, "halts")                                                                                         \
+    X(WAL_CUT, "cuts a torn tail of the log at position %a (%b bytes)")                                      \
+    X(WAL_SEGMENT, "log goes on in segment %a")                                                              \
+    X(DROP, "drops a malformed or foreign message of %A (reason %b)")                                        \
+    X(COMPACT, "compacts to revision %a")                                                                    \
     X(MEMBERS, "members are in force from entry %a on: %b voters, %c learners")
 
 typedef enum qr_trace_kind {
@@ -41,7 +42,7 @@ typedef enum qr_trace_kind {
 #define QR_TRACE_ENUM(name, sentence) QR_TRACE_##name,
     QR_TRACE_LIST(QR_TRACE_ENUM)
 #undef QR_TRACE_ENUM
-    QR_TRACE_COUNT
+        QR_TRACE_COUNT
 } qr_trace_kind;
 
 typedef struct qr_trace_record {
@@ -65,9 +66,10 @@ void qr_trace_free(qr_trace *trace);
 /* trace may be NULL. */
 void qr_trace_add(qr_trace *trace, qr_trace_kind kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 const char *qr_trace_name(qr_trace_kind kind);
-/* One line without newline: the sentence with its numbers. name_of turns a member id into a name (may be NULL). */
-void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *context, uint64_t id), void *context,
-                  qr_buffer *out);
+/* One line without newline: the sentence with its numbers. name_of turns a member id into a name (may be
+ * NULL). */
+void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *context, uint64_t id),
+                  void *context, qr_buffer *out);
 void qr_trace_json(const qr_trace_record *record, qr_buffer *out); /* one JSON object, one line, no newline */
 
 #endif

@@ -1,8 +1,8 @@
-/* txn: the one language below the doors. Conditions, then one of two lists of operations over the keys of a multi-version
- * tree. Neutral words only: what a protocol calls these things is its door's business.
+/* txn: the one language below the doors. Conditions, then one of two lists of operations over the keys of a
+ * multi-version tree. Neutral words only: what a protocol calls these things is its door's business.
  *
- * A stored key is one space byte followed by the key's own bytes; requests name the two apart. Revisions are counted by
- * changes in QR_SPACE_KEYS only. All structs borrow their bytes. */
+ * A stored key is one space byte followed by the key's own bytes; requests name the two apart. Revisions are
+ * counted by changes in QR_SPACE_KEYS only. All structs borrow their bytes. */
 #ifndef QR_CORE_TXN_H
 #define QR_CORE_TXN_H
 
@@ -20,11 +20,11 @@ enum {
 enum {
     QR_KEY_MAX = 1024 * 1024 * 3 / 2, /* bytes; a request bounds it too */
     QR_VALUE_MAX = 1024 * 1024 * 2,
-    QR_TXN_DEPTH_MAX = 130,  /* nested transactions; a door's op limit is stricter */
+    QR_TXN_DEPTH_MAX = 130,   /* nested transactions; a door's op limit is stricter */
     QR_TXN_OPS_MAX = 1 << 16, /* operations and conditions in one command, all levels together */
-    QR_ATTRIBUTE_MAX = 512,  /* bytes of the attribute string of a key */
-    QR_PATH_MAX = 4096,      /* directory records are kept for paths up to this size */
-    QR_PATH_LEVELS_MAX = 64, /* and this depth */
+    QR_ATTRIBUTE_MAX = 512,   /* bytes of the attribute string of a key */
+    QR_PATH_MAX = 4096,       /* directory records are kept for paths up to this size */
+    QR_PATH_LEVELS_MAX = 64,  /* and this depth */
 };
 
 typedef enum qr_span_kind {
@@ -54,20 +54,21 @@ typedef struct qr_condition {
     qr_span span; /* every key of it must satisfy; an empty span counts as one missing key */
     qr_target target;
     qr_relation relation;
-    int64_t number;  /* all targets but VALUE */
-    qr_slice value;  /* VALUE: compared byte-wise */
+    int64_t number; /* all targets but VALUE */
+    qr_slice value; /* VALUE: compared byte-wise */
 } qr_condition;
 
-enum { /* qr_put.options */
-    QR_PUT_KEEP_VALUE = 1 << 0,     /* the key must exist: KEY_NOT_FOUND; its value stays */
-    QR_PUT_KEEP_LEASE = 1 << 1,     /* likewise its lease */
-    QR_PUT_WANT_PREVIOUS = 1 << 2,
-    QR_PUT_NUMBERED = 1 << 3,       /* the key gets ten digits appended: the children ever created in its directory */
-    QR_PUT_SET_FLAGS = 1 << 4,      /* flags, acl and attribute stay as they are unless set */
-    QR_PUT_SET_ACL = 1 << 5,
-    QR_PUT_SET_ATTRIBUTE = 1 << 6,
-    QR_PUT_EXPECT_VERSION = 1 << 7, /* else VERSION_MISMATCH; 0 = must not exist */
-    QR_PUT_DETACH_ON_EXPIRY = 1 << 8, /* the end of the lease detaches the key instead of deleting it */
+enum {                             /* qr_put.options */
+       QR_PUT_KEEP_VALUE = 1 << 0, /* the key must exist: KEY_NOT_FOUND; its value stays */
+       QR_PUT_KEEP_LEASE = 1 << 1, /* likewise its lease */
+       QR_PUT_WANT_PREVIOUS = 1 << 2,
+       QR_PUT_NUMBERED =
+           1 << 3, /* the key gets ten digits appended: the children ever created in its directory */
+       QR_PUT_SET_FLAGS = 1 << 4, /* flags, acl and attribute stay as they are unless set */
+       QR_PUT_SET_ACL = 1 << 5,
+       QR_PUT_SET_ATTRIBUTE = 1 << 6,
+       QR_PUT_EXPECT_VERSION = 1 << 7,   /* else VERSION_MISMATCH; 0 = must not exist */
+       QR_PUT_DETACH_ON_EXPIRY = 1 << 8, /* the end of the lease detaches the key instead of deleting it */
 };
 
 typedef struct qr_put {
@@ -92,14 +93,15 @@ typedef enum qr_sort { QR_SORT_KEY, QR_SORT_VERSION, QR_SORT_CREATE, QR_SORT_MOD
 
 typedef struct qr_range {
     qr_span span;
-    uint64_t revision; /* 0 = as the txn sees it; else the state right after that revision (COMPACTED, FUTURE_REVISION) */
+    uint64_t revision; /* 0 = as the txn sees it; else the state right after that revision (COMPACTED,
+                          FUTURE_REVISION) */
     uint64_t limit;    /* 0 = none */
     /* NONE keeps key order, unless sort is not KEY: then it is UP *after* the limit was applied in key order.
      * UP and DOWN sort everything before the limit. Ties keep key order. */
     qr_order order;
     qr_sort sort;
     bool keys_only, count_only;
-    uint64_t mod_revision_min, mod_revision_max;       /* 0 = no bound; inclusive; filters do not change `count` */
+    uint64_t mod_revision_min, mod_revision_max; /* 0 = no bound; inclusive; filters do not change `count` */
     uint64_t create_revision_min, create_revision_max;
 } qr_range;
 
@@ -117,8 +119,9 @@ typedef struct qr_op {
     };
 } qr_op;
 
-/* All conditions of the txn, nested ones included, are judged on the state before it; then the chosen operations run in
- * order and see each other. A status other than QR_OK means that nothing at all happened. */
+/* All conditions of the txn, nested ones included, are judged on the state before it; then the chosen
+ * operations run in order and see each other. A status other than QR_OK means that nothing at all happened.
+ */
 struct qr_txn {
     const qr_condition *conditions;
     size_t condition_count;
@@ -146,8 +149,8 @@ typedef struct qr_body {
 
 void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out);
 void qr_body_encode_compact(uint64_t revision, qr_buffer *out);
-/* Depth, counts and sizes are scanned before anything recursive runs. Borrows bytes; structs come from the arena.
- * INVALID, BAD_VERSION, TOO_DEEP, TOO_LARGE. */
+/* Depth, counts and sizes are scanned before anything recursive runs. Borrows bytes; structs come from the
+ * arena. INVALID, BAD_VERSION, TOO_DEEP, TOO_LARGE. */
 qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body);
 
 /* -------------------------------------------------------------- results ---- */
@@ -186,9 +189,9 @@ struct qr_txn_result {
 /* -------------------------------------------------------------- queries ---- */
 
 typedef enum qr_query_kind {
-    QR_QUERY_TXN,    /* a txn for which !qr_txn_writes(); result: qr_txn_result */
-    QR_QUERY_HASH,   /* result: qr_hash_result */
-    QR_QUERY_STATUS, /* result: qr_tree_status */
+    QR_QUERY_TXN,       /* a txn for which !qr_txn_writes(); result: qr_txn_result */
+    QR_QUERY_HASH,      /* result: qr_hash_result */
+    QR_QUERY_STATUS,    /* result: qr_tree_status */
     QR_QUERY_DIRECTORY, /* result: qr_directory, of span.key as a path */
 } qr_query_kind;
 
@@ -200,7 +203,8 @@ typedef struct qr_query {
 } qr_query;
 
 typedef struct qr_hash_result {
-    uint32_t hash; /* over all versions in (compacted, revision] and those visible at compacted; equal on all members */
+    uint32_t hash; /* over all versions in (compacted, revision] and those visible at compacted; equal on all
+                      members */
     uint64_t revision, compacted, hash_revision;
 } qr_hash_result;
 

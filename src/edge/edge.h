@@ -1,8 +1,8 @@
 /* edge: the disk and the network as a replica sees them. Header only.
  *
- * Two implementations exist: src/os (real files, real sockets) and src/sim (everything can be lost, torn, reordered or
- * late). Nothing below src/os may touch a file or a socket in any other way. Time is no edge: it comes in with each call
- * (milliseconds of a monotonic clock, and the wall clock where a stamp is needed). */
+ * Two implementations exist: src/os (real files, real sockets) and src/sim (everything can be lost, torn,
+ * reordered or late). Nothing below src/os may touch a file or a socket in any other way. Time is no edge: it
+ * comes in with each call (milliseconds of a monotonic clock, and the wall clock where a stamp is needed). */
 #ifndef QR_EDGE_EDGE_H
 #define QR_EDGE_EDGE_H
 
@@ -14,13 +14,13 @@
 
 /* ---------------------------------------------------------------- disk ----
  *
- * One folder of flat files, owned by one member. An operation is a struct of the caller's that stays put, with its bytes,
- * until it is done. Operations of one lane are carried out one after another in the order of their submission; the log
- * lane is served before the background lane, one operation at a time.
+ * One folder of flat files, owned by one member. An operation is a struct of the caller's that stays put,
+ * with its bytes, until it is done. Operations of one lane are carried out one after another in the order of
+ * their submission; the log lane is served before the background lane, one operation at a time.
  *
- * Promises: after a successful SYNC of a file its earlier WRITEs survive a crash; CREATE, RENAME and REMOVE survive a
- * crash only after a successful SYNC_FOLDER. A WRITE that was not synced may be kept, lost or torn at any 512 bytes.
- * A failed WRITE or SYNC is never retried by the caller: it halts. */
+ * Promises: after a successful SYNC of a file its earlier WRITEs survive a crash; CREATE, RENAME and REMOVE
+ * survive a crash only after a successful SYNC_FOLDER. A WRITE that was not synced may be kept, lost or torn
+ * at any 512 bytes. A failed WRITE or SYNC is never retried by the caller: it halts. */
 
 enum { QR_DISK_NAME_MAX = 64 }; /* bytes of a file name with its zero: [a-z0-9._-]+ */
 
@@ -58,24 +58,26 @@ struct qr_disk_op {
 
 typedef struct qr_disk {
     void *self;
-    void (*submit)(void *self, qr_disk_op *op);   /* asynchronous; done() follows, also on failure */
-    void (*run)(void *self, qr_disk_op *op);      /* synchronous, ignores .done and .lane: for opening and for tools */
+    void (*submit)(void *self, qr_disk_op *op); /* asynchronous; done() follows, also on failure */
+    void (*run)(void *self,
+                qr_disk_op *op); /* synchronous, ignores .done and .lane: for opening and for tools */
     /* Calls visit(context, name, size) for each file in order of name. Synchronous. */
-    qr_status (*list)(void *self, void (*visit)(void *context, const char *name, uint64_t size), void *context);
+    qr_status (*list)(void *self, void (*visit)(void *context, const char *name, uint64_t size),
+                      void *context);
 } qr_disk;
 
 /* ------------------------------------------------------------- network ----
  *
- * Whole messages between members, known by their member id. A message may be lost, duplicated, late or out of order (the
- * real edge is TCP and mostly kinder: its links lose only what was under way when they broke). Arrivals and the state of
- * links come in through qr_node_on_message() and qr_node_on_link(). */
+ * Whole messages between members, known by their member id. A message may be lost, duplicated, late or out of
+ * order (the real edge is TCP and mostly kinder: its links lose only what was under way when they broke).
+ * Arrivals and the state of links come in through qr_node_on_message() and qr_node_on_link(). */
 
 enum { QR_PEER_MESSAGE_MAX = 64 * 1024 * 1024 }; /* bytes; larger is refused before memory is taken */
 
 typedef struct qr_network {
     void *self;
-    /* Copies the bytes. BUSY when the queue to that peer is full, NOT_FOUND when the peer has no address: the message is
-     * dropped and the caller counts on its own retries. */
+    /* Copies the bytes. BUSY when the queue to that peer is full, NOT_FOUND when the peer has no address: the
+     * message is dropped and the caller counts on its own retries. */
     qr_status (*send)(void *self, uint64_t to, qr_slice message);
 } qr_network;
 

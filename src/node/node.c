@@ -1,1 +1,381 @@
-#include "node/node.h"
+/* One replica: opening, turns, answers. node.h tells what it promises; pending.c, reads.c, effects.c,
+ * envelope.c and recover.c hold its parts. */
+#include "node/internal.h"
+
+static void init(qr_node *node, const qr_node_config *config)
+{
+    node->config = *config;
+    node->machine = config->machine;
+    node->incarnation = config->incarnation;
+    node->now_ms = config->now_ms;
+    node->wall_ms = config->wall_ms;
+    node->batches_tail = &node->batches;
+    qr_trace_init(&node->trace, config->trace_room);
+    node->trace.sink = config->trace_sink;
+    node->trace.context = config->trace_context;
+    node->trace.now_ms = config->now_ms;
+    qr_effects_init(&node->effects);
+    if (node->config.request_ms == 0)
+        node->config.request_ms = QR_NODE_REQUEST_MS;
+}
+
+qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **opened, const char **sentence)
+{
+    QR_ASSERT(config->heartbeat_ms > 0 && config->election_ms > config->heartbeat_ms);
+    qr_node *node = qr_alloc_zero(1, sizeof *node);
+    init(node, config);
+    *opened = NULL;
+    *sentence = NULL;
+    qr_status status = qr_recover__open(node, arena, sentence);
+    if (status != QR_OK) {
+        if (*sentence == NULL)
+            *sentence = qr_arena_format(arena, "the log cannot be used: %s", qr_status_sentence(status));
+        qr_node_free(node);
+        return status;
+    }
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    node->role = engine.role;
+    node->term = engine.term;
+    node->recalled_index = engine.last_index;
+    qr_trace_add(&node->trace, QR_TRACE_BOOT, node->incarnation, node->boot, engine.first_index,
+                 engine.last_index);
+    *opened = node;
+    return QR_OK;
+}
+
+void qr_node_free(qr_node *node)
+{
+    if (node == NULL)
+        return;
+    qr_pending__finish(node, QR_E_STOPPED);
+    qr_reads__finish(node, QR_E_STOPPED);
+    if (node->handover.wanted)
+        qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_STOPPED, NULL, 0);
+    if (node->wal != NULL)
+        qr_wal_close(node->wal);
+    if (node->engine != NULL)
+        node->engine->ops->free(node->engine);
+    node->machine->ops->free(node->machine);
+    qr_node__free_held(node);
+    qr_effects_free(&node->effects);
+    qr_arena_free(&node->arena);
+    qr_buffer_free(&node->inbox);
+    qr_buffer_free(&node->message);
+    qr_free(node->pendings.ring);
+    qr_free(node->tickets);
+    qr_free(node->proposal);
+    qr_trace_free(&node->trace);
+    qr_free(node);
+}
+
+void qr_node__halt(qr_node *node, const char *sentence)
+{
+    if (node->halted)
+        return;
+    node->halted = true;
+    node->halt_sentence = sentence;
+    qr_trace_add(&node->trace, QR_TRACE_HALT, 0, 0, 0, 0);
+    if (node->config.halted != NULL)
+        node->config.halted(node->config.context, sentence);
+}
+
+void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
+                     const void *result, uint64_t index)
+{
+    if (done == NULL)
+        return;
+    qr_reply reply = {.status = status, .result = result, .index = index, .term = node->term};
+    qr_trace_add(&node->trace, QR_TRACE_REPLY, index, status, 0, 0);
+    done(owner, &reply);
+}
+
+void qr_node__step(qr_node *node, qr_event *event)
+{
+    if (node->halted)
+        return;
+    event->now_ms = node->now_ms;
+    qr_effects_clear(&node->effects);
+    node->engine->ops->step(node->engine, event, &node->effects);
+    if (event->kind != QR_EVENT_APPLIED) /* after which an engine has nothing to say */
+        node->stepped = event->kind != QR_EVENT_TICK;
+    qr_node__carry_out(node);
+}
+
+/* ---------------------------------------------------------------- requests ---- */
+
+static qr_status submit_handover(qr_node *node, const qr_request *request, uint64_t deadline_ms)
+{
+    if (node->handover.wanted)
+        return QR_E_BUSY;
+    node->handover.wanted = true;
+    node->handover.under_way = false;
+    node->handover.target = request->target;
+    node->handover.deadline_ms = deadline_ms;
+    node->handover.done = request->done;
+    node->handover.owner = request->owner;
+    return QR_OK;
+}
+
+qr_status qr_node_submit(qr_node *node, const qr_request *request)
+{
+    if (node->halted)
+        return QR_E_HALTED;
+    if (request->principal.size > QR_PRINCIPAL_MAX)
+        return QR_E_INVALID;
+    uint64_t deadline_ms =
+        request->deadline_ms ? request->deadline_ms : node->now_ms + node->config.request_ms;
+    qr_status status = QR_OK;
+    switch (request->kind) {
+    case QR_REQUEST_WRITE:
+        if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
+            return QR_E_TOO_LARGE;
+        status = qr_pending__add(node, request, deadline_ms);
+        break;
+    case QR_REQUEST_READ:
+    case QR_REQUEST_READ_LOCAL:
+        if (node->read_count >= QR_NODE_PENDING_MAX)
+            return QR_E_BUSY;
+        qr_reads__add(node, request, deadline_ms);
+        break;
+    case QR_REQUEST_HANDOVER: status = submit_handover(node, request, deadline_ms); break;
+    default: return QR_E_INVALID;
+    }
+    if (status == QR_OK && node->config.wake != NULL)
+        node->config.wake(node->config.context);
+    return status;
+}
+
+/* ------------------------------------------------------------------ events ---- */
+
+void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t now_ms)
+{
+    if (node->halted)
+        return;
+    node->now_ms = node->trace.now_ms = now_ms;
+    qr_envelope_kind kind;
+    uint64_t incarnation;
+    qr_slice body;
+    qr_status status = qr_envelope__open(node, from, message, &kind, &incarnation, &body);
+    if (status != QR_OK) {
+        qr_trace_add(&node->trace, QR_TRACE_DROP, from, status, 0, 0);
+        return;
+    }
+    if (kind == QR_ENVELOPE_ENGINE) {
+        qr_event event = {.kind = QR_EVENT_RECV,
+                          .recv = {.from = from, .incarnation = incarnation, .bytes = body}};
+        qr_node__step(node, &event);
+    } else if (kind == QR_ENVELOPE_FORWARD) {
+        qr_reader reader = qr_reader_of(body);
+        qr_pending__forwarded(node, &reader);
+    }
+}
+
+void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms)
+{
+    if (node->halted)
+        return;
+    node->now_ms = node->trace.now_ms = now_ms;
+    qr_trace_add(&node->trace, QR_TRACE_LINK, peer, up, 0, 0);
+    qr_event event = {.kind = QR_EVENT_LINK, .link = {.peer = peer, .up = up}};
+    qr_node__step(node, &event);
+    if (up && peer == node->leader) {
+        /* What was under way when the link broke may be lost. */
+        node->pendings.unsent = node->pendings.first;
+    }
+}
+
+/* ------------------------------------------------------------------- turns ---- */
+
+static void tell_durable(qr_node *node)
+{
+    if (node->durable_ticket == node->told_ticket)
+        return;
+    node->told_ticket = node->durable_ticket;
+    qr_trace_add(&node->trace, QR_TRACE_DURABLE, node->durable_ticket, 0, 0, 0);
+    qr_node__release_held(node);
+    qr_event event = {.kind = QR_EVENT_DURABLE, .durable = {.ticket = node->told_ticket}};
+    qr_node__step(node, &event);
+}
+
+static void start_handover(qr_node *node)
+{
+    if (!node->handover.wanted || node->handover.under_way)
+        return;
+    node->handover.under_way = true;
+    qr_event event = {.kind = QR_EVENT_HANDOVER, .handover = {.target = node->handover.target}};
+    qr_node__step(node, &event);
+}
+
+static void sweep(qr_node *node)
+{
+    if (node->now_ms < node->sweep_ms)
+        return;
+    node->sweep_ms = node->now_ms + QR_NODE_SWEEP_MS;
+    qr_pending__sweep(node);
+    qr_reads__sweep(node);
+    if (node->handover.wanted && node->now_ms >= node->handover.deadline_ms) {
+        node->handover.wanted = node->handover.under_way = false;
+        qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_TIMEOUT, NULL, 0);
+    }
+}
+
+/* The leader proposes what the machine wants for itself; nobody waits for the answer. */
+static void upkeep(qr_node *node)
+{
+    if (node->role != QR_LEADER || node->now_ms < node->upkeep_ms)
+        return;
+    node->upkeep_ms = node->now_ms + QR_NODE_UPKEEP_MS;
+    qr_buffer body;
+    qr_buffer_init(&body);
+    if (node->machine->ops->upkeep(node->machine, node->wall_ms, &body)) {
+        qr_request request = {.kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&body)};
+        qr_pending__add(node, &request, node->now_ms + node->config.request_ms);
+    }
+    qr_buffer_free(&body);
+}
+
+static void tell_applied(qr_node *node)
+{
+    if (node->applied_index == node->told_applied)
+        return;
+    node->told_applied = node->applied_index;
+    uint64_t digest = qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
+    qr_trace_add(&node->trace, QR_TRACE_APPLY, node->applied_index,
+                 node->machine->ops->revision(node->machine), digest, 0);
+    qr_event event = {.kind = QR_EVENT_APPLIED, .applied = {.index = node->applied_index, .digest = digest}};
+    qr_node__step(node, &event);
+}
+
+/* A restarted member starts from an empty machine and applies its log again. Local reads wait until it is
+ * back where it stood, so that a restart never shows older state than the life before it could have shown. */
+static void note_caught_up(qr_node *node)
+{
+    if (node->caught_up)
+        return;
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    bool whole_log_applied = node->leader != 0 && engine.commit_index > 0 &&
+                             node->applied_index == engine.commit_index &&
+                             engine.commit_index == engine.last_index;
+    bool back_again = node->recalled_index > 0 && node->applied_index >= node->recalled_index;
+    node->caught_up = whole_log_applied || back_again;
+}
+
+void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
+{
+    if (node->halted) {
+        qr_pending__finish(node, QR_E_HALTED);
+        qr_reads__finish(node, QR_E_HALTED);
+        return;
+    }
+    node->now_ms = node->trace.now_ms = now_ms;
+    node->wall_ms = wall_ms;
+    tell_durable(node);
+    upkeep(node);
+    qr_pending__offer(node);
+    qr_reads__start(node);
+    start_handover(node);
+    tell_applied(node);
+    if (!node->halted && (node->stepped || now_ms >= node->engine->ops->wake_ms(node->engine))) {
+        qr_event tick = {.kind = QR_EVENT_TICK};
+        qr_node__step(node, &tick);
+    }
+    note_caught_up(node);
+    qr_reads__serve(node);
+    sweep(node);
+    if (!node->halted)
+        qr_wal_flush(node->wal);
+    node->more_work = node->machine->ops->work(node->machine, QR_NODE_WORK_BUDGET);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t qr_node_wake_ms(const qr_node *node)
+{
+    if (node->halted)
+        return UINT64_MAX;
+    uint64_t wake = node->engine->ops->wake_ms(node->engine);
+    if (node->stepped || node->durable_ticket != node->told_ticket)
+        wake = node->now_ms;
+    bool waiting =
+        node->read_count > 0 || node->pendings.first < node->pendings.next || node->handover.wanted;
+    if (waiting)
+        wake = sooner(wake, node->sweep_ms);
+    bool can_offer = node->leader != 0 && node->pendings.unsent < node->pendings.next;
+    if (can_offer || node->reads_waiting.count > 0)
+        wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
+    if (node->role == QR_LEADER)
+        wake = sooner(wake, node->upkeep_ms);
+    if (node->more_work)
+        wake = sooner(wake, node->now_ms + 1);
+    return wake;
+}
+
+/* ------------------------------------------------------------------ status ---- */
+
+void qr_node_status_of(const qr_node *node, qr_node_status *status)
+{
+    *status = (qr_node_status){
+        .cluster = node->config.cluster,
+        .group = node->config.group,
+        .self = node->config.self,
+        .incarnation = node->incarnation,
+        .boot = node->boot,
+        .applied_index = node->applied_index,
+        .applied_term = node->applied_term,
+        .digest = qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest),
+        .revision = node->machine->ops->revision(node->machine),
+        .pending_writes = node->pendings.next - node->pendings.first,
+        .pending_reads = node->read_count,
+        .halted = node->halted,
+        .no_space = node->no_space,
+        .halt_sentence = node->halt_sentence,
+    };
+    node->engine->ops->status(node->engine, &status->engine);
+    qr_wal_status log;
+    qr_wal_status_of(node->wal, &log);
+    status->log_bytes = log.bytes;
+    status->log_segments = log.segments;
+}
+
+const qr_engine *qr_node_engine(const qr_node *node)
+{
+    return node->engine;
+}
+const qr_machine *qr_node_machine(const qr_node *node)
+{
+    return node->machine;
+}
+qr_trace *qr_node_trace(qr_node *node)
+{
+    return &node->trace;
+}
+
+const char *qr_node_broken(const qr_node *node)
+{
+    if (node->applied_index < node->told_applied)
+        return "applied index went back";
+    if (node->told_ticket > node->durable_ticket)
+        return "engine was told of tickets that are not durable";
+    if (node->pendings.first > node->pendings.unsent || node->pendings.unsent > node->pendings.next)
+        return "pending writes are out of order";
+    return node->engine->ops->broken(node->engine);
+}
+
+uint64_t qr_node_member_id(qr_slice peer_urls_sorted, qr_slice token)
+{
+    uint64_t id = qr_hash(peer_urls_sorted, qr_hash(token, 1));
+    return id ? id : 1;
+}
+
+uint64_t qr_node_cluster_id(const qr_members *members, qr_slice token)
+{
+    uint64_t id = qr_hash(token, 2);
+    for (uint32_t i = 0; i < members->count; i++)
+        id = qr_hash_mix(id, members->list[i].id);
+    return id ? id : 1;
+}

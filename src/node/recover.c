@@ -1,0 +1,199 @@
+/* The node's own records and brief around those of the engine, and coming back from them.
+ *
+ * A record of a node is one byte of kind and its content: what the engine gave to PERSIST, or the number of
+ * this boot. The brief at the head of each segment is {format, incarnation, boot, the engine's brief}.
+ * doc/formats/wal.md. */
+#include "core/bugs.h"
+#include "node/internal.h"
+
+enum { RECORD_ENGINE = 1, RECORD_BOOT = 2 };
+
+typedef struct recovery {
+    qr_node *node;
+    qr_arena *arena;
+    const char *sentence; /* why the visitor gave up */
+} recovery;
+
+static void open_engine(qr_node *node)
+{
+    if (node->engine != NULL)
+        return;
+    const qr_node_config *config = &node->config;
+    qr_engine_config engine = {
+        .self = config->self,
+        .incarnation = node->incarnation,
+        .seed = config->seed,
+        .heartbeat_ms = config->heartbeat_ms,
+        .election_ms = config->election_ms,
+        .now_ms = config->now_ms,
+        .members = config->members,
+        .memory_max = config->engine_memory_max,
+        .message_max = config->engine_message_max,
+        .trace = &node->trace,
+        .bug = config->bug,
+    };
+    node->engine = config->engine->open(&engine);
+}
+
+static void give_brief(void *context, qr_buffer *out)
+{
+    qr_node *node = context;
+    open_engine(node);
+    qr_buffer_u8(out, QR_NODE_FORMAT);
+    qr_buffer_u64(out, node->incarnation);
+    qr_buffer_u64(out, node->boot);
+    node->engine->ops->brief(node->engine, out);
+}
+
+static qr_status visit_brief(recovery *found, qr_slice bytes)
+{
+    qr_node *node = found->node;
+    qr_reader reader = qr_reader_of(bytes);
+    uint8_t format = qr_reader_u8(&reader);
+    node->incarnation = qr_reader_u64(&reader);
+    node->boot = qr_reader_u64(&reader);
+    if (reader.failed || format != QR_NODE_FORMAT) {
+        found->sentence = "the brief at the head of the oldest log segment is not in a format known here";
+        return reader.failed ? QR_E_CORRUPT : QR_E_BAD_VERSION;
+    }
+    open_engine(node);
+    return node->engine->ops->recall(node->engine, qr_reader_take(&reader, qr_reader_left(&reader)), true);
+}
+
+static qr_status visit(void *context, bool is_brief, qr_slice bytes, uint64_t position, uint64_t index_first,
+                       uint64_t index_last)
+{
+    recovery *found = context;
+    qr_node *node = found->node;
+    if (is_brief)
+        return visit_brief(found, bytes);
+    qr_reader reader = qr_reader_of(bytes);
+    uint8_t kind = qr_reader_u8(&reader);
+    if (reader.failed || node->engine == NULL)
+        return QR_E_CORRUPT;
+    if (kind == RECORD_BOOT) {
+        node->boot = qr_reader_u64(&reader);
+        return reader.failed ? QR_E_CORRUPT : QR_OK;
+    }
+    if (kind != RECORD_ENGINE) {
+        found->sentence = qr_arena_format(found->arena, "log record at position %llu is of unknown kind %u",
+                                          (unsigned long long)position, kind);
+        return QR_E_BAD_VERSION;
+    }
+    return node->engine->ops->recall(node->engine, qr_reader_take(&reader, qr_reader_left(&reader)), false);
+}
+
+static void on_durable(void *context, uint64_t position)
+{
+    qr_node *node = context;
+    QR_ASSERT(position >= node->durable_position);
+    node->durable_position = position;
+    while (node->tickets_first < node->tickets_count &&
+           node->tickets[node->tickets_first].position <= node->durable_position)
+        node->durable_ticket = node->tickets[node->tickets_first++].ticket;
+    if (node->tickets_first == node->tickets_count)
+        node->tickets_first = node->tickets_count = 0;
+    if (node->config.wake != NULL)
+        node->config.wake(node->config.context);
+}
+
+static void on_broken(void *context, qr_status status, const char *sentence)
+{
+    qr_node__halt(context, sentence);
+}
+
+static void on_space(void *context, bool full)
+{
+    ((qr_node *)context)->no_space = full;
+}
+
+qr_status qr_recover__open(qr_node *node, qr_arena *arena, const char **sentence)
+{
+    recovery found = {.node = node, .arena = arena};
+    qr_wal_config config = {
+        .disk = &node->config.disk,
+        .cluster = node->config.cluster,
+        .group = node->config.group,
+        .member = node->config.self,
+        .incarnation = node->incarnation,
+        .segment_size = node->config.segment_size,
+        .trace = &node->trace,
+        .bug = node->config.bug,
+        .brief = give_brief,
+        .durable = on_durable,
+        .broken = on_broken,
+        .space = on_space,
+        .context = node,
+    };
+    qr_status status = qr_wal_open(&config, visit, &found, arena, &node->wal, sentence);
+    if (status != QR_OK) {
+        if (found.sentence != NULL)
+            *sentence = found.sentence;
+        return status;
+    }
+    if (qr_wal_incarnation(node->wal) != node->incarnation) {
+        *sentence = "log segments of two different disks stand in one folder";
+        return QR_E_CORRUPT;
+    }
+    qr_wal_status log;
+    qr_wal_status_of(node->wal, &log);
+    node->durable_position = log.durable_position;
+
+    /* Sequences of this boot are above those of every earlier one, once the boot itself is on the disk. */
+    node->boot++;
+    QR_CHECK(node->boot < (uint64_t)1 << (64 - QR_BOOT_SHIFT), "boots are counted in 24 bits");
+    uint8_t record[1 + 8] = {RECORD_BOOT};
+    qr_store_u64(record + 1, node->boot);
+    node->boot_position = qr_wal_append(node->wal, qr_slice_of(record, sizeof record), 0, 0);
+    return QR_OK;
+}
+
+void qr_recover__persist(qr_node *node, const qr_effect *effect)
+{
+    qr_buffer *record = &node->message;
+    qr_buffer_clear(record);
+    qr_buffer_u8(record, RECORD_ENGINE);
+    qr_buffer_add_slice(record, effect->persist.record);
+    uint64_t position = qr_wal_append(node->wal, qr_buffer_slice(record), effect->persist.index_first,
+                                      effect->persist.index_last);
+    if (QR_BUG(node->config.bug, ACK_BEFORE_SYNC)) {
+        node->durable_ticket = effect->persist.ticket;
+        return;
+    }
+    if (node->tickets_count == node->tickets_room) {
+        size_t kept = node->tickets_count - node->tickets_first;
+        node->tickets_room = kept < node->tickets_room / 2 ? node->tickets_room : node->tickets_room * 2 + 64;
+        qr_ticket_position *tickets = qr_alloc(node->tickets_room * sizeof *tickets);
+        if (kept)
+            memcpy(tickets, node->tickets + node->tickets_first, kept * sizeof *tickets);
+        qr_free(node->tickets);
+        node->tickets = tickets;
+        node->tickets_first = 0;
+        node->tickets_count = kept;
+    }
+    node->tickets[node->tickets_count++] =
+        (qr_ticket_position){.ticket = effect->persist.ticket, .position = position};
+}
+
+static void fetched(void *context, uint64_t from, uint64_t to, qr_status status, const qr_slice *records,
+                    size_t count)
+{
+    qr_node *node = context;
+    qr_slice *bare = qr_alloc((count ? count : 1) * sizeof *bare);
+    size_t bare_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (records[i].size > 0 && records[i].data[0] == RECORD_ENGINE)
+            bare[bare_count++] = qr_slice_of(records[i].data + 1, records[i].size - 1);
+    qr_event event = {
+        .kind = QR_EVENT_ENTRIES,
+        .entries = {.from = from, .to = to, .status = status, .records = bare, .count = bare_count}};
+    qr_node__step(node, &event);
+    qr_free(bare);
+    if (node->config.wake != NULL)
+        node->config.wake(node->config.context);
+}
+
+void qr_recover__fetch(qr_node *node, uint64_t from, uint64_t to)
+{
+    qr_wal_fetch(node->wal, from, to, QR_NODE_FETCH_MAX, fetched, node);
+}
