@@ -1,1 +1,412 @@
+/* Command bodies: encoding, the scan that goes before decoding, and decoding. doc/formats/command.md has the
+ * bytes. */
 #include "core/txn.h"
+
+enum {
+    BODY_FORMAT = 1,
+    /* bits of a range: which of its optional parts follow */
+    RANGE_KEYS_ONLY = 1 << 0,
+    RANGE_COUNT_ONLY = 1 << 1,
+    RANGE_REVISION = 1 << 2,
+    RANGE_LIMIT = 1 << 3,
+    RANGE_MOD_MIN = 1 << 4,
+    RANGE_MOD_MAX = 1 << 5,
+    RANGE_CREATE_MIN = 1 << 6,
+    RANGE_CREATE_MAX = 1 << 7,
+    PUT_OPTIONS_ALL = (QR_PUT_DETACH_ON_EXPIRY << 1) - 1,
+};
+
+bool qr_txn_writes(const qr_txn *txn)
+{
+    for (size_t i = 0; i < txn->then_count; i++)
+        if (txn->then_ops[i].kind != QR_OP_RANGE)
+            return true;
+    for (size_t i = 0; i < txn->else_count; i++)
+        if (txn->else_ops[i].kind != QR_OP_RANGE)
+            return true;
+    return false;
+}
+
+/* -------------------------------------------------------------- encoding ---- */
+
+/* Signed numbers: zigzag, so that small negative ones stay short. */
+static uint64_t zigzag(int64_t number)
+{
+    return ((uint64_t)number << 1) ^ (number < 0 ? UINT64_MAX : 0);
+}
+static int64_t unzigzag(uint64_t number)
+{
+    return (int64_t)((number >> 1) ^ (number & 1 ? UINT64_MAX : 0));
+}
+
+static void encode_span(const qr_span *span, qr_buffer *out)
+{
+    qr_buffer_u8(out, (uint8_t)span->kind);
+    qr_buffer_u8(out, span->space);
+    qr_buffer_bytes(out, span->key);
+    if (span->kind == QR_SPAN_RANGE)
+        qr_buffer_bytes(out, span->end);
+}
+
+static void encode_condition(const qr_condition *condition, qr_buffer *out)
+{
+    encode_span(&condition->span, out);
+    qr_buffer_u8(out, (uint8_t)condition->target);
+    qr_buffer_u8(out, (uint8_t)condition->relation);
+    if (condition->target == QR_TARGET_VALUE)
+        qr_buffer_bytes(out, condition->value);
+    else
+        qr_buffer_varint(out, zigzag(condition->number));
+}
+
+static void encode_range(const qr_range *range, qr_buffer *out)
+{
+    const uint64_t parts[] = {range->revision,
+                              range->limit,
+                              range->mod_revision_min,
+                              range->mod_revision_max,
+                              range->create_revision_min,
+                              range->create_revision_max};
+    uint8_t bits =
+        (uint8_t)((range->keys_only ? RANGE_KEYS_ONLY : 0) | (range->count_only ? RANGE_COUNT_ONLY : 0));
+    for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        bits |= (uint8_t)(parts[i] ? RANGE_REVISION << i : 0);
+    encode_span(&range->span, out);
+    qr_buffer_u8(out, (uint8_t)range->order);
+    qr_buffer_u8(out, (uint8_t)range->sort);
+    qr_buffer_u8(out, bits);
+    for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i])
+            qr_buffer_varint(out, parts[i]);
+}
+
+static void encode_put(const qr_put *put, qr_buffer *out)
+{
+    QR_ASSERT((put->options & ~(uint32_t)PUT_OPTIONS_ALL) == 0);
+    qr_buffer_u8(out, put->space);
+    qr_buffer_varint(out, put->options);
+    qr_buffer_bytes(out, put->key);
+    if (!(put->options & QR_PUT_KEEP_VALUE))
+        qr_buffer_bytes(out, put->value);
+    if (!(put->options & QR_PUT_KEEP_LEASE))
+        qr_buffer_varint(out, zigzag(put->lease));
+    if (put->options & QR_PUT_EXPECT_VERSION)
+        qr_buffer_varint(out, put->expected_version);
+    if (put->options & QR_PUT_SET_FLAGS)
+        qr_buffer_varint(out, put->flags);
+    if (put->options & QR_PUT_SET_ACL)
+        qr_buffer_varint(out, put->acl);
+    if (put->options & QR_PUT_SET_ATTRIBUTE)
+        qr_buffer_bytes(out, put->attribute);
+}
+
+static void encode_txn(const qr_txn *txn, unsigned depth, qr_buffer *out);
+
+static void encode_ops(const qr_op *ops, size_t count, unsigned depth, qr_buffer *out)
+{
+    qr_buffer_varint(out, count);
+    for (size_t i = 0; i < count; i++) {
+        qr_buffer_u8(out, (uint8_t)ops[i].kind);
+        switch (ops[i].kind) {
+        case QR_OP_RANGE: encode_range(&ops[i].range, out); break;
+        case QR_OP_PUT: encode_put(&ops[i].put, out); break;
+        case QR_OP_DELETE:
+            encode_span(&ops[i].del.span, out);
+            qr_buffer_u8(out, ops[i].del.want_previous);
+            break;
+        case QR_OP_TXN: encode_txn(ops[i].txn, depth + 1, out); break;
+        }
+    }
+}
+
+static void encode_txn(const qr_txn *txn, unsigned depth, qr_buffer *out)
+{
+    QR_ASSERT(depth <= QR_TXN_DEPTH_MAX); /* the door that built it has bounded it */
+    qr_buffer_varint(out, txn->condition_count);
+    for (size_t i = 0; i < txn->condition_count; i++)
+        encode_condition(&txn->conditions[i], out);
+    encode_ops(txn->then_ops, txn->then_count, depth, out);
+    encode_ops(txn->else_ops, txn->else_count, depth, out);
+}
+
+void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out)
+{
+    qr_buffer_u8(out, BODY_FORMAT);
+    qr_buffer_u8(out, QR_BODY_TXN);
+    encode_txn(txn, 1, out);
+}
+
+void qr_body_encode_compact(uint64_t revision, qr_buffer *out)
+{
+    qr_buffer_u8(out, BODY_FORMAT);
+    qr_buffer_u8(out, QR_BODY_COMPACT);
+    qr_buffer_varint(out, revision);
+}
+
+/* --------------------------------------------------------- reading parts ----
+ * The same functions serve the scan and the decoder proper, so the two cannot disagree. */
+
+typedef struct body_reader {
+    qr_reader bytes;
+    qr_status status; /* the first thing that was wrong */
+} body_reader;
+
+static void fail(body_reader *reader, qr_status status)
+{
+    if (reader->status == QR_OK)
+        reader->status = status;
+    reader->bytes.failed = true;
+}
+
+static bool failed(body_reader *reader)
+{
+    if (reader->bytes.failed && reader->status == QR_OK)
+        reader->status = QR_E_INVALID;
+    return reader->bytes.failed;
+}
+
+/* Only the shortest form of a number is accepted: equal bodies have equal bytes. */
+static uint64_t read_number(body_reader *reader)
+{
+    const uint8_t *from = reader->bytes.at;
+    uint64_t number = qr_reader_varint(&reader->bytes);
+    size_t size = 1;
+    for (uint64_t rest = number >> 7; rest; rest >>= 7)
+        size++;
+    if (!reader->bytes.failed && (size_t)(reader->bytes.at - from) != size)
+        fail(reader, QR_E_INVALID);
+    return reader->bytes.failed ? 0 : number;
+}
+
+static uint8_t read_enum(body_reader *reader, uint8_t low, uint8_t high)
+{
+    uint8_t value = qr_reader_u8(&reader->bytes);
+    if (!reader->bytes.failed && (value < low || value > high))
+        fail(reader, QR_E_INVALID);
+    return reader->bytes.failed ? low : value;
+}
+
+static qr_slice read_bytes(body_reader *reader, size_t size_max)
+{
+    uint64_t size = read_number(reader);
+    if (!reader->bytes.failed && size > size_max)
+        fail(reader, QR_E_TOO_LARGE);
+    if (reader->bytes.failed || size == 0)
+        return qr_slice_of(NULL, 0);
+    return qr_reader_take(&reader->bytes, (size_t)size);
+}
+
+static void read_span(body_reader *reader, qr_span *span)
+{
+    *span = (qr_span){.kind = (qr_span_kind)read_enum(reader, QR_SPAN_KEY, QR_SPAN_FROM)};
+    span->space = qr_reader_u8(&reader->bytes);
+    span->key = read_bytes(reader, QR_KEY_MAX);
+    if (span->kind == QR_SPAN_RANGE)
+        span->end = read_bytes(reader, QR_KEY_MAX);
+}
+
+static void read_condition(body_reader *reader, qr_condition *condition)
+{
+    *condition = (qr_condition){0};
+    read_span(reader, &condition->span);
+    condition->target = (qr_target)read_enum(reader, QR_TARGET_VERSION, QR_TARGET_LEASE);
+    condition->relation = (qr_relation)read_enum(reader, QR_IS_EQUAL, QR_IS_NOT_EQUAL);
+    if (condition->target == QR_TARGET_VALUE)
+        condition->value = read_bytes(reader, QR_VALUE_MAX);
+    else
+        condition->number = unzigzag(read_number(reader));
+}
+
+static uint64_t read_present(body_reader *reader, uint8_t bits, uint8_t bit)
+{
+    if (!(bits & bit))
+        return 0;
+    uint64_t number = read_number(reader);
+    if (number == 0)
+        fail(reader, QR_E_INVALID); /* zero is written by leaving the bit out */
+    return number;
+}
+
+static void read_range(body_reader *reader, qr_range *range)
+{
+    *range = (qr_range){0};
+    read_span(reader, &range->span);
+    range->order = (qr_order)read_enum(reader, QR_ORDER_NONE, QR_ORDER_DOWN);
+    range->sort = (qr_sort)read_enum(reader, QR_SORT_KEY, QR_SORT_VALUE);
+    uint8_t bits = qr_reader_u8(&reader->bytes);
+    range->keys_only = bits & RANGE_KEYS_ONLY;
+    range->count_only = bits & RANGE_COUNT_ONLY;
+    range->revision = read_present(reader, bits, RANGE_REVISION);
+    range->limit = read_present(reader, bits, RANGE_LIMIT);
+    range->mod_revision_min = read_present(reader, bits, RANGE_MOD_MIN);
+    range->mod_revision_max = read_present(reader, bits, RANGE_MOD_MAX);
+    range->create_revision_min = read_present(reader, bits, RANGE_CREATE_MIN);
+    range->create_revision_max = read_present(reader, bits, RANGE_CREATE_MAX);
+}
+
+static void read_put(body_reader *reader, qr_put *put)
+{
+    *put = (qr_put){.space = qr_reader_u8(&reader->bytes)};
+    uint64_t options = read_number(reader);
+    if (options & ~(uint64_t)PUT_OPTIONS_ALL)
+        fail(reader, QR_E_INVALID);
+    put->options = (uint32_t)options;
+    put->key = read_bytes(reader, QR_KEY_MAX);
+    if (put->key.size == 0)
+        fail(reader, QR_E_INVALID);
+    if (!(put->options & QR_PUT_KEEP_VALUE))
+        put->value = read_bytes(reader, QR_VALUE_MAX);
+    if (!(put->options & QR_PUT_KEEP_LEASE))
+        put->lease = unzigzag(read_number(reader));
+    if (put->options & QR_PUT_EXPECT_VERSION)
+        put->expected_version = read_number(reader);
+    if (put->options & QR_PUT_SET_FLAGS)
+        put->flags = read_number(reader);
+    if (put->options & QR_PUT_SET_ACL)
+        put->acl = read_number(reader);
+    if (put->options & QR_PUT_SET_ATTRIBUTE)
+        put->attribute = read_bytes(reader, QR_ATTRIBUTE_MAX);
+}
+
+static void read_delete(body_reader *reader, qr_delete *del)
+{
+    *del = (qr_delete){0};
+    read_span(reader, &del->span);
+    del->want_previous = read_enum(reader, 0, 1);
+}
+
+/* ------------------------------------------------------------------ scan ---- */
+
+typedef struct scan_level {
+    uint64_t left; /* operations of the list being read */
+    bool in_else;
+} scan_level;
+
+/* A count of things that are still to come: each takes a byte at least, and all together are bounded. */
+static uint64_t scan_count(body_reader *reader, uint64_t *total)
+{
+    uint64_t count = read_number(reader);
+    if (!reader->bytes.failed && (count > QR_TXN_OPS_MAX || (*total += count) > QR_TXN_OPS_MAX))
+        fail(reader, QR_E_TOO_LARGE);
+    return reader->bytes.failed ? 0 : count;
+}
+
+static void scan_head(body_reader *reader, scan_level *level, uint64_t *total)
+{
+    qr_condition condition;
+    uint64_t count = scan_count(reader, total);
+    while (count-- > 0 && !reader->bytes.failed)
+        read_condition(reader, &condition);
+    *level = (scan_level){.left = scan_count(reader, total)};
+}
+
+static void scan_plain(body_reader *reader, qr_op_kind kind)
+{
+    union {
+        qr_range range;
+        qr_put put;
+        qr_delete del;
+    } op;
+    switch (kind) {
+    case QR_OP_RANGE: read_range(reader, &op.range); break;
+    case QR_OP_PUT: read_put(reader, &op.put); break;
+    default: read_delete(reader, &op.del); break;
+    }
+}
+
+/* Walks a whole txn with a stack of its own, so that no input makes the C stack or the arena grow before it
+ * is known to be within bounds. Everything that can be wrong with a body is found here. */
+static qr_status scan_txn(qr_slice bytes)
+{
+    scan_level levels[QR_TXN_DEPTH_MAX];
+    body_reader reader = {.bytes = qr_reader_of(bytes)};
+    unsigned depth = 1;
+    uint64_t total = 0;
+    scan_head(&reader, &levels[0], &total);
+    while (depth > 0 && !failed(&reader)) {
+        scan_level *level = &levels[depth - 1];
+        if (level->left == 0 && level->in_else) {
+            depth--;
+        } else if (level->left == 0) {
+            *level = (scan_level){.left = scan_count(&reader, &total), .in_else = true};
+        } else {
+            level->left--;
+            qr_op_kind kind = (qr_op_kind)read_enum(&reader, QR_OP_RANGE, QR_OP_TXN);
+            if (kind != QR_OP_TXN)
+                scan_plain(&reader, kind);
+            else if (depth == QR_TXN_DEPTH_MAX)
+                fail(&reader, QR_E_TOO_DEEP);
+            else
+                scan_head(&reader, &levels[depth++], &total);
+        }
+    }
+    if (!failed(&reader) && qr_reader_left(&reader.bytes) != 0)
+        fail(&reader, QR_E_INVALID);
+    return reader.status;
+}
+
+/* ---------------------------------------------------------------- decode ---- */
+
+static void decode_txn(body_reader *reader, qr_arena *arena, qr_txn *txn);
+
+static const qr_op *decode_ops(body_reader *reader, qr_arena *arena, size_t *count)
+{
+    *count = (size_t)read_number(reader);
+    qr_op *ops = *count ? qr_arena_zero(arena, *count, sizeof *ops) : NULL;
+    for (size_t i = 0; i < *count; i++) {
+        ops[i].kind = (qr_op_kind)read_enum(reader, QR_OP_RANGE, QR_OP_TXN);
+        switch (ops[i].kind) {
+        case QR_OP_RANGE: read_range(reader, &ops[i].range); break;
+        case QR_OP_PUT: read_put(reader, &ops[i].put); break;
+        case QR_OP_DELETE: read_delete(reader, &ops[i].del); break;
+        case QR_OP_TXN: {
+            qr_txn *nested = qr_arena_zero(arena, 1, sizeof *nested);
+            decode_txn(reader, arena, nested);
+            ops[i].txn = nested;
+            break;
+        }
+        }
+    }
+    return ops;
+}
+
+/* Runs only on bytes that scan_txn() has accepted: the depth of the recursion and all sizes are known to be
+ * bounded. */
+static void decode_txn(body_reader *reader, qr_arena *arena, qr_txn *txn)
+{
+    txn->condition_count = (size_t)read_number(reader);
+    if (txn->condition_count) {
+        qr_condition *conditions = qr_arena_zero(arena, txn->condition_count, sizeof *conditions);
+        for (size_t i = 0; i < txn->condition_count; i++)
+            read_condition(reader, &conditions[i]);
+        txn->conditions = conditions;
+    }
+    txn->then_ops = decode_ops(reader, arena, &txn->then_count);
+    txn->else_ops = decode_ops(reader, arena, &txn->else_count);
+}
+
+qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
+{
+    *body = (qr_body){0};
+    body_reader reader = {.bytes = qr_reader_of(bytes)};
+    uint8_t format = qr_reader_u8(&reader.bytes);
+    if (failed(&reader))
+        return QR_E_INVALID;
+    if (format != BODY_FORMAT)
+        return QR_E_BAD_VERSION;
+    body->kind = (qr_body_kind)read_enum(&reader, QR_BODY_TXN, QR_BODY_COMPACT);
+    if (failed(&reader))
+        return reader.status;
+    if (body->kind == QR_BODY_COMPACT) {
+        body->revision = read_number(&reader);
+        if (!failed(&reader) && qr_reader_left(&reader.bytes) != 0)
+            fail(&reader, QR_E_INVALID);
+        return reader.status;
+    }
+    qr_status status = scan_txn(qr_slice_of(reader.bytes.at, qr_reader_left(&reader.bytes)));
+    if (status != QR_OK)
+        return status;
+    decode_txn(&reader, arena, &body->txn);
+    QR_ASSERT(!failed(&reader) && qr_reader_left(&reader.bytes) == 0);
+    return QR_OK;
+}

@@ -280,7 +280,6 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     if (!node->halted && (node->stepped || now_ms >= node->engine->ops->wake_ms(node->engine))) {
         qr_event tick = {.kind = QR_EVENT_TICK};
         qr_node__step(node, &tick);
-        tell_applied(node);
     }
     note_caught_up(node);
     qr_reads__serve(node);

@@ -1,1 +1,212 @@
-#include "tree/tree.h"
+/* The machine: commands in, results out. */
+#include "tree/private.h"
+
+static const uint8_t space_bytes[QR__SPACE_COUNT] = {
+    [QR__SPACE_LEASES] = QR_SPACE_LEASES, [QR__SPACE_SESSIONS] = QR_SPACE_SESSIONS,
+    [QR__SPACE_USERS] = QR_SPACE_USERS,   [QR__SPACE_CATALOGUE] = QR_SPACE_CATALOGUE,
+    [QR__SPACE_KEYS] = QR_SPACE_KEYS,
+};
+
+uint8_t qr__space_byte(qr__space space)
+{
+    return space_bytes[space];
+}
+
+qr__index *qr__space_of(qr_tree *tree, uint8_t space)
+{
+    for (int i = QR__SPACE_COUNT; i-- > 0;)
+        if (space_bytes[i] == space)
+            return &tree->spaces[i];
+    return NULL;
+}
+
+static qr_tree *tree_of(qr_machine *machine)
+{
+    return (qr_tree *)machine;
+}
+static const qr_tree *tree_of_const(const qr_machine *machine)
+{
+    return (const qr_tree *)machine;
+}
+
+static qr_status compact(qr_tree *tree, uint64_t revision, qr_txn_result *result)
+{
+    if (revision <= tree->compacted)
+        return QR_E_COMPACTED;
+    if (revision > tree->now.revision)
+        return QR_E_FUTURE_REVISION;
+    tree->compacted = revision;
+    qr__digest_compact(tree);
+    *result = (qr_txn_result){.revision = tree->now.revision, .succeeded = true};
+    return QR_OK;
+}
+
+static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_command *command, qr_arena *arena,
+                            const void **result)
+{
+    qr_tree *tree = tree_of(machine);
+    QR_ASSERT(index > tree->applied_index && tree->load == NULL);
+    tree->applied_index = index;
+    *result = NULL;
+    qr_body body;
+    qr_status status = qr_body_decode(command->body, arena, &body);
+    if (status != QR_OK)
+        return status;
+    qr_txn_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+    if (body.kind == QR_BODY_COMPACT) {
+        status = compact(tree, body.revision, answer);
+    } else {
+        qr__work work = {.tree = tree,
+                         .arena = arena,
+                         .index = index,
+                         .stamp_ms = command->stamp_ms,
+                         .base = tree->now.revision,
+                         .before = tree->now};
+        status = qr__txn_apply(&work, &body.txn, answer);
+    }
+    if (status == QR_OK)
+        *result = answer;
+    return status;
+}
+
+static qr_tree_status status_of(const qr_tree *tree)
+{
+    uint64_t bytes = sizeof *tree + tree->record_bytes + tree->directories.bytes;
+    bytes += (tree->history.room + tree->hidden.room) * sizeof(qr__event);
+    for (int space = 0; space < QR__SPACE_COUNT; space++)
+        bytes += tree->spaces[space].bytes;
+    return (qr_tree_status){.revision = tree->now.revision,
+                            .compacted = tree->compacted,
+                            .keys = tree->spaces[QR__SPACE_KEYS].live,
+                            .live_bytes = tree->now.live_bytes,
+                            .history_bytes = tree->now.history_bytes,
+                            .memory_bytes = bytes};
+}
+
+static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena *arena, const void **result)
+{
+    qr_tree *tree = tree_of(machine);
+    const qr_query *query = query_in;
+    tree->queries++;
+    *result = NULL;
+    switch (query->kind) {
+    case QR_QUERY_TXN: {
+        qr_txn_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+        *result = answer;
+        return qr__txn_query(tree, &query->txn, arena, answer);
+    }
+    case QR_QUERY_HASH: {
+        qr_hash_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+        *result = answer;
+        return qr__hash_versions(tree, query->revision, answer);
+    }
+    case QR_QUERY_STATUS: {
+        qr_tree_status *answer = qr_arena_alloc(arena, sizeof *answer);
+        *answer = status_of(tree);
+        *result = answer;
+        return QR_OK;
+    }
+    case QR_QUERY_DIRECTORY: {
+        qr_directory *answer = qr_arena_zero(arena, 1, sizeof *answer);
+        const qr_directory *record = qr__directory_find(tree, query->path);
+        if (record)
+            *answer = *record;
+        *result = answer;
+        return QR_OK;
+    }
+    }
+    return QR_E_INVALID;
+}
+
+static uint64_t tree_digest(const qr_machine *machine)
+{
+    return tree_of_const(machine)->now.digest;
+}
+static uint64_t tree_revision(const qr_machine *machine)
+{
+    return tree_of_const(machine)->now.revision;
+}
+
+static bool tree_upkeep(qr_machine *machine, int64_t wall_ms, qr_buffer *body)
+{
+    return qr__history_upkeep(tree_of(machine), wall_ms, body);
+}
+
+static bool tree_work(qr_machine *machine, size_t budget)
+{
+    return qr__history_work(tree_of(machine), budget);
+}
+
+static qr_status tree_save_begin(qr_machine *machine)
+{
+    return qr__save_begin(tree_of(machine));
+}
+
+static qr_status tree_save_next(qr_machine *machine, size_t budget, qr_buffer *out, bool *done)
+{
+    return qr__save_next(tree_of(machine), budget, out, done);
+}
+
+static void tree_save_end(qr_machine *machine)
+{
+    qr__save_end(tree_of(machine));
+}
+
+static qr_status tree_load(qr_machine *machine, qr_slice chunk, bool last)
+{
+    return qr__load_chunk(tree_of(machine), chunk, last);
+}
+
+static const char *tree_broken(const qr_machine *machine)
+{
+    return qr__broken(tree_of_const(machine));
+}
+
+static void tree_free(qr_machine *machine)
+{
+    qr_tree *tree = tree_of(machine);
+    qr__save_end(tree);
+    qr__load_end(tree);
+    qr__history_free_all(tree);
+    qr__cursor cursor = qr__cursor_seek(&tree->directories, qr_slice_of(NULL, 0));
+    while (cursor.leaf) {
+        qr__entry *entry = qr__cursor_entry(&cursor);
+        qr__cursor_next(&cursor);
+        tree->record_bytes -= sizeof *entry->directory;
+        qr_free(entry->directory);
+        qr__entry_free(entry, &tree->record_bytes);
+    }
+    qr__index_free(&tree->directories);
+    for (int space = 0; space < QR__SPACE_COUNT; space++)
+        qr__index_free(&tree->spaces[space]);
+    QR_ASSERT(tree->record_bytes == 0);
+    qr_free(tree);
+}
+
+static const qr_machine_ops ops = {
+    .name = "tree",
+    .apply = tree_apply,
+    .query = tree_query,
+    .digest = tree_digest,
+    .revision = tree_revision,
+    .upkeep = tree_upkeep,
+    .work = tree_work,
+    .save_begin = tree_save_begin,
+    .save_next = tree_save_next,
+    .save_end = tree_save_end,
+    .load = tree_load,
+    .broken = tree_broken,
+    .free = tree_free,
+};
+
+qr_machine *qr_tree_open(const qr_tree_config *config)
+{
+    qr_tree *tree = qr_alloc_zero(1, sizeof *tree);
+    tree->machine.ops = &ops;
+    tree->config = *config;
+    tree->now.revision = 1; /* of an empty store; the first write makes 2 */
+    for (int space = 0; space < QR__SPACE_COUNT; space++)
+        qr__index_init(&tree->spaces[space]);
+    qr__index_init(&tree->directories);
+    return &tree->machine;
+}

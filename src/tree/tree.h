@@ -1,5 +1,6 @@
-/* tree: the multi-version key tree, a machine (core/machine.h). Keys, versions, leases' attachments, directory records,
- * history, compaction and digest. It sees no engine, no disk, no clock: time is the proposer's stamp in the command.
+/* tree: the multi-version key tree, a machine (core/machine.h). Keys, versions, leases' attachments,
+ * directory records, history, compaction and digest. It sees no engine, no disk, no clock: time is the
+ * proposer's stamp in the command.
  *
  * Commands: qr_command.body is a body of core/txn.h. Queries: a const qr_query. */
 #ifndef QR_TREE_TREE_H
@@ -9,10 +10,12 @@
 #include "core/txn.h"
 
 typedef struct qr_tree_config {
-    uint64_t history_bytes_max; /* older versions kept before upkeep() proposes a compaction; 0 = the default, 1 GiB */
+    uint64_t history_bytes_max; /* older versions kept before upkeep() proposes a compaction; 0 = the default,
+                                   1 GiB */
     int64_t history_ms_max;     /* age bound of the history; 0 = off */
-    uint64_t quota_bytes;       /* live bytes above which puts are refused with QUOTA; 0 = off. Replicated: equal on all */
-    uint32_t bug;               /* core/bugs.h */
+    uint64_t quota_bytes; /* live bytes above which puts are refused with QUOTA; 0 = off. Replicated: equal on
+                             all */
+    uint32_t bug;         /* core/bugs.h */
 } qr_tree_config;
 
 qr_machine *qr_tree_open(const qr_tree_config *config);

@@ -29,7 +29,7 @@ typedef struct fake_change {
     int file;
 } fake_change;
 
-enum { FAKE_ENTRIES_MAX = 128, FAKE_CHANGES_MAX = 256, FAKE_FILES_MAX = 4096, FAKE_QUEUE_MAX = 16 };
+enum { FAKE_ENTRIES_MAX = 64, FAKE_CHANGES_MAX = 64, FAKE_FILES_MAX = 2048, FAKE_QUEUE_MAX = 16 };
 
 typedef struct fake_disk {
     qr_disk disk;

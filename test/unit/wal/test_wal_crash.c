@@ -72,7 +72,7 @@ static qr_status before(void *context, const qr_disk_op *op)
         h.where = "crash at operation";
         h.number = live->disk->ops;
         campaign nested = {.live = &h, .prng = c->prng};
-        if ((c->points + (uint64_t)how) % 8 == 0) {
+        if ((c->points + (uint64_t)how) % 20 == 0) {
             disk->before = before_inner;
             disk->context = &nested;
         }

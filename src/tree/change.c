@@ -1,0 +1,125 @@
+/* One change of one key: a new version at the head of its chain, with everything that counts it; and taking
+ * it back. */
+#include "tree/private.h"
+
+struct qr__undo {
+    qr__undo *next;   /* older */
+    qr__entry *entry; /* NULL: a directory record */
+    uint8_t space;
+    qr_slice path;
+    bool existed;
+    qr_directory old;
+};
+
+static uint64_t live_size(const qr__entry *entry, const qr__version *version)
+{
+    if (!qr__is_live(version))
+        return 0;
+    return (uint64_t)entry->key_size + version->value_size +
+           (version->extra ? version->extra->attribute_size : 0u);
+}
+
+/* The figures of the space of keys: live bytes, and what has become history by this change. */
+static void account(qr_tree *tree, const qr__entry *entry, const qr__version *version)
+{
+    const qr__version *old = version->older;
+    tree->now.live_bytes += live_size(entry, version);
+    tree->now.live_bytes -= live_size(entry, old);
+    tree->now.history_bytes += sizeof(qr__event);
+    if (qr__is_live(old))
+        tree->now.history_bytes += qr__version_cost(old);
+    if (!qr__is_live(version))
+        tree->now.history_bytes += qr__version_cost(version);
+}
+
+static void stamp(qr__work *work, uint8_t space, qr__version *version)
+{
+    qr_tree *tree = work->tree;
+    if (space == QR_SPACE_KEYS && tree->now.revision == work->base)
+        tree->now.revision++; /* the first change of a command that clients see */
+    version->index = work->index;
+    version->mod_revision = tree->now.revision;
+    version->sub = work->sub++;
+    if (version->version == 1)
+        version->create_revision = version->mod_revision;
+}
+
+qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *version)
+{
+    qr_tree *tree = work->tree;
+    qr__index *index = qr__space_of(tree, space);
+    qr__path path;
+    qr__entry *entry = qr__index_path(index, key, &path);
+    qr__version *old = entry ? entry->newest : NULL;
+    bool live = version->version != 0, was_live = qr__is_live(old);
+    QR_ASSERT(live || was_live);
+    QR_ASSERT(version->version == (live ? (was_live ? old->version + 1 : 1) : 0));
+    stamp(work, space, version);
+    version->older = old;
+    if (old) {
+        QR_ASSERT(old->newer == NULL && old->mod_revision <= version->mod_revision);
+        old->newer = version;
+    }
+    if (entry == NULL) {
+        entry = qr__entry_new(key, &tree->record_bytes);
+        entry->newest = version;
+        qr__index_insert(index, &path, entry, live, version->mod_revision);
+    } else {
+        entry->newest = version;
+        qr__index_set(index, &path, live, version->mod_revision);
+    }
+    qr__ring_push(space == QR_SPACE_KEYS ? &tree->history : &tree->hidden,
+                  (qr__event){.entry = entry, .version = version});
+    qr__undo *undo = qr_arena_zero(work->arena, 1, sizeof *undo);
+    *undo = (qr__undo){.next = work->undo, .entry = entry, .space = space};
+    work->undo = undo;
+    qr__digest_change(tree, space, qr__key_of(entry), version);
+    if (space == QR_SPACE_KEYS) {
+        account(tree, entry, version);
+        if (live != was_live)
+            qr__directory_note(work, qr__key_of(entry), live);
+    }
+    return entry;
+}
+
+void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old)
+{
+    qr__undo *undo = qr_arena_zero(work->arena, 1, sizeof *undo);
+    *undo = (qr__undo){.next = work->undo, .path = qr_arena_copy(work->arena, path), .existed = old != NULL};
+    if (old)
+        undo->old = *old;
+    work->undo = undo;
+}
+
+static void undo_change(qr_tree *tree, uint8_t space, qr__entry *entry)
+{
+    qr__index *index = qr__space_of(tree, space);
+    qr__ring *ring = space == QR_SPACE_KEYS ? &tree->history : &tree->hidden;
+    qr__version *version = entry->newest, *older = version->older;
+    QR_ASSERT(qr__ring_at(ring, ring->end - 1)->version == version);
+    ring->end--;
+    qr__path path;
+    QR_CHECK(qr__index_path(index, qr__key_of(entry), &path) == entry,
+             "a change to be undone is not in the tree");
+    entry->newest = older;
+    if (older) {
+        older->newer = NULL;
+        qr__index_set(index, &path, qr__is_live(older), older->mod_revision);
+    } else {
+        qr__index_remove(index, &path);
+        qr__entry_free(entry, &tree->record_bytes);
+    }
+    qr__version_free(version, &tree->record_bytes);
+}
+
+void qr__undo_all(qr__work *work)
+{
+    for (qr__undo *undo = work->undo; undo; undo = undo->next) {
+        if (undo->entry)
+            undo_change(work->tree, undo->space, undo->entry);
+        else
+            qr__directory_put(work->tree, undo->path, undo->existed ? &undo->old : NULL);
+    }
+    work->undo = NULL;
+    work->tree->now = work->before;
+}

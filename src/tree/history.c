@@ -1,0 +1,241 @@
+/* The event log, and forgetting.
+ *
+ * Every change of the space of keys is an event, in the order of (revision, sub). Compaction to revision C
+ * moves the watermark at once; from then on a version counts as kept if
+ *   - its mod revision is C or greater (so a deletion exactly at C can still be told to a watcher that starts
+ * there), or
+ *   - it is live and the newest of its key with a mod revision of at most C: what a read at C sees.
+ * Everything else is freed here, in slices, by going through the events: first those below C, which leave the
+ * log, then those at C, which stay but hide older versions. A version is freed only by the event of its next
+ * newer one, after its own event has left the log, so no event ever points to freed memory.
+ *
+ * The other spaces have no history: their older versions wait here only until no save needs them. */
+#include "tree/private.h"
+
+enum { RING_ROOM_MIN = 64, HISTORY_BYTES_DEFAULT = 1 << 30 };
+
+void qr__ring_push(qr__ring *ring, qr__event event)
+{
+    uint64_t held = ring->end - ring->first;
+    if (held == ring->room) {
+        uint64_t room = ring->room ? ring->room * 2 : RING_ROOM_MIN;
+        qr__event *events = qr_alloc(room * sizeof *events);
+        for (uint64_t number = ring->first; number < ring->end; number++)
+            events[number & (room - 1)] = ring->events[number & (ring->room - 1)];
+        qr_free(ring->events);
+        ring->events = events;
+        ring->room = room;
+    }
+    ring->events[ring->end++ & (ring->room - 1)] = event;
+}
+
+static void ring_pop(qr__ring *ring)
+{
+    QR_ASSERT(ring->first < ring->end);
+    ring->first++;
+    if (ring->first == ring->end && ring->room > RING_ROOM_MIN) {
+        qr_free(ring->events);
+        ring->events = NULL;
+        ring->room = 0;
+    }
+}
+
+uint64_t qr__history_find(const qr_tree *tree, uint64_t revision)
+{
+    uint64_t low = tree->history.first, high = tree->history.end;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (qr__ring_at(&tree->history, middle)->version->mod_revision < revision)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* ----------------------------------------------------------------- freeing ---- */
+
+static void free_version(qr_tree *tree, qr__version *version, bool counted)
+{
+    if (counted)
+        tree->now.history_bytes -= qr__version_cost(version);
+    if (version->newer)
+        version->newer->older = version->older;
+    if (version->older)
+        version->older->newer = version->newer;
+    qr__version_free(version, &tree->record_bytes);
+}
+
+/* Frees what the version hides: all older ones, if the next older one is below the limit. */
+static void cut_below(qr_tree *tree, qr__version *version, uint64_t limit, bool counted)
+{
+    if (version->older == NULL || version->older->mod_revision >= limit)
+        return;
+    /* Oldest first: what a version costs depends on the next newer one, which may share its value. */
+    qr__version *oldest = version->older;
+    while (oldest->older)
+        oldest = oldest->older;
+    while (oldest != version) {
+        qr__version *newer = oldest->newer;
+        free_version(tree, oldest, counted);
+        oldest = newer;
+    }
+}
+
+/* A tombstone that hides nothing any more goes; with its last version the key goes. */
+static void drop_tombstone(qr_tree *tree, qr__index *index, qr__event event, bool counted)
+{
+    qr__entry *entry = event.entry;
+    if (qr__is_live(event.version) || event.version->older)
+        return;
+    if (entry->newest != event.version) {
+        free_version(tree, event.version, counted);
+        return;
+    }
+    qr__path path;
+    QR_CHECK(qr__index_path(index, qr__key_of(entry), &path) == entry, "a deleted key is not in the tree");
+    free_version(tree, event.version, counted);
+    qr__index_remove(index, &path);
+    qr__entry_free(entry, &tree->record_bytes);
+}
+
+static qr__index *index_of_hidden(qr_tree *tree, const qr__entry *entry)
+{
+    for (int space = 0; space < QR__SPACE_KEYS; space++)
+        if (qr__index_find(&tree->spaces[space], qr__key_of(entry)) == entry)
+            return &tree->spaces[space];
+    qr_panic(__FILE__, __LINE__, "a hidden key is not in the tree");
+}
+
+static bool history_step(qr_tree *tree)
+{
+    qr__ring *ring = &tree->history;
+    if (ring->first < ring->end) {
+        qr__event event = *qr__ring_at(ring, ring->first);
+        if (event.version->mod_revision < tree->compacted) {
+            ring_pop(ring);
+            tree->now.history_bytes -= sizeof event;
+            cut_below(tree, event.version, tree->compacted, true);
+            drop_tombstone(tree, &tree->spaces[QR__SPACE_KEYS], event, true);
+            if (tree->trimmed < ring->first)
+                tree->trimmed = ring->first;
+            return true;
+        }
+    }
+    if (tree->trimmed < ring->end) {
+        qr__event event = *qr__ring_at(ring, tree->trimmed);
+        if (event.version->mod_revision == tree->compacted) {
+            tree->trimmed++;
+            cut_below(tree, event.version, tree->compacted, true);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool hidden_step(qr_tree *tree)
+{
+    if (tree->hidden.first == tree->hidden.end)
+        return false;
+    qr__event event = *qr__ring_at(&tree->hidden, tree->hidden.first);
+    ring_pop(&tree->hidden);
+    cut_below(tree, event.version, UINT64_MAX, false);
+    if (!qr__is_live(event.version))
+        drop_tombstone(tree, index_of_hidden(tree, event.entry), event, false);
+    return true;
+}
+
+bool qr__history_pending(const qr_tree *tree)
+{
+    const qr__ring *ring = &tree->history;
+    if (tree->hidden.first < tree->hidden.end)
+        return true;
+    if (ring->first < ring->end && qr__ring_at(ring, ring->first)->version->mod_revision < tree->compacted)
+        return true;
+    return tree->trimmed < ring->end &&
+           qr__ring_at(ring, tree->trimmed)->version->mod_revision <= tree->compacted;
+}
+
+bool qr__history_work(qr_tree *tree, size_t budget)
+{
+    if (tree->save)
+        return false; /* the image still needs what would be freed; qr__save_end() lets it go on */
+    while (budget-- > 0)
+        if (!hidden_step(tree) && !history_step(tree))
+            return false;
+    return qr__history_pending(tree);
+}
+
+void qr__history_free_all(qr_tree *tree)
+{
+    for (int space = 0; space < QR__SPACE_COUNT; space++) {
+        qr__cursor cursor = qr__cursor_seek(&tree->spaces[space], qr_slice_of(NULL, 0));
+        while (cursor.leaf) {
+            qr__entry *entry = qr__cursor_entry(&cursor);
+            qr__cursor_next(&cursor);
+            while (entry->newest) {
+                qr__version *version = entry->newest;
+                entry->newest = version->older;
+                qr__version_free(version, &tree->record_bytes);
+            }
+            qr__entry_free(entry, &tree->record_bytes);
+        }
+    }
+    qr_free(tree->history.events);
+    qr_free(tree->hidden.events);
+    tree->history = tree->hidden = (qr__ring){0};
+}
+
+/* ------------------------------------------------------------------ upkeep ---- */
+
+/* The revision at which about half of the history would be gone. */
+static uint64_t half_by_bytes(const qr_tree *tree)
+{
+    const qr__ring *ring = &tree->history;
+    uint64_t gone = 0, revision = tree->compacted;
+    for (uint64_t number = ring->first; number < ring->end && gone < tree->now.history_bytes / 2; number++) {
+        const qr__version *version = qr__ring_at(ring, number)->version;
+        gone += sizeof(qr__event);
+        if (version->older)
+            gone += qr__version_cost(version->older);
+        revision = version->mod_revision;
+    }
+    return revision;
+}
+
+/* If something is older than the bound: the revision at which all that is older than half of it would be
+ * gone. */
+static uint64_t half_by_age(const qr_tree *tree, int64_t wall_ms)
+{
+    const qr__ring *ring = &tree->history;
+    uint64_t number = qr__history_find(tree, tree->compacted + 1), revision = tree->compacted;
+    if (number == ring->end ||
+        qr__ring_at(ring, number)->version->modified_ms >= wall_ms - tree->config.history_ms_max)
+        return revision;
+    for (; number < ring->end; number++) {
+        const qr__version *version = qr__ring_at(ring, number)->version;
+        if (version->modified_ms >= wall_ms - tree->config.history_ms_max / 2)
+            break;
+        revision = version->mod_revision;
+    }
+    return revision;
+}
+
+bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body)
+{
+    if (qr__history_pending(tree))
+        return false; /* the last compaction has not been carried out: the figures are not yet what they will
+                         be */
+    uint64_t bytes_max =
+        tree->config.history_bytes_max ? tree->config.history_bytes_max : HISTORY_BYTES_DEFAULT;
+    uint64_t revision = tree->compacted;
+    if (tree->now.history_bytes > bytes_max)
+        revision = half_by_bytes(tree);
+    if (revision <= tree->compacted && tree->config.history_ms_max > 0)
+        revision = half_by_age(tree, wall_ms);
+    if (revision <= tree->compacted)
+        return false;
+    QR_ASSERT(revision <= tree->now.revision);
+    qr_body_encode_compact(revision, body);
+    return true;
+}

@@ -1,0 +1,326 @@
+/* What the files of the tree share and nobody else sees. One file a noun:
+ *
+ *   index.c      the ordered structure: find, insert, remove       span.c     counting and walking it
+ *   record.c     entries, versions, values, attributes             change.c   one put or tombstone, and its
+ * undoing history.c    the event log, compaction, freeing                directory.c  records of parents
+ *   range.c      range queries: visibility, filters, sorting       txn.c      conditions and operations
+ *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
+ *   check.c      every structural invariant                        tree.c     the machine
+ *
+ * Logical and physical state are kept apart throughout: what a result, the digest or a saved image may depend
+ * on is the logical state; which old versions are already freed is physical and may differ between replicas
+ * at any time. */
+#ifndef QR_TREE_PRIVATE_H
+#define QR_TREE_PRIVATE_H
+
+#include "core/bugs.h"
+#include "tree/tree.h"
+
+/* ---------------------------------------------------------------- records ---- */
+
+enum {
+    QR__INLINE_MAX =
+        256, /* bytes of a value that lives inside its version; larger ones are shared and counted */
+    QR__KEY_COST = 256, /* bytes the quota charges for a key besides its own bytes */
+};
+
+typedef struct qr__blob {
+    uint64_t hash;
+    uint32_t references;
+    uint32_t size; /* bytes */
+    uint8_t bytes[];
+} qr__blob;
+
+/* The seldom parts of a key record; absent when all are zero. Never changed once made, so versions share it.
+ */
+typedef struct qr__extra {
+    int64_t lease;
+    uint64_t flags, acl, acl_version;
+    uint32_t references;
+    uint16_t attribute_size; /* bytes, at most QR_ATTRIBUTE_MAX */
+    uint8_t detach;          /* the end of the lease detaches the key instead of deleting it */
+    uint8_t attribute[];
+} qr__extra;
+
+typedef struct qr__version qr__version;
+struct qr__version {
+    qr__version *older, *newer; /* the chain of its key, newest first */
+    uint64_t index;             /* of the log: a saved image is cut by it */
+    uint64_t mod_revision;
+    uint64_t create_revision; /* 0 for a tombstone */
+    uint64_t version;         /* counts up from 1 in each life of the key; 0 marks a tombstone */
+    int64_t created_ms, modified_ms;
+    qr__extra *extra;    /* NULL = all zero */
+    uint32_t sub;        /* number of the change within its revision */
+    uint32_t value_size; /* bytes */
+    union {
+        qr__blob *blob; /* value_size > QR__INLINE_MAX */
+        uint8_t bytes[8];
+    } value; /* the last member: inline values run on behind it */
+};
+
+/* The record of a directory, and the last save that has a copy of it from before a change. */
+typedef struct qr__directory {
+    qr_directory figures;
+    uint64_t stashed;
+} qr__directory;
+
+/* A key: an item of an index. Also a directory record, and the bare key that separates two children of an
+ * inner node. */
+typedef struct qr__entry {
+    union {
+        qr__version *newest;
+        qr__directory *directory;
+    };
+    uint32_t key_size; /* bytes */
+    uint8_t key[];
+} qr__entry;
+
+static inline qr_slice qr__key_of(const qr__entry *entry)
+{
+    return qr_slice_of(entry->key, entry->key_size);
+}
+static inline bool qr__is_live(const qr__version *version)
+{
+    return version != NULL && version->version != 0;
+}
+
+typedef struct qr_tree qr_tree;
+
+qr__entry *qr__entry_new(qr_slice key, uint64_t *bytes);
+void qr__entry_free(qr__entry *entry, uint64_t *bytes);
+/* A value of the given bytes, or the same value as `like` (not NULL) has, without a copy if it is large. */
+qr__version *qr__version_new(qr_slice value, const qr__version *like, uint64_t *bytes);
+void qr__version_free(qr__version *version, uint64_t *bytes);
+qr_slice qr__value_of(const qr__version *version);
+uint64_t qr__value_hash(const qr__version *version);
+/* Bytes a version costs while it is history. */
+uint64_t qr__version_cost(const qr__version *version);
+/* A new reference to an extra with these parts; `like` (may be NULL) is shared if it has the same. NULL if
+ * all are zero. */
+qr__extra *qr__extra_of(const qr__extra *parts, qr_slice attribute, qr__extra *like, uint64_t *bytes);
+void qr__extra_drop(qr__extra *extra, uint64_t *bytes);
+/* The live version of the key right after revision; NULL if there was none. */
+const qr__version *qr__visible(const qr__entry *entry, uint64_t revision);
+/* create_revision and the like of a live version; keys_only leaves the value out. */
+void qr__fill(const qr__entry *entry, const qr__version *version, bool keys_only, qr_key_value *kv);
+
+/* ------------------------------------------------------------------ index ---- */
+
+enum {
+    QR__FAN = 64, /* entries of a leaf, children of an inner node; a leaf's live keys are one 64-bit word */
+    QR__DEPTH_MAX = 16,
+    QR__PREFIX_MAX = 44, /* bytes of a common prefix that a node takes out of its comparisons */
+};
+
+typedef struct qr__node qr__node;
+struct qr__node {
+    uint16_t count; /* entries or children */
+    uint8_t is_leaf;
+    uint8_t skip; /* bytes that all keys of the node have in common, at most QR__PREFIX_MAX */
+    uint8_t prefix[QR__PREFIX_MAX]; /* these bytes */
+    uint64_t heads[QR__FAN]; /* the next eight bytes of each key, most significant first, padded with zeros */
+    qr__entry *slots[QR__FAN]; /* leaf: entries; inner: lower bounds of the children, [0] being unused */
+    uint64_t mods[QR__FAN];    /* greatest mod revision of the entry or child, tombstones included */
+};
+
+typedef struct qr__leaf {
+    qr__node node;
+    uint64_t live; /* bit i: entry i is live */
+    qr__node *next, *previous;
+} qr__leaf;
+
+typedef struct qr__inner {
+    qr__node node;
+    qr__node *children[QR__FAN];
+    uint64_t live[QR__FAN]; /* live keys below each child */
+} qr__inner;
+
+typedef struct qr__index {
+    qr__node *root;
+    uint64_t live, entries; /* keys: live ones, and all including tombstones */
+    uint64_t bytes;         /* of nodes and bare keys */
+} qr__index;
+
+/* The way from the root to a key, or to where it would stand. Good until the next change of the index's
+ * shape. */
+typedef struct qr__path {
+    uint32_t depth; /* inner nodes */
+    struct {
+        qr__inner *inner;
+        uint32_t child;
+    } steps[QR__DEPTH_MAX];
+    qr__leaf *leaf;
+    uint32_t at;
+    bool found;
+} qr__path;
+
+/* Where a walk stands; leaf == NULL = at the end. Good until the next change of the index's shape. */
+typedef struct qr__cursor {
+    const qr__leaf *leaf;
+    uint32_t at;
+} qr__cursor;
+
+void qr__index_init(qr__index *index);
+void qr__index_free(qr__index *index);                           /* nodes only; entries are their owner's */
+qr__entry *qr__index_find(const qr__index *index, qr_slice key); /* NULL if it is not there */
+qr__entry *qr__index_path(const qr__index *index, qr_slice key, qr__path *path);
+void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool live, uint64_t mod);
+void qr__index_set(qr__index *index, qr__path *path, bool live, uint64_t mod);
+void qr__index_remove(qr__index *index, qr__path *path);
+const char *qr__index_broken(const qr__index *index, bool of_directories);
+
+/* Bounds of a walk: from <= key, and key < to unless to is NULL. */
+uint64_t qr__index_count(const qr__index *index, qr_slice from, const qr_slice *to, uint64_t revision);
+uint64_t qr__index_newest(const qr__index *index, qr_slice from, const qr_slice *to);
+qr__cursor qr__cursor_seek(const qr__index *index, qr_slice from);
+static inline qr__entry *qr__cursor_entry(const qr__cursor *cursor)
+{
+    return cursor->leaf->node.slots[cursor->at];
+}
+static inline void qr__cursor_next(qr__cursor *cursor)
+{
+    if (++cursor->at < cursor->leaf->node.count)
+        return;
+    cursor->leaf = (const qr__leaf *)cursor->leaf->next;
+    cursor->at = 0;
+}
+/* The last entry before `to`; NULL = of the index. */
+qr__cursor qr__cursor_before(const qr__index *index, const qr_slice *to);
+static inline void qr__cursor_previous(qr__cursor *cursor)
+{
+    if (cursor->at-- > 0)
+        return;
+    cursor->leaf = (const qr__leaf *)cursor->leaf->previous;
+    cursor->at = cursor->leaf ? cursor->leaf->node.count - 1u : 0;
+}
+uint32_t qr__node_search(const qr__node *node, qr_slice key,
+                         bool *equal); /* first position whose key is >= key */
+
+/* ---------------------------------------------------------------- history ---- */
+
+typedef struct qr__event {
+    qr__entry *entry;
+    qr__version *version;
+} qr__event;
+
+/* Events by a number that counts up for ever; those from `first` to `end` - 1 are held. */
+typedef struct qr__ring {
+    qr__event *events; /* owned */
+    uint64_t room;     /* a power of two, or 0 */
+    uint64_t first, end;
+} qr__ring;
+
+static inline qr__event *qr__ring_at(const qr__ring *ring, uint64_t number)
+{
+    QR_ASSERT(number >= ring->first && number < ring->end);
+    return &ring->events[number & (ring->room - 1)];
+}
+void qr__ring_push(qr__ring *ring, qr__event event);
+
+/* ------------------------------------------------------------------- tree ---- */
+
+typedef enum qr__space {
+    QR__SPACE_LEASES,
+    QR__SPACE_SESSIONS,
+    QR__SPACE_USERS,
+    QR__SPACE_CATALOGUE,
+    QR__SPACE_KEYS,
+    QR__SPACE_COUNT,
+} qr__space;
+
+/* What a rejected txn must put back in one go. */
+typedef struct qr__figures {
+    uint64_t revision;
+    uint64_t digest;
+    uint64_t live_bytes;    /* keys, values and attributes of the newest versions in the space of keys */
+    uint64_t history_bytes; /* physical */
+} qr__figures;
+
+typedef struct qr__save qr__save;
+typedef struct qr__load qr__load;
+
+struct qr_tree {
+    qr_machine machine; /* first: a qr_machine * is a qr_tree * */
+    qr_tree_config config;
+    qr__index spaces[QR__SPACE_COUNT];
+    qr__index directories;
+    qr__figures now;
+    uint64_t compacted;     /* revision; nothing older can be read */
+    uint64_t applied_index; /* of the log */
+    qr__ring
+        history; /* events of the space of keys with mod_revision >= compacted, and those still to be freed */
+    uint64_t trimmed;      /* number in history: chains are cut below all events before it */
+    qr__ring hidden;       /* events of the other spaces whose older versions are still to be freed */
+    uint64_t record_bytes; /* of entries, versions, values, directory records */
+    uint64_t queries;      /* served since the start; nothing replicated may look at it */
+    uint64_t saves;        /* begun since the start */
+    qr__save *save;        /* NULL unless a save runs */
+    qr__load *load;        /* NULL unless a load runs */
+};
+
+/* NULL for a byte that is no space, and for the directory space, which is not read or written by requests. */
+qr__index *qr__space_of(qr_tree *tree, uint8_t space);
+uint8_t qr__space_byte(qr__space space);
+
+/* Undo lists live in the request's arena, newest first. */
+typedef struct qr__undo qr__undo;
+
+/* One command being carried out. */
+typedef struct qr__work {
+    qr_tree *tree;
+    qr_arena *arena;
+    uint64_t index; /* of the log; 0 for a query */
+    int64_t stamp_ms;
+    uint64_t base; /* the revision before the command */
+    qr__figures before;
+    uint32_t sub; /* changes made so far */
+    qr__undo *undo;
+    const bool *decisions; /* which branch each txn on the chosen path takes, in order of execution */
+    size_t next_decision;
+} qr__work;
+
+/* Makes version the newest of key: it holds value and extra already, version != 0 or 0 for a tombstone;
+ * stamps it. */
+qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *version);
+void qr__undo_all(qr__work *work);
+void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old);
+
+qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_arena *arena,
+                    qr_op_result *result);
+bool qr__span_point(const qr_span *span);
+/* False if the span is empty by its bounds. */
+bool qr__span_bounds(const qr_span *span, qr_slice *from, const qr_slice **to);
+
+qr_status qr__txn_apply(qr__work *work, const qr_txn *txn, qr_txn_result *result);
+qr_status qr__txn_query(qr_tree *tree, const qr_txn *txn, qr_arena *arena, qr_txn_result *result);
+
+bool qr__path_valid(qr_slice key);
+qr_slice qr__path_parent(qr_slice path); /* of a valid path other than "/" */
+const qr_directory *qr__directory_find(const qr_tree *tree, qr_slice path); /* NULL if there is no record */
+/* Counts the creation or deletion of a key in the space of keys. */
+void qr__directory_note(qr__work *work, qr_slice key, bool created);
+void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record); /* NULL removes it */
+
+void qr__history_free_all(qr_tree *tree);
+bool qr__history_work(qr_tree *tree, size_t budget);
+bool qr__history_pending(const qr_tree *tree);
+bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body);
+/* First number in history whose event has mod_revision >= revision. */
+uint64_t qr__history_find(const qr_tree *tree, uint64_t revision);
+
+void qr__digest_change(qr_tree *tree, uint8_t space, qr_slice key, const qr__version *version);
+void qr__digest_compact(qr_tree *tree);
+void qr__digest_directory(qr_tree *tree, qr_slice path, const qr_directory *record);
+qr_status qr__hash_versions(qr_tree *tree, uint64_t revision, qr_hash_result *result);
+
+qr_status qr__save_begin(qr_tree *tree);
+qr_status qr__save_next(qr_tree *tree, size_t budget, qr_buffer *out, bool *done);
+void qr__save_end(qr_tree *tree);
+void qr__save_directory(qr_tree *tree, qr__entry *entry); /* while a save runs, before a record changes */
+qr_status qr__load_chunk(qr_tree *tree, qr_slice chunk, bool last);
+void qr__load_end(qr_tree *tree);
+
+const char *qr__broken(const qr_tree *tree);
+
+#endif

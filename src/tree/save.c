@@ -1,0 +1,244 @@
+/* The image of the tree at one index, written in slices while commands go on. doc/design/tree-structure.md
+ * has the form.
+ *
+ * Versions that are newer than the index of the beginning are left out, and nothing is freed while a save
+ * runs, so the walk may stop at any version and go on there. Directory records have no versions: the first
+ * change of one during a save puts a copy of the old record into the stash, which goes out with the next
+ * slice. */
+#include "tree/image.h"
+#include "tree/private.h"
+
+typedef enum save_stage { SAVE_HEAD, SAVE_KEYS, SAVE_DIRECTORIES, SAVE_END, SAVE_DONE } save_stage;
+
+struct qr__save {
+    uint64_t index, revision, compacted, digest; /* of the image */
+    save_stage stage;
+    int space;
+    const qr__entry *entry;     /* being written; NULL = the one after `place` */
+    const qr__version *version; /* its next version to look at */
+    const qr__version *written; /* its version that was written last */
+    qr_buffer place;            /* the last key or path that was begun */
+    bool placed;                /* place is valid: else the walk starts at the beginning */
+    qr_buffer stash;            /* directory records as they were */
+    uint64_t chunks, keys, versions;
+    uint64_t chain; /* checksum of the last chunk */
+};
+
+qr_status qr__save_begin(qr_tree *tree)
+{
+    if (tree->save)
+        return QR_E_BUSY;
+    tree->saves++;
+    tree->save = qr_alloc_zero(1, sizeof *tree->save);
+    tree->save->index = tree->applied_index;
+    tree->save->revision = tree->now.revision;
+    tree->save->compacted = tree->compacted;
+    tree->save->digest = tree->now.digest;
+    return QR_OK;
+}
+
+void qr__save_end(qr_tree *tree)
+{
+    if (tree->save == NULL)
+        return;
+    qr_buffer_free(&tree->save->place);
+    qr_buffer_free(&tree->save->stash);
+    qr_free(tree->save);
+    tree->save = NULL;
+}
+
+static void write_directory(qr_slice path, const qr_directory *record, qr_buffer *out)
+{
+    qr_buffer_u8(out, QR__IMAGE_DIRECTORY);
+    qr_buffer_bytes(out, path);
+    qr_buffer_varint(out, record->created);
+    qr_buffer_varint(out, record->changes);
+    qr_buffer_varint(out, record->children);
+    qr_buffer_varint(out, record->last_revision);
+}
+
+void qr__save_directory(qr_tree *tree, qr__entry *entry)
+{
+    qr__directory *directory = entry->directory;
+    if (directory->stashed == tree->saves)
+        return;
+    directory->stashed = tree->saves;
+    write_directory(qr__key_of(entry), &directory->figures, &tree->save->stash);
+}
+
+static void write_extra(const qr__extra *extra, qr_buffer *out)
+{
+    qr_buffer_u64(out, (uint64_t)extra->lease);
+    qr_buffer_u8(out, extra->detach);
+    qr_buffer_varint(out, extra->flags);
+    qr_buffer_varint(out, extra->acl);
+    qr_buffer_varint(out, extra->acl_version);
+    qr_buffer_bytes(out, qr_slice_of(extra->attribute, extra->attribute_size));
+}
+
+static void write_version(const qr__version *version, const qr__version *newer, qr_buffer *out)
+{
+    bool shares = newer && version->value_size > QR__INLINE_MAX && newer->value_size == version->value_size &&
+                  newer->value.blob == version->value.blob;
+    qr_buffer_u8(out, QR__IMAGE_VERSION);
+    qr_buffer_u8(out,
+                 (uint8_t)((version->extra ? QR__IMAGE_HAS_EXTRA : 0) | (shares ? QR__IMAGE_SAME_VALUE : 0)));
+    qr_buffer_varint(out, version->index);
+    qr_buffer_varint(out, version->mod_revision);
+    qr_buffer_varint(out, version->sub);
+    qr_buffer_varint(out, version->create_revision);
+    qr_buffer_varint(out, version->version);
+    qr_buffer_u64(out, (uint64_t)version->created_ms);
+    qr_buffer_u64(out, (uint64_t)version->modified_ms);
+    if (!shares)
+        qr_buffer_bytes(out, qr__value_of(version));
+    if (version->extra)
+        write_extra(version->extra, out);
+}
+
+/* Does the version belong to the image? *last: no older one does. */
+static bool in_image(const qr__save *save, const qr__version *version, bool *last)
+{
+    *last = false;
+    if (version->index > save->index)
+        return false;
+    if (save->space != QR__SPACE_KEYS) {
+        *last = true; /* no history */
+        return qr__is_live(version);
+    }
+    if (version->mod_revision >= save->compacted)
+        return true;
+    /* Visible at the watermark unless the next newer one in the image is at most as new as it. */
+    *last = true;
+    bool hidden = save->written && save->written->mod_revision <= save->compacted;
+    return qr__is_live(version) && !hidden;
+}
+
+static void set_place(qr__save *save, qr_slice key)
+{
+    qr_buffer_clear(&save->place);
+    qr_buffer_add_slice(&save->place, key);
+    save->placed = true;
+}
+
+/* The first entry behind the place. */
+static qr__cursor resume(const qr__save *save, const qr__index *index)
+{
+    qr__cursor cursor =
+        qr__cursor_seek(index, save->placed ? qr_buffer_slice(&save->place) : qr_slice_of(NULL, 0));
+    if (cursor.leaf && save->placed &&
+        qr_slice_equal(qr__key_of(qr__cursor_entry(&cursor)), qr_buffer_slice(&save->place)))
+        qr__cursor_next(&cursor);
+    return cursor;
+}
+
+static void write_key(const qr__save *save, qr_buffer *out)
+{
+    qr_buffer_u8(out, QR__IMAGE_KEY);
+    qr_buffer_u8(out, qr__space_byte((qr__space)save->space));
+    qr_buffer_bytes(out, qr__key_of(save->entry));
+}
+
+/* Writes versions of the current entry until there are no more (true) or the limit is passed (false). */
+static bool write_entry(qr__save *save, qr_buffer *out, size_t limit)
+{
+    bool named = false;
+    while (save->version) {
+        const qr__version *version = save->version;
+        bool last, wanted = in_image(save, version, &last);
+        if (wanted && out->size >= limit)
+            return false;
+        if (wanted && !named)
+            write_key(save, out);
+        if (wanted) {
+            save->keys += save->written == NULL;
+            save->versions++;
+            named = true;
+            write_version(version, save->written, out);
+            save->written = version;
+        }
+        save->version = last ? NULL : version->older;
+    }
+    save->entry = NULL;
+    return true;
+}
+
+static void write_keys(qr_tree *tree, qr__save *save, qr_buffer *out, size_t limit)
+{
+    if (save->entry && !write_entry(save, out, limit))
+        return;
+    qr__cursor cursor = resume(save, &tree->spaces[save->space]);
+    for (; cursor.leaf; qr__cursor_next(&cursor)) {
+        if (out->size >= limit)
+            return;
+        save->entry = qr__cursor_entry(&cursor);
+        save->version = save->entry->newest;
+        save->written = NULL;
+        set_place(save, qr__key_of(save->entry));
+        if (!write_entry(save, out, limit))
+            return;
+    }
+    save->placed = false;
+    if (++save->space == QR__SPACE_COUNT)
+        save->stage = SAVE_DIRECTORIES;
+}
+
+static void write_directories(qr_tree *tree, qr__save *save, qr_buffer *out, size_t limit)
+{
+    qr__cursor cursor = resume(save, &tree->directories);
+    for (; cursor.leaf; qr__cursor_next(&cursor)) {
+        if (out->size >= limit)
+            return;
+        const qr__entry *entry = qr__cursor_entry(&cursor);
+        set_place(save, qr__key_of(entry));
+        if (entry->directory->stashed != tree->saves)
+            write_directory(qr__key_of(entry), &entry->directory->figures, out);
+    }
+    save->stage = SAVE_END;
+}
+
+static void write_head(qr__save *save, qr_buffer *out)
+{
+    qr_buffer_u8(out, QR__IMAGE_HEAD);
+    qr_buffer_u64(out, save->index);
+    qr_buffer_u64(out, save->revision);
+    qr_buffer_u64(out, save->compacted);
+    qr_buffer_u64(out, save->digest);
+    save->stage = SAVE_KEYS;
+}
+
+static void write_end(qr__save *save, qr_buffer *out)
+{
+    qr_buffer_u8(out, QR__IMAGE_END);
+    qr_buffer_varint(out, save->keys);
+    qr_buffer_varint(out, save->versions);
+    save->stage = SAVE_DONE;
+}
+
+qr_status qr__save_next(qr_tree *tree, size_t budget, qr_buffer *out, bool *done)
+{
+    qr__save *save = tree->save;
+    QR_ASSERT(save != NULL && save->stage != SAVE_DONE);
+    size_t start = out->size, limit = start + (budget > 0 ? budget : 1);
+    qr_buffer_u8(out, QR__IMAGE_FORMAT);
+    qr_buffer_u64(out, save->chunks++);
+    /* Even a slice that has used up its budget moves on: the limit counts from behind the chunk's own head.
+     */
+    limit += out->size - start;
+    bool began = save->stage == SAVE_HEAD;
+    if (began)
+        write_head(save, out);
+    qr_buffer_add_slice(out, qr_buffer_slice(&save->stash));
+    qr_buffer_clear(&save->stash);
+    limit = began || out->size >= limit ? out->size + budget + 1 : limit;
+    while (save->stage == SAVE_KEYS && out->size < limit)
+        write_keys(tree, save, out, limit);
+    if (save->stage == SAVE_DIRECTORIES && out->size < limit)
+        write_directories(tree, save, out, limit);
+    if (save->stage == SAVE_END && out->size < limit)
+        write_end(save, out);
+    save->chain = qr_hash(qr_slice_of(out->data + start, out->size - start), save->chain);
+    qr_buffer_u64(out, save->chain);
+    *done = save->stage == SAVE_DONE;
+    return QR_OK;
+}

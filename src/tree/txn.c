@@ -1,0 +1,343 @@
+/* Transactions: every condition on the chosen path is judged first, then the operations run in order and see
+ * each other. What goes wrong after the first change is undone, so a status other than QR_OK means that
+ * nothing happened. */
+#include "tree/private.h"
+
+/* --------------------------------------------------------------- conditions ---- */
+
+static bool relation_holds(qr_relation relation, int order)
+{
+    switch (relation) {
+    case QR_IS_EQUAL: return order == 0;
+    case QR_IS_GREATER: return order > 0;
+    case QR_IS_LESS: return order < 0;
+    case QR_IS_NOT_EQUAL: return order != 0;
+    }
+    return false;
+}
+
+/* version == NULL: the key is missing. */
+static bool version_satisfies(const qr_condition *condition, const qr__version *version)
+{
+    uint64_t number = 0;
+    switch (condition->target) {
+    case QR_TARGET_VALUE:
+        return version &&
+               relation_holds(condition->relation, qr_slice_compare(qr__value_of(version), condition->value));
+    case QR_TARGET_VERSION: number = version ? version->version : 0; break;
+    case QR_TARGET_CREATE: number = version ? version->create_revision : 0; break;
+    case QR_TARGET_MOD: number = version ? version->mod_revision : 0; break;
+    case QR_TARGET_LEASE: number = version && version->extra ? (uint64_t)version->extra->lease : 0; break;
+    }
+    int64_t have = (int64_t)number;
+    return relation_holds(condition->relation, (have > condition->number) - (have < condition->number));
+}
+
+static bool condition_holds(const qr__index *index, const qr_condition *condition)
+{
+    if (qr__span_point(&condition->span)) {
+        const qr__entry *entry = qr__index_find(index, condition->span.key);
+        return version_satisfies(condition, entry ? qr__visible(entry, UINT64_MAX) : NULL);
+    }
+    qr_slice from;
+    const qr_slice *to;
+    uint64_t left = 0;
+    if (qr__span_bounds(&condition->span, &from, &to))
+        left = qr__index_count(index, from, to, UINT64_MAX);
+    if (left == 0)
+        return version_satisfies(condition, NULL);
+    qr__cursor cursor = qr__cursor_seek(index, from);
+    for (; left > 0; qr__cursor_next(&cursor)) {
+        const qr__version *newest = qr__cursor_entry(&cursor)->newest;
+        if (!qr__is_live(newest))
+            continue;
+        if (!version_satisfies(condition, newest))
+            return false;
+        left--;
+    }
+    return true;
+}
+
+typedef struct decisions {
+    bool *list; /* in the arena */
+    size_t count, room;
+} decisions;
+
+static qr_status decide(qr__work *work, const qr_txn *txn, decisions *made)
+{
+    bool holds = true;
+    for (size_t i = 0; i < txn->condition_count; i++) {
+        const qr__index *index = qr__space_of(work->tree, txn->conditions[i].span.space);
+        if (index == NULL)
+            return QR_E_INVALID;
+        holds = holds && condition_holds(index, &txn->conditions[i]);
+    }
+    if (made->count == made->room) {
+        size_t room = made->room ? made->room * 2 : 16;
+        bool *list = qr_arena_alloc(work->arena, room * sizeof *list);
+        if (made->count)
+            memcpy(list, made->list, made->count * sizeof *list);
+        made->list = list;
+        made->room = room;
+    }
+    made->list[made->count++] = holds;
+    const qr_op *ops = holds ? txn->then_ops : txn->else_ops;
+    size_t count = holds ? txn->then_count : txn->else_count;
+    for (size_t i = 0; i < count; i++) {
+        qr_status status = ops[i].kind == QR_OP_TXN ? decide(work, ops[i].txn, made) : QR_OK;
+        if (status != QR_OK)
+            return status;
+    }
+    return QR_OK;
+}
+
+/* --------------------------------------------------------------------- puts ---- */
+
+/* A lease is a record in the space of leases, named by its number in eight bytes, most significant first. */
+static bool lease_exists(qr_tree *tree, int64_t lease)
+{
+    uint8_t name[8];
+    for (int i = 0; i < 8; i++)
+        name[i] = (uint8_t)((uint64_t)lease >> (56 - 8 * i));
+    const qr__entry *entry =
+        qr__index_find(qr__space_of(tree, QR_SPACE_LEASES), qr_slice_of(name, sizeof name));
+    return entry && qr__is_live(entry->newest);
+}
+
+/* The key of a numbered put: the children ever created in its directory, as a signed number of ten digits. */
+static qr_status numbered_key(qr__work *work, const qr_put *put, qr_slice *key)
+{
+    if (put->space != QR_SPACE_KEYS || put->key.size > QR_PATH_MAX)
+        return QR_E_INVALID;
+    uint8_t *text = qr_arena_alloc(work->arena, put->key.size + 12);
+    memcpy(text, put->key.data, put->key.size);
+    /* The directory does not depend on the digits, so a zero stands in for them while it is looked up. */
+    text[put->key.size] = '0';
+    qr_slice draft = qr_slice_of(text, put->key.size + 1);
+    if (!qr__path_valid(draft))
+        return QR_E_INVALID;
+    const qr_directory *directory = qr__directory_find(work->tree, qr__path_parent(draft));
+    uint32_t created = directory ? (uint32_t)directory->created : 0;
+    const char *digits = qr_arena_format(work->arena, "%010d", (int)(int32_t)created);
+    size_t size = strlen(digits);
+    QR_ASSERT(size <= 11);
+    memcpy(text + put->key.size, digits, size);
+    *key = qr_slice_of(text, put->key.size + size);
+    return qr__path_valid(*key) ? QR_OK : QR_E_INVALID;
+}
+
+static qr_status put_allowed(qr__work *work, const qr_put *put, const qr__version *old)
+{
+    if (put->key.size == 0)
+        return QR_E_INVALID;
+    if (put->key.size > QR_KEY_MAX || put->value.size > QR_VALUE_MAX ||
+        put->attribute.size > QR_ATTRIBUTE_MAX)
+        return QR_E_TOO_LARGE;
+    if ((put->options & QR_PUT_EXPECT_VERSION) && (old ? old->version : 0) != put->expected_version)
+        return QR_E_VERSION_MISMATCH;
+    if (old == NULL && (put->options & (QR_PUT_KEEP_VALUE | QR_PUT_KEEP_LEASE)))
+        return QR_E_KEY_NOT_FOUND;
+    if (!(put->options & QR_PUT_KEEP_LEASE) && put->lease != 0 && !lease_exists(work->tree, put->lease))
+        return QR_E_LEASE_NOT_FOUND;
+    return QR_OK;
+}
+
+/* Builds the seldom parts: what the put sets, on top of what the key had. */
+static qr__extra *extra_after(qr__work *work, const qr_put *put, const qr__version *old)
+{
+    qr__extra parts = {0};
+    qr__extra *had = old ? old->extra : NULL;
+    qr_slice attribute = qr_slice_of(NULL, 0);
+    if (had) {
+        parts = (qr__extra){.lease = had->lease,
+                            .flags = had->flags,
+                            .acl = had->acl,
+                            .acl_version = had->acl_version,
+                            .detach = had->detach};
+        attribute = qr_slice_of(had->attribute, had->attribute_size);
+    }
+    if (!(put->options & QR_PUT_KEEP_LEASE)) {
+        parts.lease = put->lease;
+        parts.detach = put->lease != 0 && (put->options & QR_PUT_DETACH_ON_EXPIRY);
+    }
+    if (put->options & QR_PUT_SET_FLAGS)
+        parts.flags = put->flags;
+    if (put->options & QR_PUT_SET_ACL) {
+        parts.acl = put->acl;
+        parts.acl_version += old != NULL; /* counts changes; what a key is created with is its version 0 */
+    }
+    if (put->options & QR_PUT_SET_ATTRIBUTE)
+        attribute = put->attribute;
+    return qr__extra_of(&parts, attribute, had, &work->tree->record_bytes);
+}
+
+static uint64_t live_cost(uint64_t key_size, const qr__version *version)
+{
+    if (version == NULL)
+        return 0;
+    return QR__KEY_COST + key_size + version->value_size +
+           (version->extra ? version->extra->attribute_size : 0u);
+}
+
+static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__version *old,
+                         const qr__version *version, uint64_t key_size)
+{
+    const qr_tree *tree = work->tree;
+    if (tree->config.quota_bytes == 0 || put->space != QR_SPACE_KEYS)
+        return false;
+    uint64_t cost = tree->now.live_bytes + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
+    return cost - live_cost(key_size, old) + live_cost(key_size, version) > tree->config.quota_bytes;
+}
+
+static qr_status put_key(qr__work *work, const qr_put *put, qr_op_result *result)
+{
+    qr_tree *tree = work->tree;
+    qr__index *index = qr__space_of(tree, put->space);
+    if (index == NULL)
+        return QR_E_INVALID;
+    qr_slice key = put->key;
+    qr_status status = put->options & QR_PUT_NUMBERED ? numbered_key(work, put, &key) : QR_OK;
+    if (status != QR_OK)
+        return status;
+    const qr__entry *before = qr__index_find(index, key);
+    const qr__version *old = before && qr__is_live(before->newest) ? before->newest : NULL;
+    status = put_allowed(work, put, old);
+    if (status != QR_OK)
+        return status;
+    const qr__version *like = put->options & QR_PUT_KEEP_VALUE ? old : NULL;
+    qr__version *version = qr__version_new(put->value, like, &tree->record_bytes);
+    version->extra = extra_after(work, put, old);
+    version->version = old ? old->version + 1 : 1;
+    version->create_revision = old ? old->create_revision : 0;
+    version->modified_ms = old && old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
+    version->created_ms = old ? old->created_ms : work->stamp_ms;
+    if (QR_BUG(tree->config.bug, WALL_CLOCK_APPLY))
+        version->modified_ms += (int64_t)tree->queries;
+    if (beyond_quota(work, put, old, version, key.size)) {
+        qr__version_free(version, &tree->record_bytes);
+        return QR_E_QUOTA;
+    }
+    const qr__entry *entry = qr__change(work, put->space, key, version);
+    *result = (qr_op_result){.kind = QR_OP_PUT, .revision = tree->now.revision, .key = qr__key_of(entry)};
+    if (old && (put->options & QR_PUT_WANT_PREVIOUS)) {
+        qr_key_value *previous = qr_arena_alloc(work->arena, sizeof *previous);
+        qr__fill(entry, old, false, previous);
+        result->kvs = previous;
+        result->kv_count = 1;
+    }
+    return QR_OK;
+}
+
+/* ------------------------------------------------------------------ deletes ---- */
+
+static size_t live_in_span(const qr__index *index, const qr_span *span, qr_arena *arena, qr__entry ***entries)
+{
+    if (qr__span_point(span)) {
+        qr__entry *entry = qr__index_find(index, span->key);
+        if (entry == NULL || !qr__is_live(entry->newest))
+            return 0;
+        *entries = qr_arena_alloc(arena, sizeof **entries);
+        (*entries)[0] = entry;
+        return 1;
+    }
+    qr_slice from;
+    const qr_slice *to;
+    uint64_t count = 0;
+    if (qr__span_bounds(span, &from, &to))
+        count = qr__index_count(index, from, to, UINT64_MAX);
+    if (count == 0)
+        return 0;
+    *entries = qr_arena_alloc(arena, count * sizeof **entries);
+    qr__cursor cursor = qr__cursor_seek(index, from);
+    for (uint64_t i = 0; i < count; qr__cursor_next(&cursor))
+        if (cursor.leaf->live >> cursor.at & 1)
+            (*entries)[i++] = qr__cursor_entry(&cursor);
+    return (size_t)count;
+}
+
+static qr_status delete_span(qr__work *work, const qr_delete *del, qr_op_result *result)
+{
+    qr_tree *tree = work->tree;
+    const qr__index *index = qr__space_of(tree, del->span.space);
+    if (index == NULL)
+        return QR_E_INVALID;
+    qr__entry **entries = NULL;
+    size_t count = live_in_span(index, &del->span, work->arena, &entries);
+    qr_key_value *previous =
+        count && del->want_previous ? qr_arena_alloc(work->arena, count * sizeof *previous) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        const qr__version *old = entries[i]->newest;
+        if (previous)
+            qr__fill(entries[i], old, false, &previous[i]);
+        qr__version *tombstone = qr__version_new(qr_slice_of(NULL, 0), NULL, &tree->record_bytes);
+        tombstone->modified_ms = old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
+        qr__change(work, del->span.space, qr__key_of(entries[i]), tombstone);
+    }
+    *result = (qr_op_result){.kind = QR_OP_DELETE,
+                             .revision = tree->now.revision,
+                             .kvs = previous,
+                             .kv_count = previous ? count : 0,
+                             .count = count};
+    return QR_OK;
+}
+
+/* ---------------------------------------------------------------- execution ---- */
+
+static qr_status execute(qr__work *work, const qr_txn *txn, qr_txn_result *result);
+
+static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *result)
+{
+    switch (op->kind) {
+    case QR_OP_RANGE: return qr__range(work->tree, &op->range, work->base, work->arena, result);
+    case QR_OP_PUT: return put_key(work, &op->put, result);
+    case QR_OP_DELETE: return delete_span(work, &op->del, result);
+    case QR_OP_TXN: {
+        qr_txn_result *nested = qr_arena_zero(work->arena, 1, sizeof *nested);
+        qr_status status = execute(work, op->txn, nested);
+        *result = (qr_op_result){.kind = QR_OP_TXN, .revision = work->tree->now.revision, .txn = nested};
+        return status;
+    }
+    }
+    return QR_E_INVALID;
+}
+
+static qr_status execute(qr__work *work, const qr_txn *txn, qr_txn_result *result)
+{
+    bool holds = work->decisions[work->next_decision++];
+    const qr_op *ops = holds ? txn->then_ops : txn->else_ops;
+    size_t count = holds ? txn->then_count : txn->else_count;
+    qr_op_result *results = count ? qr_arena_zero(work->arena, count, sizeof *results) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        qr_status status = execute_op(work, &ops[i], &results[i]);
+        if (status != QR_OK)
+            return status;
+    }
+    *result = (qr_txn_result){
+        .revision = work->tree->now.revision, .succeeded = holds, .ops = results, .op_count = count};
+    return QR_OK;
+}
+
+qr_status qr__txn_apply(qr__work *work, const qr_txn *txn, qr_txn_result *result)
+{
+    decisions made = {0};
+    qr_status status = decide(work, txn, &made);
+    if (status != QR_OK)
+        return status;
+    work->decisions = made.list;
+    status = execute(work, txn, result);
+    if (status != QR_OK)
+        qr__undo_all(work);
+    else
+        QR_ASSERT(work->next_decision == made.count);
+    return status;
+}
+
+qr_status qr__txn_query(qr_tree *tree, const qr_txn *txn, qr_arena *arena, qr_txn_result *result)
+{
+    if (qr_txn_writes(txn))
+        return QR_E_INVALID;
+    qr__work work = {.tree = tree, .arena = arena, .base = tree->now.revision, .before = tree->now};
+    qr_status status = qr__txn_apply(&work, txn, result);
+    QR_ASSERT(work.undo == NULL && work.sub == 0);
+    return status;
+}
