@@ -40,14 +40,10 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"serve", qr_serve_main},   {"local", qr_local_main},
-#ifdef QR_HAVE_CLIENT
     {"put", qr_client_main},    {"get", qr_client_main},     {"del", qr_client_main},
     {"txn", qr_client_main},    {"compact", qr_client_main}, {"status", qr_client_main},
     {"member", qr_client_main},
-#endif
-#ifdef QR_HAVE_SIMULATE
     {"sim", qr_simulate_main},
-#endif
 };
 
 static const verb *find(const char *name)
