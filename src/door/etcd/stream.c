@@ -38,8 +38,7 @@ static void wake(qr_etcd_connection *connection)
         connection->waker.wake(connection->waker.self);
 }
 
-/* -------------------------------------------------------------------------------------------- calls without
- * a message ---- */
+/* ---- calls without a message ---- */
 
 static void enlist(qr_etcd_connection *connection, qr_etcd_call *call)
 {
@@ -67,8 +66,7 @@ static void delist(qr_etcd_connection *connection, qr_etcd_call *call)
     call->next = call->previous = NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------
- * gRPC ---- */
+/* ---- gRPC ---- */
 
 static qr_buffer *grpc_begin(qr_etcd_call *call)
 {
@@ -158,8 +156,7 @@ static void on_closed(void *context, qr_grpc_call *stream)
 
 static const qr_grpc_handlers grpc_handlers = {on_call, on_message, on_half_closed, on_closed};
 
-/* -----------------------------------------------------------------------------------------------------------
- * HTTP/1.1 ---- */
+/* ---- HTTP/1.1 ---- */
 
 /* The headers etcd sends on every page, so that a page of another origin may read it. */
 #define OPEN_TO_BROWSERS                                                                                     \
@@ -215,8 +212,7 @@ static void on_request(void *context, qr_http1 *http, const qr_http1_request *re
 
 static const qr_http1_handlers http_handlers = {on_request};
 
-/* --------------------------------------------------------------------------------------------------------
- * edge/stream ---- */
+/* ---- edge/stream ---- */
 
 static void *stream_open(void *self, const char *peer, qr_stream_waker waker, uint64_t now_ms)
 {
