@@ -795,9 +795,7 @@ static void test_random_requests(void **state)
     size_t good = 0;
     for (int i = 0; i < 20000; i++) {
         uint8_t bytes[48];
-        size_t size = qr_prng_below(&prng, sizeof bytes);
-        for (size_t j = 0; j < size; j++)
-            bytes[j] = (uint8_t)(qr_prng_below(&prng, 3) ? qr_prng_below(&prng, 0x24) : qr_prng_next(&prng));
+        size_t size = some_message(&prng, bytes, sizeof bytes);
         qr_etcd_call *call = begin_call(stage, paths[qr_prng_below(&prng, sizeof paths / sizeof paths[0])]);
         qr_etcd_call_message(call, qr_slice_of(bytes, size));
         fake_node_turn(&stage->node);
