@@ -163,8 +163,7 @@ static const qr_grpc_handlers grpc_handlers = {on_call, on_message, on_half_clos
     "Access-Control-Allow-Headers: accept, content-type, authorization\r\n"                                  \
     "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"                                      \
     "Access-Control-Allow-Origin: *\r\n"
-#define PLAIN_TEXT  "text/plain; charset=utf-8"
-#define NO_SNIFFING "X-Content-Type-Options: nosniff\r\n"
+#define PLAIN_TEXT "text/plain; charset=utf-8"
 
 static void respond(qr_http1 *http, int status, const char *type, const char *headers, const char *body)
 {
@@ -193,9 +192,9 @@ static void on_request(void *context, qr_http1 *http, const qr_http1_request *re
     bool health = qr_slice_equal(request->path, qr_slice_text("/health"));
     bool version = qr_slice_equal(request->path, qr_slice_text("/version"));
     if (!health && !version) {
-        respond(http, 404, PLAIN_TEXT, OPEN_TO_BROWSERS NO_SNIFFING, "404 page not found\n");
+        respond(http, 404, PLAIN_TEXT, OPEN_TO_BROWSERS, "404 page not found\n");
     } else if (!qr_slice_equal(request->method, qr_slice_text("GET"))) {
-        respond(http, 405, PLAIN_TEXT, OPEN_TO_BROWSERS NO_SNIFFING "Allow: GET\r\n", "Method Not Allowed\n");
+        respond(http, 405, PLAIN_TEXT, OPEN_TO_BROWSERS "Allow: GET\r\n", "Method Not Allowed\n");
     } else if (version) {
         respond(http, 200, "application/json", OPEN_TO_BROWSERS,
                 "{\"etcdserver\":\"" QR_ETCD_VERSION "\",\"etcdcluster\":\"" QR_ETCD_CLUSTER_VERSION "\"}");
