@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { COMMANDS = 10000, TREES = 3 };
+enum { COMMANDS = 8000, TREES = 3 };
 
 typedef struct world {
     qr_prng prng;
