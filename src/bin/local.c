@@ -165,7 +165,12 @@ static void become(const cluster *all, const child *member)
         NULL,
     };
     /* clang-format on */
-    execv("/proc/self/exe", (char *const *)(uintptr_t)line); /* which does not write to them */
+    char program[4096]; /* by its own name, so that ps shows that */
+    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[size > 0 ? size : 0] = 0;
+    char *const *words = (char *const *)(uintptr_t)line; /* execv does not write to them */
+    execv(program, words);
+    execv("/proc/self/exe", words);
     fprintf(stderr, "quorate local: the member cannot be started: %s\n", strerror(errno));
     _exit(127);
 }
