@@ -44,7 +44,7 @@ static const qr_flag table[] = {
 _Static_assert(sizeof table / sizeof *table == LOCAL_FLAG_COUNT, "one enum value a flag");
 
 typedef struct child {
-    char name[8];
+    char name[24];
     unsigned client_port, peer_port;
     pid_t process; /* 0: ended */
     int output;    /* its stdout and stderr; -1: closed */
@@ -144,7 +144,7 @@ static int remove_entry(const char *path, const struct stat *about, int kind, st
 /* In the child: becomes the member. */
 static void become(const cluster *all, const child *member)
 {
-    char name[8], folder[4200], client[64], peer[64];
+    char name[24], folder[4200], client[64], peer[64];
     snprintf(name, sizeof name, "%s", member->name);
     snprintf(folder, sizeof folder, "%s/%s", all->folder, member->name);
     snprintf(client, sizeof client, "http://127.0.0.1:%u", member->client_port);
@@ -165,7 +165,12 @@ static void become(const cluster *all, const child *member)
         NULL,
     };
     /* clang-format on */
-    execv("/proc/self/exe", (char *const *)(uintptr_t)line); /* which does not write to them */
+    char program[4096]; /* by its own name, so that ps shows that */
+    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[size > 0 ? size : 0] = 0;
+    char *const *words = (char *const *)(uintptr_t)line; /* execv does not write to them */
+    execv(program, words);
+    execv("/proc/self/exe", words);
     fprintf(stderr, "quorate local: the member cannot be started: %s\n", strerror(errno));
     _exit(127);
 }

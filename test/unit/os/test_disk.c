@@ -368,7 +368,7 @@ static void test_folder_is_made_with_parents(void **state)
     assert_int_equal(stat(deep, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0700);
     qr_os_free(os);
-    unlink(qr_arena_format(&w->arena, "%s/lock", deep));
+    unlink(qr_arena_format(&w->arena, "%s/x/y/z/lock", w->folder));
     assert_int_equal(rmdir(deep), 0);
     rmdir(qr_arena_format(&w->arena, "%s/x/y", w->folder));
 }

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { COMMANDS = 6000, TREES = 3 };
+enum { COMMANDS = 8000, TREES = 3 };
 
 typedef struct world {
     qr_prng prng;
@@ -287,7 +287,7 @@ static void equal_trees(world *w)
 static void step_txn(world *w)
 {
     qr_txn txn;
-    bool writes = !one_in(w, 3);
+    bool writes = !one_in(w, 4);
     random_txn(w, &txn, 0, writes);
     int64_t stamp_ms = (int64_t)(w->commands * 10 + below(w, 100)); /* does go back now and then */
     qr_txn_result want;
