@@ -33,16 +33,16 @@ static void assert_data(ProtobufCBinaryData data, const char *bytes, size_t size
 #define ASSERT_TEXT(data, text) assert_data(data, text, strlen(text))
 
 /* The words of a command line, given as one list. */
-static const char *parse(qr_client *client, qr_client_verb verb, char *const *words)
+static const char *parse(qr_client *client, qr_client_verb verb, const char *const *words)
 {
     int count = 0;
     while (words[count])
         count++;
     qr_client_options_init(&client->options);
-    return qr_client_parse(verb, count, words, &client->options, &client->arena);
+    return qr_client_parse(verb, count, (char *const *)words, &client->options, &client->arena);
 }
 
-#define PARSE(verb, ...) parse(client, verb, (char *[]){__VA_ARGS__, NULL})
+#define PARSE(verb, ...) parse(client, verb, (const char *[]){__VA_ARGS__, NULL})
 
 static void test_flags(void **state)
 {
@@ -97,13 +97,13 @@ static void test_spans(void **state)
     assert_int_equal(request.sort_target, 3);
     assert_int_equal(request.sort_order, 2);
     assert_true(request.serializable);
-    static char *const wrong[][6] = {{"a", "b", "c"},
-                                     {"a", "b", "--prefix"},
-                                     {"a", "--prefix", "--from-key"},
-                                     {"a", "--order", "SIDEWAYS"},
-                                     {"a", "--sort-by", "COLOUR"},
-                                     {"a", "--consistency", "x"},
-                                     {NULL}};
+    static const char *const wrong[][6] = {{"a", "b", "c"},
+                                           {"a", "b", "--prefix"},
+                                           {"a", "--prefix", "--from-key"},
+                                           {"a", "--order", "SIDEWAYS"},
+                                           {"a", "--sort-by", "COLOUR"},
+                                           {"a", "--consistency", "x"},
+                                           {NULL}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_null(parse(client, QR_CLIENT_GET, wrong[i]));
         assert_non_null(qr_client_get_request(client, &client->options, &request));
