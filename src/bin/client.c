@@ -30,8 +30,7 @@ static void print_json_line(qr_client *client, const ProtobufCMessage *message)
     qr_buffer_u8(&client->out, '\n');
 }
 
-/* ---------------------------------------------------------------------------------------------------------------
- * keys ---- */
+/* ---- keys ---- */
 
 static int run_put(qr_client *client)
 {
@@ -132,8 +131,7 @@ static int run_compact(qr_client *client)
     return EXIT_DONE;
 }
 
-/* -----------------------------------------------------------------------------------------------------------
- * the cluster ---- */
+/* ---- the cluster ---- */
 
 static const QrEtcdpb__MemberListResponse *list_members(qr_client *client, const char *endpoint,
                                                         const char **sentence)
@@ -247,8 +245,7 @@ static int run_status(qr_client *client)
     return result;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------
- * main ---- */
+/* ---- main ---- */
 
 static const struct {
     const char *name;

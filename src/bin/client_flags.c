@@ -176,8 +176,7 @@ bool qr_client_duration(const char *text, uint64_t *milliseconds)
     return false;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------
- * help ---- */
+/* ---- help ---- */
 
 static const struct {
     qr_client_verb verb;

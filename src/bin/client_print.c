@@ -2,8 +2,7 @@
 
 #include "bin/client.h"
 
-/* -------------------------------------------------------------------------------------------------------------
- * simple ---- */
+/* ---- simple ---- */
 
 static void print_bytes(qr_client *client, ProtobufCBinaryData data)
 {

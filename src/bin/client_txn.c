@@ -96,8 +96,7 @@ static bool split(qr_client *client, qr_slice text, word_list *words)
     return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------
- * comparisons ---- */
+/* ---- comparisons ---- */
 
 static const struct {
     const char *name;
@@ -176,8 +175,7 @@ static const char *parse_compare(qr_client *client, qr_slice line, QrEtcdpb__Com
     return set_target(client, name, rest.list[1], compare);
 }
 
-/* ---------------------------------------------------------------------------------------------------------
- * operations ---- */
+/* ---- operations ---- */
 
 static const char *parse_operation(qr_client *client, qr_slice line, QrEtcdpb__RequestOp *op)
 {
@@ -214,8 +212,7 @@ static const char *parse_operation(qr_client *client, qr_slice line, QrEtcdpb__R
     return qr_client_del_request(client, &options, op->request_delete_range);
 }
 
-/* -----------------------------------------------------------------------------------------------------------
- * sections ---- */
+/* ---- sections ---- */
 
 /* The next line; false at the end of the text. */
 static bool take_line(qr_reader *text, qr_slice *line)

@@ -197,7 +197,10 @@ static bool reap(const qr_simulate_options *options, worker *self, qr_simulate_r
         record->report.failed = true;
         bool ended = self->seed > options->last;
         snprintf(record->invariant, sizeof record->invariant, "%s", ended ? "leaves-no-memory" : "stays-alive");
-        first_line(self->errors, record->report.detail, sizeof record->report.detail);
+        char *detail = record->report.detail;
+        first_line(self->errors, detail, sizeof record->report.detail);
+        if (detail[0] == 0 && WIFSIGNALED(status))
+            snprintf(detail, sizeof record->report.detail, "killed by signal %d", WTERMSIG(status));
     }
     fclose(self->errors);
     return died;

@@ -203,6 +203,10 @@ static void start_handover(qr_node *node)
     if (!node->handover.wanted || node->handover.under_way)
         return;
     node->handover.under_way = true;
+    /* An engine gives a transfer up after an election timeout, and says nothing. */
+    uint64_t over_ms = node->now_ms + 2 * (uint64_t)node->config.election_ms;
+    if (over_ms < node->handover.deadline_ms)
+        node->handover.deadline_ms = over_ms;
     qr_event event = {.kind = QR_EVENT_HANDOVER, .handover = {.target = node->handover.target}};
     qr_node__step(node, &event);
 }

@@ -317,8 +317,9 @@ static const char *raft_broken(const qr_engine *engine)
         return "no entry is of a later term than its member";
     uint64_t term = log->base_term, first = log->base_index;
     for (size_t i = 0; i < log->run_count; i++) {
-        if (log->runs[i].term <= term || log->runs[i].first <= first ||
-            (i == 0 && log->runs[i].first != first + 1))
+        bool rises = i == 0 ? log->runs[i].term >= term && log->runs[i].first == first + 1
+                            : log->runs[i].term > term && log->runs[i].first > first;
+        if (!rises)
             return "terms rise along the log";
         term = log->runs[i].term;
         first = log->runs[i].first;

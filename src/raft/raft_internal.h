@@ -171,7 +171,7 @@ typedef struct qr_raft_engine {
 
     /* Member that asks the leader for its readers */
     qr_raft_reads asking; /* readers of the question under way; `waiting` serves the next one */
-    uint64_t ask_id, ask_ms;
+    uint64_t ask_first, ask_id, ask_ms; /* first and newest number of that question; when it was asked */
     bool ask_running;
 
     /* Fetch */

@@ -268,6 +268,14 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
 
 /* ---------------------------------------------------------------- leaders ---- */
 
+/* Of the entry at index; 0 if it is not in memory. */
+static uint64_t term_at(const qr_engine *engine, uint64_t index)
+{
+    qr_entry_kind kind;
+    qr_slice bytes;
+    return engine->ops->entry(engine, index, &kind, &bytes);
+}
+
 /* Leader Completeness (Raft, 5.4.3; row 2): what was committed in an earlier term is in the log of every later leader. */
 static void judge_leader(qr_sim_node *node, uint64_t term)
 {
@@ -280,7 +288,7 @@ static void judge_leader(qr_sim_node *node, uint64_t term)
         const qr_sim_commit *commit = &oracle->commits[index - 1];
         if (commit->seen_term >= term)
             continue;
-        uint64_t held = engine->ops->entry(engine, index, NULL, NULL);
+        uint64_t held = term_at(engine, index);
         if (index > status.last_index || (held != 0 && held != commit->term)) {
             qr_sim_fail(world, "leader-has-all-committed",
                         "n%u leads term %" PRIu64 " without entry %" PRIu64 " of term %" PRIu64 " (it has %" PRIu64
@@ -332,7 +340,7 @@ static void look_at_log(qr_sim_node *node, const qr_engine *engine, const qr_eng
                     "n%u has applied %" PRIu64 ", committed %" PRIu64 " and holds %" PRIu64 " entries",
                     node->number + 1, node->applied, status->commit_index, status->last_index);
     for (uint64_t index = status->commit_index; index > node->commit && index + 8 > status->commit_index; index--) {
-        uint64_t held = engine->ops->entry(engine, index, NULL, NULL);
+        uint64_t held = term_at(engine, index);
         if (held != 0 && index <= oracle->count && held != oracle->commits[index - 1].term)
             qr_sim_fail(world, "committed-stays",
                         "n%u holds entry %" PRIu64 " of term %" PRIu64 " as committed, applied was term %" PRIu64,
@@ -381,8 +389,9 @@ void qr_sim_oracle_match(qr_sim_world *world)
     bool must_match = false;
     for (uint64_t index = last, seen = 0; index >= 1 && seen < 64; index--, seen++) {
         qr_slice bytes = {0}, bytes_other = {0};
-        uint64_t term = one->ops->entry(one, index, NULL, &bytes);
-        uint64_t term_other = other->ops->entry(other, index, NULL, &bytes_other);
+        qr_entry_kind kind, kind_other;
+        uint64_t term = one->ops->entry(one, index, &kind, &bytes);
+        uint64_t term_other = other->ops->entry(other, index, &kind_other, &bytes_other);
         if (term == 0 || term_other == 0)
             return;
         bool same = term == term_other;

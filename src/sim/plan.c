@@ -33,7 +33,7 @@ static void draw_weather(qr_sim_plan *plan, qr_prng *prng)
     if (one_in(prng, 2))
         weather->loss = PICK(prng, 1000, 10000, 50000, 200000);
     if (one_in(prng, 2))
-        weather->duplication = PICK(prng, 10000, 100000, 300000);
+        weather->duplication = PICK(prng, 10000, 100000, 300000, 500000);
     if (one_in(prng, 2)) {
         weather->straggling = PICK(prng, 1000, 10000, 50000);
         weather->straggle_us_max = PICK(prng, 20, 200, 1000, 5000) * 1000;
@@ -67,6 +67,12 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (one_in(prng, 3))
             plan->triggers |= (uint64_t)1 << kinds[i];
+    if (one_in(prng, 3)) { /* elections in bad company */
+        static const qr_trace_kind elections[] = {QR_TRACE_VOTE_ASK, QR_TRACE_VOTE_GIVE, QR_TRACE_ROLE};
+        for (size_t i = 0; i < 3; i++)
+            if (!one_in(prng, 3))
+                plan->ambushes |= (uint64_t)1 << elections[i];
+    }
     plan->trigger_per_million = PICK(prng, 20000, 100000, 300000);
 }
 

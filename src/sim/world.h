@@ -12,6 +12,7 @@
 
 enum {
     QR_SIM_CLIENTS_MAX = 12,
+    QR_SIM_CUTS_MAX = 16,           /* at once */
     QR_SIM_KEYS_MAX = 8,            /* keys of the workload, besides the counters */
     QR_SIM_COUNTERS_MAX = 2,
     QR_SIM_MARK_SIZE = 16,          /* bytes of an operation's mark, see qr_sim_op */
@@ -132,6 +133,7 @@ typedef struct qr_sim_plan {
         no_space, clogs, handovers, compactions, all_die;
     uint32_t cut_shapes;       /* bit set */
     uint64_t triggers;         /* bit set of trace kinds after which a crash may follow */
+    uint64_t ambushes;         /* bit set of trace kinds of elections after which the worst is done */
     uint32_t trigger_per_million;
     qr_sim_weather weather;    /* while there are faults */
 } qr_sim_plan;
@@ -162,7 +164,7 @@ struct qr_sim_world {
     struct {
         qr_sim_cut cut;
         bool active;
-    } cuts[16];
+    } cuts[QR_SIM_CUTS_MAX];
     qr_buffer text; /* scratch */
 };
 
@@ -199,6 +201,7 @@ void qr_sim_client_resume(qr_sim_world *world);                  /* after a rest
 /* nemesis.c */
 void qr_sim_nemesis_start(qr_sim_world *world);
 void qr_sim_nemesis_strike(qr_sim_world *world);
+void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_nemesis_heal(qr_sim_world *world);

@@ -302,6 +302,8 @@ static int session_open(qr_grpc_server *server)
         nghttp2_option_set_no_closed_streams(option, 1);
         nghttp2_option_set_max_outbound_ack(option, QR_GRPC_ACKS_MAX);
         nghttp2_option_set_max_settings(option, QR_GRPC_SETTINGS_MAX);
+        /* A header block of ours needs one or two. But the library counts every piece in which the nine bytes
+         * before a CONTINUATION arrive, so a bound that is too tight would punish slow networks. */
         nghttp2_option_set_max_continuations(option, QR_GRPC_CONTINUATIONS_MAX);
         nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
         result = nghttp2_session_server_new2(&server->session, callbacks, server, option);

@@ -18,7 +18,7 @@ enum {
     QR_GRPC_STRIKES_MAX = 1000,           /* see strike() */
     QR_GRPC_ACKS_MAX = 256,               /* undrained answers to PING and SETTINGS */
     QR_GRPC_SETTINGS_MAX = 32,            /* entries of one SETTINGS frame */
-    QR_GRPC_CONTINUATIONS_MAX = 8,        /* CONTINUATION frames of one header block */
+    QR_GRPC_CONTINUATIONS_MAX = 32,       /* CONTINUATION frames of one header block; see session_open() */
 };
 
 typedef struct grpc_metadata {
