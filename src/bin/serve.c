@@ -141,8 +141,10 @@ static void look(member *self)
     qr_node_status status;
     qr_node_status_of(self->node, &status);
     if (status.no_space && !self->no_space)
-        qr_log(self->os, QR_LOG_ERROR, "no space is left for the log: writes wait until there is some",
-               "data-dir", self->config.data_dir, NULL);
+        qr_log(
+            self->os, QR_LOG_ERROR,
+            "no space is left for the next log file: when this one is full, writes wait until there is some",
+            "data-dir", self->config.data_dir, NULL);
     if (!status.no_space && self->no_space)
         qr_log(self->os, QR_LOG_INFO, "there is space for the log again", NULL);
     self->no_space = status.no_space;
