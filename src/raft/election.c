@@ -233,9 +233,14 @@ static uint64_t heard_of(const void *context, uint64_t id)
     return id == raft->config.self ? raft->now_ms : peer ? peer->heard_ms : 0;
 }
 
+uint64_t qr_raft_quorum_heard_ms(const qr_raft_engine *raft)
+{
+    return qr_quorum_value(qr_raft_members(raft), heard_of, raft);
+}
+
 static void check_quorum(qr_raft_engine *raft)
 {
-    uint64_t heard = qr_quorum_value(qr_raft_members(raft), heard_of, raft);
+    uint64_t heard = qr_raft_quorum_heard_ms(raft);
     if (raft->now_ms - heard < raft->config.election_ms)
         return;
     qr_raft_trace(raft, QR_TRACE_STEP_DOWN, raft->term, raft->now_ms - heard, 0, 0);
@@ -258,8 +263,26 @@ void qr_raft_election_tick(qr_raft_engine *raft)
             qr_raft_campaign(raft, false);
         return;
     }
-    if (raft->now_ms >= raft->deadline_ms)
+    if (raft->now_ms >= raft->deadline_ms && !qr_raft_vote_pending(raft))
         precampaign(raft);
+}
+
+/* Term and vote are on their way to the disk. Until they are there nobody can win or lose, and standing again would only
+ * throw away the vote that is being written. */
+bool qr_raft_vote_pending(const qr_raft_engine *raft)
+{
+    return raft->hard_unsaved || raft->hard_ticket > raft->durable_ticket;
+}
+
+/* They are there, after took_ms: the candidate and its voters get about the same time again for the other disks. */
+void qr_raft_vote_durable(qr_raft_engine *raft, uint64_t took_ms)
+{
+    if (raft->role == QR_LEADER || raft->leader)
+        return;
+    uint64_t grace = 2 * took_ms < raft->config.election_ms ? 2 * took_ms : raft->config.election_ms;
+    uint64_t deadline = raft->now_ms + grace + qr_prng_below(&raft->prng, raft->config.heartbeat_ms);
+    raft->deadline_ms = raft->deadline_ms > deadline ? raft->deadline_ms : deadline;
+    qr_raft_count_votes(raft);
 }
 
 /* ---------------------------------------------------------------------------------------------- voting ----

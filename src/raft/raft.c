@@ -275,13 +275,13 @@ static uint64_t raft_wake_ms(const qr_engine *engine)
     if (raft->role == QR_LEADER) {
         if (raft->peer_count == 0)
             return UINT64_MAX;
-        /* A lost quorum is noticed with the heartbeats: election_ms is rounded up to one of them. */
-        return raft->handover_to ? earlier(raft->heartbeat_ms, raft->handover_ms) : raft->heartbeat_ms;
+        uint64_t wake =
+            earlier(raft->heartbeat_ms, qr_raft_quorum_heard_ms(raft) + raft->config.election_ms);
+        return raft->handover_to ? earlier(wake, raft->handover_ms) : wake;
     }
     uint64_t wake = raft->ask_running ? raft->ask_ms + raft->config.heartbeat_ms : UINT64_MAX;
     if (qr_raft_is_voter(raft) || raft->leader)
-        wake =
-            earlier(wake, raft->role == QR_CANDIDATE && qr_raft_alone(raft) ? UINT64_MAX : raft->deadline_ms);
+        wake = earlier(wake, qr_raft_vote_pending(raft) ? UINT64_MAX : raft->deadline_ms);
     return wake;
 }
 

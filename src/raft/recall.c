@@ -329,8 +329,10 @@ static void persist_one(qr_raft_engine *raft)
     effect->persist.record = qr_slice_of(whole, head->size + bytes);
     effect->persist.index_first = last >= first ? first : 0;
     effect->persist.index_last = last >= first ? last : 0;
-    if (parts & RECORD_HARD)
+    if (parts & RECORD_HARD) {
         raft->hard_ticket = raft->tickets;
+        raft->hard_ms = raft->now_ms;
+    }
     raft->hard_unsaved = raft->restart_unsaved = false;
     raft->unsaved_first = last + 1;
     flight_push(raft, (qr_raft_ticket){.ticket = raft->tickets, .last = last});
@@ -347,6 +349,7 @@ void qr_raft_on_durable(qr_raft_engine *raft, uint64_t ticket)
     QR_CHECK(ticket <= raft->tickets, "a ticket is durable that was never given out");
     if (ticket <= raft->durable_ticket)
         return;
+    bool had_vote = raft->durable_ticket >= raft->hard_ticket;
     raft->durable_ticket = ticket;
     while (raft->flight_count && raft->flights[raft->flight_first].ticket <= ticket) {
         uint64_t last = raft->flights[raft->flight_first].last;
@@ -355,8 +358,8 @@ void qr_raft_on_durable(qr_raft_engine *raft, uint64_t ticket)
         raft->flight_count--;
     }
     qr_raft_trace(raft, QR_TRACE_DURABLE, ticket, 0, 0, 0);
-    if (raft->role == QR_CANDIDATE)
-        qr_raft_count_votes(raft);
+    if (!had_vote && ticket >= raft->hard_ticket)
+        qr_raft_vote_durable(raft, raft->now_ms - raft->hard_ms);
 }
 
 /* ---------------------------------------------------------------------------------------------- checkpoints

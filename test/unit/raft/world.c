@@ -100,6 +100,8 @@ static void wire(world *w, uint64_t from, uint64_t to, qr_slice bytes, bool is_c
                                .to = to,
                                .number = w->message_number++,
                                .due_ms = w->now_ms + qr_prng_between(&w->prng, w->delay_min_ms, w->delay_max_ms)};
+    if (w->late_ppm && qr_prng_chance(&w->prng, w->late_ppm))
+        message->due_ms += qr_prng_below(&w->prng, 2000);
     qr_buffer_add_slice(&message->bytes, bytes);
     if (!is_copy && w->copy_ppm && qr_prng_chance(&w->prng, w->copy_ppm))
         wire(w, from, to, bytes, true);
@@ -127,7 +129,7 @@ static bool network_deliver(world *w)
         return false;
     world_message message = w->messages[best];
     w->messages[best] = w->messages[--w->message_count];
-    if (w->member[message.to].engine && !w->cut[message.from][message.to])
+    if (w->member[message.to].engine)
         world_step(w, message.to,
                    &(qr_event){.kind = QR_EVENT_RECV,
                                .recv = {.from = message.from,

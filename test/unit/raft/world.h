@@ -71,7 +71,7 @@ typedef struct world {
     uint64_t message_number;
     bool cut[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1]; /* [from][to] */
     uint64_t delay_min_ms, delay_max_ms;
-    uint32_t loss_ppm, copy_ppm;
+    uint32_t loss_ppm, copy_ppm, late_ppm; /* late: by up to 2 s */
     uint64_t sent[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1][QR_RAFT_MESSAGE_KINDS]; /* put on the wire */
     uint64_t agreed[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1]; /* appends sent when the first was accepted */
     /* oracle */
