@@ -394,6 +394,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
             peer->flying_bytes = 0;
         }
         peer->probing = !up;
+        peer->offered_ms = 0;
         return;
     }
     if (up || raft->leader != id)

@@ -390,9 +390,11 @@ static void send_to(qr_raft_engine *raft, qr_raft_peer *peer)
         }
         break;
     case QR_RAFT_CHECKPOINT:
-        if (must)
+        if (must || !peer->probing)
             send_append(raft, peer, peer->next - 1, 0, true);
-        offer_checkpoint(raft, peer);
+        peer->probing = true;
+        if (peer->link != QR_RAFT_LINK_DOWN)
+            offer_checkpoint(raft, peer);
         break;
     }
 }
