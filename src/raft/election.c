@@ -114,8 +114,7 @@ void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader)
         qr_raft_reads_refuse(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- standing
- * ---- */
+/* ------------------------------------------------------------ standing ---- */
 
 static bool has_vote(const void *context, uint64_t id)
 {
@@ -267,14 +266,15 @@ void qr_raft_election_tick(qr_raft_engine *raft)
         precampaign(raft);
 }
 
-/* Term and vote are on their way to the disk. Until they are there nobody can win or lose, and standing again would only
- * throw away the vote that is being written. */
+/* Term and vote are on their way to the disk. Until they are there nobody can win or lose, and standing again
+ * would only throw away the vote that is being written. */
 bool qr_raft_vote_pending(const qr_raft_engine *raft)
 {
     return raft->hard_unsaved || raft->hard_ticket > raft->durable_ticket;
 }
 
-/* They are there, after took_ms: the candidate and its voters get about the same time again for the other disks. */
+/* They are there, after took_ms: the candidate and its voters get about the same time again for the other
+ * disks. */
 void qr_raft_vote_durable(qr_raft_engine *raft, uint64_t took_ms)
 {
     if (raft->role == QR_LEADER || raft->leader)
@@ -385,6 +385,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
         return;
     qr_raft_trace(raft, QR_TRACE_LINK, id, up, 0, 0);
     peer->link = up ? QR_RAFT_LINK_UP : QR_RAFT_LINK_DOWN;
+    peer->down_ms = raft->now_ms;
     if (raft->role == QR_LEADER) {
         /* What was under way is lost with the connection: find out where the peer stands, once it is back. */
         if (peer->progress == QR_RAFT_REPLICATE) {
@@ -412,8 +413,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
     raft->deadline_ms = raft->deadline_ms < soon ? raft->deadline_ms : soon;
 }
 
-/* ---------------------------------------------------------------------------------------------- handover
- * ---- */
+/* ------------------------------------------------------------ handover ---- */
 
 static uint64_t best_target(const qr_raft_engine *raft)
 {

@@ -143,8 +143,10 @@ void qr_raft_on_read(qr_raft_engine *raft, uint64_t tag)
 
 void qr_raft_on_read_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message)
 {
-    /* Any question since these readers came is good: on a slow network the answer to the first one may be the first. */
-    if (!raft->ask_running || message->id < raft->ask_first || message->id > raft->ask_id || from != raft->leader)
+    /* Any question since these readers came is good: on a slow network the answer to the first one may be the
+     * first. */
+    if (!raft->ask_running || message->id < raft->ask_first || message->id > raft->ask_id ||
+        from != raft->leader)
         return;
     raft->ask_running = false;
     if (message->flags & QR_RAFT_REJECTED)

@@ -163,7 +163,7 @@ void qr_raft_config_cut(qr_raft_engine *raft, uint64_t index)
         qr_raft_peers_rebuild(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- boot ---- */
+/* ------------------------------------------------------------ boot ---- */
 
 static void restart_log(qr_raft_engine *raft, uint64_t index, uint64_t term)
 {
@@ -362,8 +362,7 @@ void qr_raft_on_durable(qr_raft_engine *raft, uint64_t ticket)
         qr_raft_vote_durable(raft, raft->now_ms - raft->hard_ms);
 }
 
-/* ---------------------------------------------------------------------------------------------- checkpoints
- * ---- */
+/* ------------------------------------------------------------ checkpoints ---- */
 
 /* The machine's state comes from the checkpoint now; the log goes on behind it. */
 static void restart_behind(qr_raft_engine *raft, const qr_event *event)

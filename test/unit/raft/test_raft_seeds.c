@@ -1,6 +1,6 @@
-/* Short random lives: loss, copies, reordering, cuts, crashes that keep a part of what was not synced, slow disks,
- * checkpoints, tiny memory, handovers and reads. Safety is looked at all the time, and after healing everything must
- * converge. With -Dplanted_bugs=true the same runs must find the bugs. */
+/* Short random lives: loss, copies, reordering, cuts, crashes that keep a part of what was not synced, slow
+ * disks, checkpoints, tiny memory, handovers and reads. Safety is looked at all the time, and after healing
+ * everything must converge. With -Dplanted_bugs=true the same runs must find the bugs. */
 #include "cmocka_all.h"
 #include "world.h"
 
@@ -38,7 +38,9 @@ static void fault(world *w)
     }
     case 8:
     case 9: memset(w->cut, 0, sizeof w->cut); break;
-    case 10: w->member[id].disk_ms = qr_prng_below(&w->prng, 4) ? 1 : qr_prng_between(&w->prng, 1, 400); break;
+    case 10:
+        w->member[id].disk_ms = qr_prng_below(&w->prng, 4) ? 1 : qr_prng_between(&w->prng, 1, 400);
+        break;
     case 11:
         if (w->member[id].engine)
             world_checkpoint(w, id);
@@ -53,7 +55,8 @@ static void fault(world *w)
     case 13:
         if (w->member[id].engine)
             world_step(w, id,
-                       &(qr_event){.kind = QR_EVENT_HANDOVER, .handover = {.target = qr_prng_below(&w->prng, 2) ? other : 0}});
+                       &(qr_event){.kind = QR_EVENT_HANDOVER,
+                                   .handover = {.target = qr_prng_below(&w->prng, 2) ? other : 0}});
         break;
     }
 }
@@ -158,7 +161,7 @@ static world *life(uint64_t seed, uint32_t bug, totals *sum)
 static uint64_t seeds(void)
 {
     const char *text = getenv("RAFT_SEEDS");
-    return text ? strtoull(text, NULL, 10) : 240;
+    return text ? strtoull(text, NULL, 10) : 80;
 }
 
 static void safe_and_alive(void **state)
@@ -218,7 +221,8 @@ static void planted_bugs_are_found(void **state)
             memcpy(detail, w->detail, sizeof detail);
             world_free(w);
         }
-        print_message("%-28s seed %4d: %s: %s\n", bugs[i].name, (int)seed, found ? found : "not found", detail);
+        print_message("%-28s seed %4d: %s: %s\n", bugs[i].name, (int)seed, found ? found : "not found",
+                      detail);
         if (bugs[i].must)
             assert_non_null(found);
     }
