@@ -1,9 +1,9 @@
 /* Terms, votes and roles.
  *
- *              timeout, or the leader's connection broke          quorum would vote
- *   follower ---------------------------------------> pre-candidate ------------> candidate --quorum-->
- * leader ^                                                   |    no leader yet:        | |
- *      +---------------- newer term, or a leader ----------+---- tries again ---------+--- no quorum heard-+
+ *            timeout, or the leader's link broke      quorum would vote            quorum
+ *   follower ----------------------------> pre-candidate ----------> candidate ----------> leader
+ *      ^                                        |                        |                    |
+ *      +--- newer term, or a leader is heard ---+------------------------+-- no quorum heard -+
  *
  * A pre-candidate changes nothing that lasts (D 9.6): who cannot win disturbs nobody. A live leader protects
  * itself twice: members that hear it deny (D 4.2.3), and it steps down by itself when it hears no quorum
@@ -285,8 +285,7 @@ void qr_raft_vote_durable(qr_raft_engine *raft, uint64_t took_ms)
     qr_raft_count_votes(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- voting ----
- */
+/* ------------------------------------------------------------ voting ---- */
 
 /* 5.4.1: the last entry's term decides, then the length. */
 static bool is_up_to_date(const qr_raft_engine *raft, const qr_raft_message *message)
@@ -375,8 +374,7 @@ void qr_raft_on_vote_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_m
     qr_raft_count_votes(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- links ----
- */
+/* ------------------------------------------------------------ links ---- */
 
 void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
 {

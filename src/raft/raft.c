@@ -54,8 +54,7 @@ static void raft_free(qr_engine *engine)
     qr_free(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- helpers ----
- */
+/* ------------------------------------------------------------ helpers ---- */
 
 const qr_raft_peer *qr_raft_peer_of(const qr_raft_engine *raft, uint64_t id)
 {
@@ -185,8 +184,7 @@ static void on_recv(qr_raft_engine *raft, const qr_event *event)
     dispatch(raft, from, &message);
 }
 
-/* ---------------------------------------------------------------------------------------------- events ----
- */
+/* ------------------------------------------------------------ events ---- */
 
 /* The end of a turn: timers, then everything that the turn's events have left to say. */
 static void on_tick(qr_raft_engine *raft)

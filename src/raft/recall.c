@@ -8,8 +8,7 @@
 
 enum { RECORD_HARD = 1, RECORD_RESTART = 2, RECORD_ENTRIES = 4, RECORD_KINDS = 7 };
 
-/* ---------------------------------------------------------------------------------------------- bytes ----
- */
+/* ------------------------------------------------------------ bytes ---- */
 
 static void encode_hard(const qr_raft_engine *raft, qr_buffer *out)
 {
@@ -111,8 +110,7 @@ qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
     return reader.failed || qr_reader_left(&reader) != 0 ? QR_E_CORRUPT : QR_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- members ----
- */
+/* ------------------------------------------------------------ members ---- */
 
 void qr_raft_peers_rebuild(qr_raft_engine *raft)
 {
@@ -259,8 +257,7 @@ void qr_raft_recall_end(qr_raft_engine *raft)
     raft->role = qr_raft_is_voter(raft) ? QR_FOLLOWER : QR_LEARNER;
 }
 
-/* ---------------------------------------------------------------------------------------------- saving ----
- */
+/* ------------------------------------------------------------ saving ---- */
 
 static void flight_push(qr_raft_engine *raft, qr_raft_ticket flight)
 {

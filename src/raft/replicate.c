@@ -230,8 +230,7 @@ void qr_raft_follower_tick(qr_raft_engine *raft)
     raft->answer_due = raft->reject_due = false;
 }
 
-/* ---------------------------------------------------------------------------------------------- leader ----
- */
+/* ------------------------------------------------------------ leader ---- */
 
 static void forget_flying(qr_raft_peer *peer)
 {
