@@ -16,6 +16,7 @@ typedef enum sim_fault {
     FAULT_SLOW_DISK,
     FAULT_SYNC,
     FAULT_NO_SPACE,
+    FAULT_OLD_LEADER,
     FAULT_COUNT,
 } sim_fault;
 
@@ -40,6 +41,7 @@ static bool allowed(const qr_sim_plan *plan, sim_fault fault)
     case FAULT_SLOW_DISK: return plan->slow_disks;
     case FAULT_SYNC: return plan->failing_syncs;
     case FAULT_NO_SPACE: return plan->no_space;
+    case FAULT_OLD_LEADER: return plan->old_leaders;
     default: return false;
     }
 }
@@ -140,6 +142,51 @@ void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number)
 
 /* ---------------------------------------------------------------- strikes ---- */
 
+enum { ISOLATE_BEHIND_ITS_BACK = 256 }; /* the others hear of it at once, the node does not */
+
+/* Away from all others, some time from now, for some elections. */
+static void isolate_soon(qr_sim_world *world, const qr_sim_node *node, uint64_t delay_us, uint64_t flags)
+{
+    qr_sim_after(world, delay_us, (qr_sim_event){.kind = QR_SIM_ISOLATE, .number = node->number | flags});
+}
+
+static uint64_t some_elections_us(qr_sim_world *world)
+{
+    return (uint64_t)world->plan.election_ms * between(world, 200, 6000);
+}
+
+void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number)
+{
+    if (world->phase != QR_SIM_FAULTS)
+        return;
+    bool behind = number & ISOLATE_BEHIND_ITS_BACK;
+    uint32_t victim_number = (uint32_t)(number & ~(uint64_t)ISOLATE_BEHIND_ITS_BACK);
+    qr_sim_cut_shape shape = behind || below(world, 3) ? QR_SIM_CUT_ISOLATE : QR_SIM_CUT_MUTE;
+    qr_sim_cut cut = qr_sim_cut_make(&world->network, shape, victim_number);
+    if (!make_cut(world, shape, cut, some_elections_us(world)))
+        return;
+    for (uint32_t i = 0; behind && i < world->nodes; i++)
+        if (i != victim_number)
+            tell_link(world, i, victim_number, 2, between(world, 500, 5000));
+    if (!behind && below(world, 2))
+        tell_cut(world, cut, false);
+}
+
+/* A leader that does not know yet that it is one no more: answers to it are on their way for long, and while it waits for
+ * them the others, who hear nothing of it, go on without it (rows 10 and 11). */
+static void strike_old_leader(qr_sim_world *world)
+{
+    qr_sim_node *leader = leader_of(world);
+    if (leader == NULL || !qr_sim_node_up(leader))
+        return;
+    uint64_t clog_us = (uint64_t)world->plan.election_ms * between(world, 300, 950);
+    for (uint32_t i = 0; i < world->nodes; i++)
+        if (i != leader->number)
+            world->network.clogged_us[i][leader->number] = world->now_us + clog_us;
+    qr_sim_story(world, "what is sent to n%u takes %" PRIu64 " ms", leader->number + 1, clog_us / 1000);
+    isolate_soon(world, leader, between(world, 1, clog_us / 3), ISOLATE_BEHIND_ITS_BACK);
+}
+
 static void strike_clog(qr_sim_world *world)
 {
     if (world->nodes < 2)
@@ -215,6 +262,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
     case FAULT_CUT: strike_cut(world); break;
     case FAULT_PAUSE: strike_pause(world, node); break;
     case FAULT_CLOG: strike_clog(world); break;
+    case FAULT_OLD_LEADER: strike_old_leader(world); break;
     case FAULT_CLOCK:
         node->wall_skew_ms += (int64_t)below(world, 7200000) - 3600000;
         qr_sim_story(world, "the wall clock of n%u jumps", node->number + 1);
@@ -233,27 +281,6 @@ static qr_sim_node *node_of(qr_sim_world *world, uint64_t id)
     return NULL;
 }
 
-/* Away from all others, some time from now, for some elections. */
-static void isolate_soon(qr_sim_world *world, const qr_sim_node *node, uint64_t delay_us)
-{
-    qr_sim_after(world, delay_us, (qr_sim_event){.kind = QR_SIM_ISOLATE, .number = node->number});
-}
-
-static uint64_t some_elections_us(qr_sim_world *world)
-{
-    return (uint64_t)world->plan.election_ms * between(world, 200, 6000);
-}
-
-void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number)
-{
-    if (world->phase != QR_SIM_FAULTS)
-        return;
-    qr_sim_cut_shape shape = below(world, 3) ? QR_SIM_CUT_ISOLATE : QR_SIM_CUT_MUTE;
-    qr_sim_cut cut = qr_sim_cut_make(&world->network, shape, (uint32_t)number);
-    if (make_cut(world, shape, cut, some_elections_us(world)) && below(world, 2))
-        tell_cut(world, cut, false);
-}
-
 /* Some of those who are asked for a vote do not hear of it: elections by narrow majorities. */
 static void ambush_question(qr_sim_world *world, const qr_sim_node *candidate, const qr_sim_node *asked)
 {
@@ -268,7 +295,7 @@ static void ambush_vote(qr_sim_world *world, qr_sim_node *voter, const qr_sim_no
 {
     die(world, voter, false, between(world, 50, 3000));
     if (below(world, 4))
-        isolate_soon(world, candidate, between(world, 300, 4000));
+        isolate_soon(world, candidate, between(world, 300, 4000), 0);
 }
 
 /* A leader dies or is cut off young: its first entry is on some disks and not on others (Raft, figure 8). */
@@ -277,7 +304,18 @@ static void ambush_leader(qr_sim_world *world, qr_sim_node *leader)
     if (below(world, 2))
         die(world, leader, below(world, 2), between(world, 100, below(world, 2) ? 3000 : 20000));
     else
-        isolate_soon(world, leader, between(world, 1, below(world, 2) ? 1000 : 20000));
+        isolate_soon(world, leader, between(world, 1, below(world, 2) ? 1000 : 20000), 0);
+}
+
+/* What a young leader has just committed must not depend on it: it is gone before anybody hears of it. */
+static void ambush_commit(qr_sim_world *world, qr_sim_node *leader)
+{
+    if (world->now_us - leader->leads_since_us > 200000)
+        return;
+    if (below(world, 2))
+        die(world, leader, below(world, 2), between(world, 1, 300));
+    else
+        isolate_soon(world, leader, 0, 0);
 }
 
 static void ambush(qr_sim_node *node, const qr_trace_record *record)
@@ -290,6 +328,8 @@ static void ambush(qr_sim_node *node, const qr_trace_record *record)
         ambush_vote(world, node, other);
     else if (record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER)
         ambush_leader(world, node);
+    else if (record->kind == QR_TRACE_COMMIT && node->leads)
+        ambush_commit(world, node);
 }
 
 void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record)

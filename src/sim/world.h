@@ -111,7 +111,8 @@ typedef struct qr_sim_node {
     int64_t wall_skew_ms;
     uint64_t paused_us; /* takes no turn before */
     uint64_t wake_us;   /* the scheduled WAKE; UINT64_MAX = none */
-    bool turn_due, halted, dying, boot_due, was_leader;
+    bool turn_due, halted, dying, leads;
+    uint64_t leads_since_us;
     uint64_t applied, commit, term;
     uint64_t local_index; /* of the newest local read of this life */
     bool sees[QR_SIM_NODES_MAX];  /* what it was last told of its links */
@@ -130,7 +131,7 @@ typedef struct qr_sim_plan {
     uint32_t turn_us_max;
     uint32_t nemesis_ms;       /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks, failing_syncs,
-        no_space, clogs, handovers, compactions, all_die;
+        no_space, clogs, old_leaders, handovers, compactions, all_die;
     uint32_t cut_shapes;       /* bit set */
     uint64_t triggers;         /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;         /* bit set of trace kinds of elections after which the worst is done */
