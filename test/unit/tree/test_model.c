@@ -390,8 +390,12 @@ static void step_save(world *w)
     ops->free(w->loading);
     w->loading = NULL;
     qr_machine *copy = harness_copy(h, 1 + below(w, 5000), &w->config);
+    /* An image holds no version that only waits to be freed. */
+    harness_work(h);
+    uint64_t history_bytes = harness_status(h).history_bytes;
     ops->free(h->machine);
     h->machine = copy;
+    assert_int_equal(harness_status(h).history_bytes, history_bytes);
     w->copies++;
 }
 
