@@ -260,6 +260,10 @@ static void on_rejection(qr_raft_engine *raft, qr_raft_peer *peer, const qr_raft
         need_checkpoint(peer, log);
         return;
     }
+    /* A probe of the last entry that the peer had acknowledged is denied: its disk has lost what it promised
+     * to keep. It gets those entries again; taking less for stored than there is never harms. */
+    if (peer->progress == QR_RAFT_PROBE && prev == peer->match && agreed < peer->match)
+        peer->match = agreed;
     peer->progress = QR_RAFT_PROBE;
     peer->probing = false;
     peer->next =

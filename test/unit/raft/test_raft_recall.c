@@ -60,6 +60,31 @@ static void old_entries_come_from_the_disk(void **state)
     world_free(w);
 }
 
+/* A follower's disk has lost entries that it had acknowledged (its log ended in damage that looks like a torn
+ * tail): the leader notices from the rejection and sends them again, instead of insisting on what the
+ * follower once had. */
+static void what_a_disk_has_lost_is_sent_again(void **state)
+{
+    world *w = ready(3, 8, 0);
+    uint64_t leader = world_leader(w), away = leader % 3 + 1;
+    propose(w, 20);
+    world_crash(w, away);
+    world_member *m = &w->member[away];
+    assert_true(m->record_count > 6);
+    for (int i = 0; i < 3; i++) {
+        qr_buffer_free(&m->records[m->record_count - 1].bytes);
+        qr_buffer_free(&m->records[m->record_count - 1].brief);
+        m->record_count--;
+    }
+    m->durable_count = m->record_count;
+    world_boot(w, away);
+    world_run(w, 900);
+    assert_true(world_is_even(w));
+    assert_int_equal(w->elections, 1);
+    assert_fine(w);
+    world_free(w);
+}
+
 /* The same, but the log has been shortened behind a checkpoint. */
 static void who_is_behind_the_log_gets_a_checkpoint(void **state)
 {
@@ -290,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_restart_applies_everything_again),
         cmocka_unit_test(old_entries_come_from_the_disk),
+        cmocka_unit_test(what_a_disk_has_lost_is_sent_again),
         cmocka_unit_test(who_is_behind_the_log_gets_a_checkpoint),
         cmocka_unit_test(commits_come_in_portions),
         cmocka_unit_test(later_records_override_earlier_ones),
