@@ -164,12 +164,10 @@ static void fetch_done(qr_disk_op *op)
     qr_wal *wal = op->owner;
     wal_fetch *fetch = &wal->fetch;
     QR_ASSERT(fetch->active);
-    if (op->target != fetch->probe) {
-        if (op->status != QR_OK)
-            fetch->status = op->status == QR_E_IO ? QR_E_IO : QR_E_CORRUPT;
-        else if (op->got < op->size)
-            fetch->status = QR_E_CORRUPT; /* the file is shorter than what was written */
-    }
+    /* A read that failed and a file that is shorter than what was written are the same to who asked: damage.
+     */
+    if (op->target != fetch->probe && (op->status != QR_OK || op->got < op->size))
+        fetch->status = QR_E_CORRUPT;
     if (!read_piece(wal))
         finish(wal);
 }

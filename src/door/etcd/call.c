@@ -3,8 +3,7 @@
 #include "door/etcd/door.h"
 #include "wire/protobuf.h"
 
-/* ------------------------------------------------------------------------------------------------------------
- * finding ---- */
+/* ---- finding ---- */
 
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
 {
@@ -31,8 +30,7 @@ const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const 
     return NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------
- * life ---- */
+/* ---- life ---- */
 
 qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
                                const qr_etcd_transport *transport, void *stream, uint64_t now_ms)
@@ -105,8 +103,7 @@ void qr_etcd_call_closed(qr_etcd_call *call)
     release(call);
 }
 
-/* ----------------------------------------------------------------------------------------------------------
- * answering ---- */
+/* ---- answering ---- */
 
 static void finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
 {
@@ -176,8 +173,7 @@ bool qr_etcd_call_fits(qr_etcd_call *call, qr_slice message)
     return false;
 }
 
-/* -----------------------------------------------------------------------------------------------------------
- * the node ---- */
+/* ---- the node ---- */
 
 /* The client may be less patient than the node, never more. */
 static bool is_hasty(const qr_etcd_call *call)

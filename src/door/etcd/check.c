@@ -1,7 +1,6 @@
 #include "door/etcd/check.h"
 
-/* ------------------------------------------------------------------------------------------------------
- * converting ---- */
+/* ---- converting ---- */
 
 #define COPY_NUMBER(number, kind, member) request->member = (QR_ETCD_TYPE_##kind)message->member;
 #define COPY_BYTES(number, kind, member)                                                                     \
@@ -22,8 +21,7 @@ void qr_etcd_put_from(const QrEtcdpb__PutRequest *message, qr_etcd_put_request *
 void qr_etcd_delete_from(const QrEtcdpb__DeleteRangeRequest *message,
                          qr_etcd_delete_request *request){QR_ETCD_DELETE_REQUEST(COPY_FIELD)}
 
-/* ---------------------------------------------------------------------------------------------------- single
-   calls ---- */
+/* ---- single calls ---- */
 
 qr_etcd_error qr_etcd_check_range(const qr_etcd_range_request *request)
 {
@@ -55,8 +53,7 @@ qr_etcd_error qr_etcd_check_delete(const qr_etcd_delete_request *request)
     return request->key.size ? QR_ETCD_E_NONE : QR_ETCD_E_EMPTY_KEY;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
- * txns ---- */
+/* ---- txns ---- */
 
 static qr_etcd_error check_level(const QrEtcdpb__TxnRequest *txn, size_t ops_max);
 

@@ -27,17 +27,24 @@ static void write_single(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
 }
 
-/* --------------------------------------------------------------------------------------------------------------
- * Range ---- */
+/* A bound on what one answer may take, before memory is taken for it. A change has been made by then all the
+ * same. */
+static bool answer_fits(qr_etcd_call *call, uint64_t bytes)
+{
+    if (bytes <= QR_ETCD_ANSWER_MAX)
+        return true;
+    qr_etcd_call_fail(call, QR_ETCD_E_ANSWER_TOO_LARGE);
+    return false;
+}
+
+/* ---- Range ---- */
 
 static void answer_range(qr_etcd_call *call, const qr_reply *reply)
 {
     const qr_op_result *result =
         qr_etcd_sort_late(&call->range, only_result(reply, QR_OP_RANGE), &call->arena);
-    if (result->kv_count > 1 && qr_etcd_range_bytes(result) > QR_ETCD_ANSWER_MAX) {
-        qr_etcd_call_fail(call, QR_ETCD_E_ANSWER_TOO_LARGE);
+    if (result->kv_count > 1 && !answer_fits(call, qr_etcd_operation_bytes(result)))
         return;
-    }
     qr_buffer *out = qr_etcd_call_begin(call);
     if (!out)
         return;
@@ -68,8 +75,7 @@ static void start_range(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_read(call, request->serializable);
 }
 
-/* ---------------------------------------------------------------------------------------------------- Put,
- * DeleteRange ---- */
+/* ---- Put, DeleteRange ---- */
 
 static void answer_put(qr_etcd_call *call, const qr_reply *reply)
 {
@@ -103,6 +109,8 @@ static void start_put(qr_etcd_call *call, qr_slice message)
 static void answer_delete(qr_etcd_call *call, const qr_reply *reply)
 {
     const qr_op_result *result = only_result(reply, QR_OP_DELETE);
+    if (!answer_fits(call, qr_etcd_operation_bytes(result)))
+        return;
     qr_buffer *out = qr_etcd_call_begin(call);
     if (!out)
         return;
@@ -129,8 +137,7 @@ static void start_delete(qr_etcd_call *call, qr_slice message)
     write_single(call, message);
 }
 
-/* ----------------------------------------------------------------------------------------------------------------
- * Txn ---- */
+/* ---- Txn ---- */
 
 static void answer_txn(qr_etcd_call *call, const qr_reply *reply)
 {
@@ -138,6 +145,8 @@ static void answer_txn(qr_etcd_call *call, const qr_reply *reply)
     QR_ASSERT(result);
     if (call->txn)
         result = qr_etcd_txn_sort_late(call->txn, result, &call->arena);
+    if (!answer_fits(call, qr_etcd_txn_bytes(result)))
+        return;
     qr_buffer *out = qr_etcd_call_begin(call);
     if (!out)
         return;
@@ -174,8 +183,7 @@ static void start_txn(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
 }
 
-/* ------------------------------------------------------------------------------------------------------------
- * Compact ---- */
+/* ---- Compact ---- */
 
 static void answer_header(qr_etcd_call *call, uint64_t revision, uint64_t term)
 {

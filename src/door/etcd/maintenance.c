@@ -20,8 +20,7 @@ static void query_tree(qr_etcd_call *call, qr_query query, bool local,
     qr_etcd_call_read(call, local);
 }
 
-/* -------------------------------------------------------------------------------------------------------------
- * Status ---- */
+/* ---- Status ---- */
 
 static void answer_status(qr_etcd_call *call, const qr_reply *reply)
 {
@@ -56,8 +55,7 @@ static void start_status(qr_etcd_call *call, qr_slice message)
         query_tree(call, (qr_query){.kind = QR_QUERY_STATUS}, true, answer_status);
 }
 
-/* -------------------------------------------------------------------------------------------------------
- * Hash, HashKV ---- */
+/* ---- Hash, HashKV ---- */
 
 static void answer_hash(qr_etcd_call *call, const qr_reply *reply)
 {
@@ -78,6 +76,11 @@ static void start_hash(qr_etcd_call *call, qr_slice message)
 static void answer_hash_kv(qr_etcd_call *call, const qr_reply *reply)
 {
     const qr_hash_result *result = reply->result;
+    if (call->query.revision > 0 && call->query.revision <= result->compacted) {
+        qr_etcd_call_fail(call,
+                          QR_ETCD_E_COMPACTED); /* a range may still read that revision, a hash may not */
+        return;
+    }
     QrEtcdpb__ResponseHeader header = header_message(call, result->revision, reply->term);
     QrEtcdpb__HashKVResponse answer = QR_ETCDPB__HASH_KVRESPONSE__INIT;
     answer.header = &header;
@@ -100,8 +103,7 @@ static void start_hash_kv(qr_etcd_call *call, qr_slice message)
     query_tree(call, query, true, answer_hash_kv);
 }
 
-/* -------------------------------------------------------------------------------------------------- Alarm,
- * Defragment ---- */
+/* ---- Alarm, Defragment ---- */
 
 /* No alarm is ever raised: the quota is on live bytes and refuses puts by itself. There is nothing to list
  * and nothing to take back. Like 3.4, the answer has no header. */
@@ -128,8 +130,7 @@ static void start_defragment(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_pack(call, &answer.base);
 }
 
-/* ---------------------------------------------------------------------------------------------------------
- * MoveLeader ---- */
+/* ---- MoveLeader ---- */
 
 static void answer_move_leader(qr_etcd_call *call, const qr_reply *reply)
 {
@@ -166,8 +167,7 @@ static const qr_etcd_method maintenance[] = {
 const qr_etcd_service qr_etcd_maintenance_service = {"etcdserverpb.Maintenance", maintenance,
                                                      sizeof maintenance / sizeof maintenance[0]};
 
-/* -------------------------------------------------------------------------------------------------------------
- * health ---- */
+/* ---- health ---- */
 
 static void start_check(qr_etcd_call *call, qr_slice message)
 {

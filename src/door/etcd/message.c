@@ -2,8 +2,7 @@
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* -------------------------------------------------------------------------------------------------------
- * decoding ---- */
+/* ---- decoding ---- */
 
 static bool take_NUMBER(qr_reader *reader, unsigned wire, int64_t *value)
 {
@@ -66,8 +65,9 @@ DEFINE_DECODER(put, QR_ETCD_PUT_REQUEST)
 DEFINE_DECODER(delete, QR_ETCD_DELETE_REQUEST)
 DEFINE_DECODER(compact, QR_ETCD_COMPACT_REQUEST)
 
-/* -------------------------------------------------------------------------------------------------------
- * encoding ---- First the exact size, then the bytes into room taken once. All field numbers of answers are
+/* ---- encoding ----
+ *
+ * First the exact size, then the bytes into room taken once. All field numbers of answers are
  * below 16: tags of a byte. */
 
 static inline size_t varint_size(uint64_t value)
@@ -230,16 +230,25 @@ void qr_etcd_encode_header(qr_buffer *out, const qr_etcd_header *header)
     write_header(qr_buffer_extend(out, size_inside(size_header(header))), header);
 }
 
-uint64_t qr_etcd_range_bytes(const qr_op_result *result)
+enum { ANSWER_OVERHEAD = 80 }; /* bytes at most: header, count, more, tags and lengths around them */
+
+uint64_t qr_etcd_operation_bytes(const qr_op_result *result)
 {
-    uint64_t size = 64;
-    for (size_t i = 0; i < result->kv_count; i++)
-        size += size_inside(size_key_value(&result->kvs[i]));
+    return ANSWER_OVERHEAD + size_key_values(result);
+}
+
+uint64_t qr_etcd_txn_bytes(const qr_txn_result *result)
+{
+    uint64_t size = ANSWER_OVERHEAD;
+    for (size_t i = 0; i < result->op_count; i++)
+        size += result->ops[i].kind == QR_OP_TXN ? qr_etcd_txn_bytes(result->ops[i].txn)
+                                                 : qr_etcd_operation_bytes(&result->ops[i]);
     return size;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
- * txn ---- The sizes of the messages inside are measured once, in the order in which they are written, and
+/* ---- txn ----
+ *
+ * The sizes of the messages inside are measured once, in the order in which they are written, and
  * kept in a list: measuring them again at each level would cost the depth times the size. */
 
 static size_t count_operations(const qr_txn_result *result)

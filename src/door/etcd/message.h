@@ -95,7 +95,8 @@ void qr_etcd_encode_txn(qr_buffer *out, const qr_etcd_header *header, const qr_t
                         qr_arena *arena);
 /* A message that is nothing but a header in field 1: the answer of a compaction. */
 void qr_etcd_encode_header(qr_buffer *out, const qr_etcd_header *header);
-/* About the bytes that the answer takes: for bounds, before memory is taken. */
-uint64_t qr_etcd_range_bytes(const qr_op_result *result);
+/* At least the bytes that the answer takes, and not many more: for bounds, before memory is taken. */
+uint64_t qr_etcd_operation_bytes(const qr_op_result *result);
+uint64_t qr_etcd_txn_bytes(const qr_txn_result *result);
 
 #endif

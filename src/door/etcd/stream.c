@@ -38,8 +38,7 @@ static void wake(qr_etcd_connection *connection)
         connection->waker.wake(connection->waker.self);
 }
 
-/* -------------------------------------------------------------------------------------------- calls without
- * a message ---- */
+/* ---- calls without a message ---- */
 
 static void enlist(qr_etcd_connection *connection, qr_etcd_call *call)
 {
@@ -67,8 +66,7 @@ static void delist(qr_etcd_connection *connection, qr_etcd_call *call)
     call->next = call->previous = NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------
- * gRPC ---- */
+/* ---- gRPC ---- */
 
 static qr_buffer *grpc_begin(qr_etcd_call *call)
 {
@@ -158,16 +156,14 @@ static void on_closed(void *context, qr_grpc_call *stream)
 
 static const qr_grpc_handlers grpc_handlers = {on_call, on_message, on_half_closed, on_closed};
 
-/* -----------------------------------------------------------------------------------------------------------
- * HTTP/1.1 ---- */
+/* ---- HTTP/1.1 ---- */
 
 /* The headers etcd sends on every page, so that a page of another origin may read it. */
 #define OPEN_TO_BROWSERS                                                                                     \
     "Access-Control-Allow-Headers: accept, content-type, authorization\r\n"                                  \
     "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"                                      \
     "Access-Control-Allow-Origin: *\r\n"
-#define PLAIN_TEXT  "text/plain; charset=utf-8"
-#define NO_SNIFFING "X-Content-Type-Options: nosniff\r\n"
+#define PLAIN_TEXT "text/plain; charset=utf-8"
 
 static void respond(qr_http1 *http, int status, const char *type, const char *headers, const char *body)
 {
@@ -196,9 +192,9 @@ static void on_request(void *context, qr_http1 *http, const qr_http1_request *re
     bool health = qr_slice_equal(request->path, qr_slice_text("/health"));
     bool version = qr_slice_equal(request->path, qr_slice_text("/version"));
     if (!health && !version) {
-        respond(http, 404, PLAIN_TEXT, OPEN_TO_BROWSERS NO_SNIFFING, "404 page not found\n");
+        respond(http, 404, PLAIN_TEXT, OPEN_TO_BROWSERS, "404 page not found\n");
     } else if (!qr_slice_equal(request->method, qr_slice_text("GET"))) {
-        respond(http, 405, PLAIN_TEXT, OPEN_TO_BROWSERS NO_SNIFFING "Allow: GET\r\n", "Method Not Allowed\n");
+        respond(http, 405, PLAIN_TEXT, OPEN_TO_BROWSERS "Allow: GET\r\n", "Method Not Allowed\n");
     } else if (version) {
         respond(http, 200, "application/json", OPEN_TO_BROWSERS,
                 "{\"etcdserver\":\"" QR_ETCD_VERSION "\",\"etcdcluster\":\"" QR_ETCD_CLUSTER_VERSION "\"}");
@@ -215,8 +211,7 @@ static void on_request(void *context, qr_http1 *http, const qr_http1_request *re
 
 static const qr_http1_handlers http_handlers = {on_request};
 
-/* --------------------------------------------------------------------------------------------------------
- * edge/stream ---- */
+/* ---- edge/stream ---- */
 
 static void *stream_open(void *self, const char *peer, qr_stream_waker waker, uint64_t now_ms)
 {

@@ -21,8 +21,7 @@ qr_span qr_etcd_span(qr_slice key, qr_slice range_end)
     return span;
 }
 
-/* -----------------------------------------------------------------------------------------------------
- * operations ---- */
+/* ---- operations ---- */
 
 static bool has_filter(const qr_etcd_range_request *request)
 {
@@ -86,8 +85,7 @@ void qr_etcd_translate_delete(const qr_etcd_delete_request *request, qr_delete *
                        .want_previous = request->prev_kv};
 }
 
-/* ------------------------------------------------------------------------------------------------------------
- * txns ---- */
+/* ---- txns ---- */
 
 static void translate_compare(const QrEtcdpb__Compare *compare, qr_condition *condition)
 {
@@ -189,8 +187,7 @@ bool qr_etcd_txn_is_serializable(const QrEtcdpb__TxnRequest *message)
            all_ranges(message->failure, message->n_failure, true);
 }
 
-/* ----------------------------------------------------------------------------------------------------- late
- * sorting ---- */
+/* ---- late sorting ---- */
 
 typedef struct sortable {
     qr_key_value kv;

@@ -13,7 +13,7 @@ static int64_t some_number(qr_prng *prng)
     case 0: return 0;
     case 1: return (int64_t)qr_prng_below(prng, 200);
     case 2: return -(int64_t)qr_prng_below(prng, 1000);
-    case 3: return (int64_t)1 << qr_prng_below(prng, 64);
+    case 3: return (int64_t)((uint64_t)1 << qr_prng_below(prng, 64));
     default: return (int64_t)qr_prng_next(prng);
     }
 }
@@ -177,7 +177,7 @@ static void test_answers_equal_protobuf_c(void **state)
         qr_buffer_clear(&out);
         qr_etcd_encode_range(&out, &header, &range);
         assert_same(&arena, &out, message_of(&arena, &header, &range));
-        assert_in_range(qr_etcd_range_bytes(&range), out.size, out.size + 64);
+        assert_in_range(qr_etcd_operation_bytes(&range), out.size, out.size + 80);
         qr_buffer_clear(&out);
         qr_etcd_encode_put(&out, &header, &put);
         assert_same(&arena, &out, message_of(&arena, &header, &put));
@@ -188,6 +188,7 @@ static void test_answers_equal_protobuf_c(void **state)
         qr_buffer_clear(&out);
         qr_etcd_encode_txn(&out, &header, txn, &arena);
         assert_same(&arena, &out, &txn_message_of(&arena, &header, txn)->base);
+        assert_true(qr_etcd_txn_bytes(txn) >= out.size);
         QrEtcdpb__CompactionResponse compaction = QR_ETCDPB__COMPACTION_RESPONSE__INIT;
         compaction.header = header_of(&arena, &header);
         qr_buffer_clear(&out);

@@ -1,0 +1,184 @@
+/* Saved images: damaged, cut, out of order; and that a loaded tree goes on exactly as the one it was saved
+ * from. */
+#include "harness.h"
+
+#include <stdio.h>
+
+enum { CHUNKS_MAX = 4096 };
+
+typedef struct image {
+    qr_buffer chunks[CHUNKS_MAX];
+    size_t count;
+} image;
+
+static void fill_tree(harness *h, int keys)
+{
+    char key[64], value[700];
+    memset(value, 'v', sizeof value);
+    harness_open(h, NULL);
+    for (int i = 0; i < keys; i++) {
+        snprintf(key, sizeof key, "/d%d/k%d", i % 7, i % (keys / 2));
+        value[sizeof value - 1] = value[i % 600] = '\0';
+        qr_op op = put_op(key, value);
+        op.put.options = i % 3 ? 0 : QR_PUT_SET_ATTRIBUTE | QR_PUT_SET_FLAGS;
+        op.put.flags = (uint64_t)i;
+        op.put.attribute = qr_slice_text("attribute");
+        assert_non_null(harness_op(h, op));
+        value[i % 600] = 'v';
+        if (i % 11 == 0)
+            assert_non_null(harness_op(h, delete_op(key_span(key))));
+        if (i % 5 == 0) {
+            op = put_op(key, "hidden");
+            op.put.space = QR_SPACE_CATALOGUE;
+            assert_non_null(harness_op(h, op));
+        }
+        if (i == keys / 2)
+            assert_non_null(harness_compact(h, h->machine->ops->revision(h->machine) - 10));
+    }
+}
+
+static void save(harness *h, image *im, size_t budget)
+{
+    im->count = 0;
+    assert_int_equal(h->machine->ops->save_begin(h->machine), QR_OK);
+    for (bool done = false; !done;) {
+        assert_true(im->count < CHUNKS_MAX);
+        qr_buffer_init(&im->chunks[im->count]);
+        assert_int_equal(h->machine->ops->save_next(h->machine, budget, &im->chunks[im->count++], &done),
+                         QR_OK);
+    }
+    h->machine->ops->save_end(h->machine);
+}
+
+static void free_image(image *im)
+{
+    while (im->count > 0)
+        qr_buffer_free(&im->chunks[--im->count]);
+}
+
+static qr_status load(const image *im, size_t skip, size_t end)
+{
+    qr_machine *machine = qr_tree_open(&(qr_tree_config){0});
+    qr_status status = QR_OK;
+    for (size_t i = 0; i < end && status == QR_OK; i++)
+        if (i != skip)
+            status = machine->ops->load(machine, qr_buffer_slice(&im->chunks[i]), i + 1 == end);
+    if (status == QR_OK)
+        assert_null(machine->ops->broken(machine));
+    machine->ops->free(machine);
+    return status;
+}
+
+static void test_whole_image(void **state)
+{
+    (void)state;
+    harness h;
+    image *im = qr_alloc(sizeof *im);
+    fill_tree(&h, 600);
+    const size_t budgets[] = {1, 100, 3000, 1 << 20};
+    for (size_t i = 0; i < 4; i++) {
+        save(&h, im, budgets[i]);
+        assert_true(i < 3 ? im->count > 10 : im->count == 1);
+        assert_int_equal(load(im, SIZE_MAX, im->count), QR_OK);
+        if (i == 2)
+            for (size_t c = 0; c < im->count; c++)
+                assert_true(im->chunks[c].size < 3000 + 1500); /* the budget, and one version more at most */
+        free_image(im);
+    }
+    qr_free(im);
+    harness_close(&h);
+}
+
+static void test_missing_chunk(void **state)
+{
+    (void)state;
+    harness h;
+    image *im = qr_alloc(sizeof *im);
+    fill_tree(&h, 300);
+    save(&h, im, 2000);
+    for (size_t skip = 0; skip + 1 < im->count; skip++)
+        assert_int_equal(load(im, skip, im->count), QR_E_CORRUPT);
+    free_image(im);
+    qr_free(im);
+    harness_close(&h);
+}
+
+static void test_cut_and_damaged_image(void **state)
+{
+    (void)state;
+    harness h;
+    image *im = qr_alloc(sizeof *im);
+    fill_tree(&h, 300);
+    save(&h, im, 2000);
+    for (size_t end = 1; end < im->count; end++)
+        assert_int_equal(load(im, SIZE_MAX, end), QR_E_CORRUPT);
+    for (size_t c = 0; c < im->count; c += 3)
+        for (size_t at = 0; at < im->chunks[c].size; at += 97) {
+            im->chunks[c].data[at] ^= 0x10;
+            assert_int_equal(load(im, SIZE_MAX, im->count), QR_E_CORRUPT);
+            im->chunks[c].data[at] ^= 0x10;
+        }
+    im->chunks[0].size = 5;
+    assert_int_equal(load(im, SIZE_MAX, im->count), QR_E_CORRUPT);
+    free_image(im);
+    qr_free(im);
+    harness_close(&h);
+}
+
+static void test_save_is_exclusive_and_may_be_given_up(void **state)
+{
+    (void)state;
+    harness h;
+    fill_tree(&h, 300);
+    const qr_machine_ops *ops = h.machine->ops;
+    assert_int_equal(ops->save_begin(h.machine), QR_OK);
+    assert_int_equal(ops->save_begin(h.machine), QR_E_BUSY);
+    assert_false(ops->work(h.machine, 100)); /* nothing is freed while it runs */
+    qr_buffer chunk;
+    qr_buffer_init(&chunk);
+    bool done;
+    assert_int_equal(ops->save_next(h.machine, 500, &chunk, &done), QR_OK);
+    qr_buffer_free(&chunk);
+    ops->save_end(h.machine);
+    harness_work(&h);
+    harness_check(&h);
+    qr_machine *copy = harness_copy(&h, 1000, NULL);
+    assert_int_equal(ops->digest(copy), ops->digest(h.machine));
+    ops->free(copy);
+    harness_close(&h);
+}
+
+static void test_loaded_tree_goes_on_alike(void **state)
+{
+    (void)state;
+    harness h, copy = {.stamp_ms = 77};
+    fill_tree(&h, 400);
+    copy.machine = harness_copy(&h, 900, NULL);
+    copy.index = h.index;
+    h.stamp_ms = 77;
+    harness *both[] = {&h, &copy};
+    for (int t = 0; t < 2; t++) {
+        assert_non_null(harness_op(both[t], put_op("/d1/new", "x")));
+        assert_non_null(harness_op(both[t], delete_op(range_span("/d2", "/d3"))));
+        assert_non_null(harness_compact(both[t], both[t]->machine->ops->revision(both[t]->machine) - 1));
+        harness_work(both[t]);
+        harness_check(both[t]);
+    }
+    assert_int_equal(h.machine->ops->digest(h.machine), copy.machine->ops->digest(copy.machine));
+    assert_int_equal(harness_hash(&h, 0).hash, harness_hash(&copy, 0).hash);
+    assert_int_equal(harness_status(&h).history_bytes, harness_status(&copy).history_bytes);
+    harness_close(&h);
+    harness_close(&copy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_image),
+        cmocka_unit_test(test_missing_chunk),
+        cmocka_unit_test(test_cut_and_damaged_image),
+        cmocka_unit_test(test_save_is_exclusive_and_may_be_given_up),
+        cmocka_unit_test(test_loaded_tree_goes_on_alike),
+    };
+    return cmocka_run_group_tests_name("tree: save", tests, NULL, NULL);
+}
