@@ -44,7 +44,7 @@ static const qr_flag table[] = {
 _Static_assert(sizeof table / sizeof *table == LOCAL_FLAG_COUNT, "one enum value a flag");
 
 typedef struct child {
-    char name[8];
+    char name[24];
     unsigned client_port, peer_port;
     pid_t process; /* 0: ended */
     int output;    /* its stdout and stderr; -1: closed */
@@ -144,7 +144,7 @@ static int remove_entry(const char *path, const struct stat *about, int kind, st
 /* In the child: becomes the member. */
 static void become(const cluster *all, const child *member)
 {
-    char name[8], folder[4200], client[64], peer[64];
+    char name[24], folder[4200], client[64], peer[64];
     snprintf(name, sizeof name, "%s", member->name);
     snprintf(folder, sizeof folder, "%s/%s", all->folder, member->name);
     snprintf(client, sizeof client, "http://127.0.0.1:%u", member->client_port);

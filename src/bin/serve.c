@@ -19,6 +19,7 @@
 
 enum {
     PUBLISH_MS = 1000, /* between two tries to tell the cluster our name and client URLs */
+    LOOK_MS = 1000,    /* between two looks at the node's state */
     HANDOVER_MS = 300, /* for a stopping leader to find a successor */
     EXIT_OK = 0,
     EXIT_FAILED = 1,
@@ -35,6 +36,8 @@ typedef struct member {
     qr_etcd_door *door;
     bool published, stopping, handing_over;
     uint64_t publish_ms; /* next try */
+    uint64_t look_ms;    /* next look */
+    bool no_space;       /* as last told */
     qr_engine_role role;
     uint64_t leader;
     int exit_status;
@@ -132,6 +135,21 @@ static void on_published(void *context)
     }
 }
 
+/* Troubles that do not end this member, told when they begin and when they end. */
+static void look(member *self)
+{
+    qr_node_status status;
+    qr_node_status_of(self->node, &status);
+    if (status.no_space && !self->no_space)
+        qr_log(
+            self->os, QR_LOG_ERROR,
+            "no space is left for the next log file: when this one is full, writes wait until there is some",
+            "data-dir", self->config.data_dir, NULL);
+    if (!status.no_space && self->no_space)
+        qr_log(self->os, QR_LOG_INFO, "there is space for the log again", NULL);
+    self->no_space = status.no_space;
+}
+
 /* ---- what the loop tells ---- */
 
 static void turn(void *context, uint64_t now_ms, int64_t wall)
@@ -142,6 +160,10 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
         qr_etcd_door_publish(self->door, now_ms);
     }
     qr_node_turn(self->node, now_ms, wall);
+    if (now_ms >= self->look_ms) {
+        self->look_ms = now_ms + LOOK_MS;
+        look(self);
+    }
 }
 
 static uint64_t wake_ms(void *context)

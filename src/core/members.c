@@ -77,8 +77,7 @@ qr_status qr_members_decode(qr_reader *reader, qr_members *members)
     return reader->failed ? QR_E_INVALID : qr_members_check(members);
 }
 
-/* ------------------------------------------------------------------------------------------------- quorums
- * ---- */
+/* ------------------------------------------------------------ quorums ---- */
 
 typedef enum half { HALF_INCOMING, HALF_OUTGOING } half;
 

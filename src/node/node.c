@@ -130,6 +130,8 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
     case QR_REQUEST_WRITE:
         if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
             return QR_E_TOO_LARGE;
+        if (node->no_space) /* the log could only pile up in memory */
+            return QR_E_NO_SPACE;
         status = qr_pending__add(node, request, deadline_ms);
         break;
     case QR_REQUEST_READ:
@@ -314,6 +316,8 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->role == QR_LEADER)
         wake = sooner(wake, node->upkeep_ms);
+    if (node->no_space) /* each flush counts down to another try of the log's */
+        wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
     return wake;

@@ -165,7 +165,7 @@ static qr_status do_write(qr_os_disk *disk, const qr_disk_op *op)
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)
-            return wrote < 0 && op->kind == QR_DISK_WRITE ? status_of_growth(errno) : QR_E_IO;
+            return wrote < 0 ? status_of_growth(errno) : QR_E_IO;
         at += wrote;
         left -= (size_t)wrote;
         offset += (uint64_t)wrote;

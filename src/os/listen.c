@@ -75,7 +75,8 @@ static qr_status explain(int failed, const qr_os_address *address, uint16_t port
     if (colon != NULL)
         *colon = 0;
     if (failed == UV_EADDRINUSE) {
-        *sentence = qr_arena_format(arena, "port %u on %s is taken by another program (address already in use)", port, text);
+        *sentence = qr_arena_format(
+            arena, "port %u on %s is taken by another program (address already in use)", port, text);
         return QR_E_EXISTS;
     }
     if (failed == UV_EADDRNOTAVAIL) {

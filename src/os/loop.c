@@ -95,19 +95,21 @@ void qr_os_read_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buffer)
     *buffer = uv_buf_init((char *)os->read_bytes, QR_OS_READ_SIZE);
 }
 
-/* keepalive_s: silence after which the kernel begins to ask; user_timeout_ms: how long sent bytes may stay
- * unacknowledged before the connection counts as broken (0 = the kernel's default of many minutes). */
+/* keepalive_s: silence after which the kernel begins to ask; after as long again without an answer the
+ * connection is broken. user_timeout_ms: how long sent bytes may stay unacknowledged (0 = the kernel's
+ * default of many minutes). */
 void qr_os_tune_socket(uv_tcp_t *tcp, unsigned keepalive_s, unsigned user_timeout_ms)
 {
     uv_tcp_nodelay(tcp, 1);
     uv_tcp_keepalive(tcp, 1, keepalive_s);
     uv_os_fd_t descriptor;
-    if (user_timeout_ms == 0 || uv_fileno((uv_handle_t *)tcp, &descriptor) != 0)
+    if (uv_fileno((uv_handle_t *)tcp, &descriptor) != 0)
         return;
-    int interval_s = 1, count = 5;
-    setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+    int count = 5, interval_s = (int)keepalive_s / count;
     setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    if (user_timeout_ms != 0)
+        setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
 }
 
 qr_os *qr_os_new(const qr_os_handlers *handlers, void *context)

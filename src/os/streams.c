@@ -339,6 +339,9 @@ static void on_read(uv_stream_t *tcp, ssize_t got, const uv_buf_t *buffer)
 static uint64_t sweep_one(connection *conn, uint64_t now_ms)
 {
     qr_os_streams *streams = &conn->os->streams;
+    if (conn->deadline_ms <= now_ms && conn->flying && conn->state != LINGERING)
+        conn->deadline_ms =
+            now_ms + streams->linger_ms; /* a half closed client that is still taking its answer */
     if (conn->deadline_ms <= now_ms) {
         close_now(conn);
         return UINT64_MAX;

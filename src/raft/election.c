@@ -1,9 +1,9 @@
 /* Terms, votes and roles.
  *
- *              timeout, or the leader's connection broke          quorum would vote
- *   follower ---------------------------------------> pre-candidate ------------> candidate --quorum-->
- * leader ^                                                   |    no leader yet:        | |
- *      +---------------- newer term, or a leader ----------+---- tries again ---------+--- no quorum heard-+
+ *            timeout, or the leader's link broke      quorum would vote            quorum
+ *   follower ----------------------------> pre-candidate ----------> candidate ----------> leader
+ *      ^                                        |                        |                    |
+ *      +--- newer term, or a leader is heard ---+------------------------+-- no quorum heard -+
  *
  * A pre-candidate changes nothing that lasts (D 9.6): who cannot win disturbs nobody. A live leader protects
  * itself twice: members that hear it deny (D 4.2.3), and it steps down by itself when it hears no quorum
@@ -114,8 +114,7 @@ void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader)
         qr_raft_reads_refuse(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- standing
- * ---- */
+/* ------------------------------------------------------------ standing ---- */
 
 static bool has_vote(const void *context, uint64_t id)
 {
@@ -233,9 +232,14 @@ static uint64_t heard_of(const void *context, uint64_t id)
     return id == raft->config.self ? raft->now_ms : peer ? peer->heard_ms : 0;
 }
 
+uint64_t qr_raft_quorum_heard_ms(const qr_raft_engine *raft)
+{
+    return qr_quorum_value(qr_raft_members(raft), heard_of, raft);
+}
+
 static void check_quorum(qr_raft_engine *raft)
 {
-    uint64_t heard = qr_quorum_value(qr_raft_members(raft), heard_of, raft);
+    uint64_t heard = qr_raft_quorum_heard_ms(raft);
     if (raft->now_ms - heard < raft->config.election_ms)
         return;
     qr_raft_trace(raft, QR_TRACE_STEP_DOWN, raft->term, raft->now_ms - heard, 0, 0);
@@ -258,12 +262,30 @@ void qr_raft_election_tick(qr_raft_engine *raft)
             qr_raft_campaign(raft, false);
         return;
     }
-    if (raft->now_ms >= raft->deadline_ms)
+    if (raft->now_ms >= raft->deadline_ms && !qr_raft_vote_pending(raft))
         precampaign(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- voting ----
- */
+/* Term and vote are on their way to the disk. Until they are there nobody can win or lose, and standing again
+ * would only throw away the vote that is being written. */
+bool qr_raft_vote_pending(const qr_raft_engine *raft)
+{
+    return raft->hard_unsaved || raft->hard_ticket > raft->durable_ticket;
+}
+
+/* They are there, after took_ms: the candidate and its voters get about the same time again for the other
+ * disks. */
+void qr_raft_vote_durable(qr_raft_engine *raft, uint64_t took_ms)
+{
+    if (raft->role == QR_LEADER || raft->leader)
+        return;
+    uint64_t grace = 2 * took_ms < raft->config.election_ms ? 2 * took_ms : raft->config.election_ms;
+    uint64_t deadline = raft->now_ms + grace + qr_prng_below(&raft->prng, raft->config.heartbeat_ms);
+    raft->deadline_ms = raft->deadline_ms > deadline ? raft->deadline_ms : deadline;
+    qr_raft_count_votes(raft);
+}
+
+/* ------------------------------------------------------------ voting ---- */
 
 /* 5.4.1: the last entry's term decides, then the length. */
 static bool is_up_to_date(const qr_raft_engine *raft, const qr_raft_message *message)
@@ -352,8 +374,7 @@ void qr_raft_on_vote_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_m
     qr_raft_count_votes(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- links ----
- */
+/* ------------------------------------------------------------ links ---- */
 
 void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
 {
@@ -362,6 +383,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
         return;
     qr_raft_trace(raft, QR_TRACE_LINK, id, up, 0, 0);
     peer->link = up ? QR_RAFT_LINK_UP : QR_RAFT_LINK_DOWN;
+    peer->down_ms = raft->now_ms;
     if (raft->role == QR_LEADER) {
         /* What was under way is lost with the connection: find out where the peer stands, once it is back. */
         if (peer->progress == QR_RAFT_REPLICATE) {
@@ -371,6 +393,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
             peer->flying_bytes = 0;
         }
         peer->probing = !up;
+        peer->offered_ms = 0;
         return;
     }
     if (up || raft->leader != id)
@@ -388,8 +411,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
     raft->deadline_ms = raft->deadline_ms < soon ? raft->deadline_ms : soon;
 }
 
-/* ---------------------------------------------------------------------------------------------- handover
- * ---- */
+/* ------------------------------------------------------------ handover ---- */
 
 static uint64_t best_target(const qr_raft_engine *raft)
 {

@@ -54,8 +54,7 @@ static void raft_free(qr_engine *engine)
     qr_free(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- helpers ----
- */
+/* ------------------------------------------------------------ helpers ---- */
 
 const qr_raft_peer *qr_raft_peer_of(const qr_raft_engine *raft, uint64_t id)
 {
@@ -118,8 +117,7 @@ static void outbox_send(qr_raft_engine *raft)
     raft->outbox_count = 0;
 }
 
-/* ---------------------------------------------------------------------------------------------- messages
- * ---- */
+/* ------------------------------------------------------------ messages ---- */
 
 /* A message of an older term is answered only where its sender would wait in vain without the news. */
 static void answer_old_term(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message)
@@ -179,13 +177,14 @@ static void on_recv(qr_raft_engine *raft, const qr_event *event)
         qr_raft_trace(raft, QR_TRACE_DROP, from, status, 0, 0);
         return;
     }
-    if (peer->link == QR_RAFT_LINK_DOWN) /* it speaks: so it is there */
+    /* Right after a connection broke its last messages may still come in. Later ones show that the peer is
+     * there. */
+    if (peer->link == QR_RAFT_LINK_DOWN && raft->now_ms - peer->down_ms >= raft->config.heartbeat_ms)
         peer->link = QR_RAFT_LINK_UNKNOWN;
     dispatch(raft, from, &message);
 }
 
-/* ---------------------------------------------------------------------------------------------- events ----
- */
+/* ------------------------------------------------------------ events ---- */
 
 /* The end of a turn: timers, then everything that the turn's events have left to say. */
 static void on_tick(qr_raft_engine *raft)
@@ -275,18 +274,16 @@ static uint64_t raft_wake_ms(const qr_engine *engine)
     if (raft->role == QR_LEADER) {
         if (raft->peer_count == 0)
             return UINT64_MAX;
-        /* A lost quorum is noticed with the heartbeats: election_ms is rounded up to one of them. */
-        return raft->handover_to ? earlier(raft->heartbeat_ms, raft->handover_ms) : raft->heartbeat_ms;
+        uint64_t wake = earlier(raft->heartbeat_ms, qr_raft_quorum_heard_ms(raft) + raft->config.election_ms);
+        return raft->handover_to ? earlier(wake, raft->handover_ms) : wake;
     }
     uint64_t wake = raft->ask_running ? raft->ask_ms + raft->config.heartbeat_ms : UINT64_MAX;
     if (qr_raft_is_voter(raft) || raft->leader)
-        wake =
-            earlier(wake, raft->role == QR_CANDIDATE && qr_raft_alone(raft) ? UINT64_MAX : raft->deadline_ms);
+        wake = earlier(wake, qr_raft_vote_pending(raft) ? UINT64_MAX : raft->deadline_ms);
     return wake;
 }
 
-/* ---------------------------------------------------------------------------------------------- looking in
- * ---- */
+/* ------------------------------------------------------------ looking in ---- */
 
 static const char *broken_leader(const qr_raft_engine *raft)
 {

@@ -52,6 +52,7 @@ typedef struct qr_raft_flying {
 typedef struct qr_raft_peer { /* another member, as this one sees it */
     uint64_t id;
     qr_raft_link link;
+    uint64_t down_ms;    /* when it broke */
     qr_raft_answer vote; /* of the running (pre-)election */
     /* Leader only from here on. */
     uint64_t heard_ms; /* last message of this term */
@@ -116,6 +117,7 @@ typedef struct qr_raft_engine {
     uint64_t term, vote;
     bool hard_unsaved;    /* term or vote are in no record yet */
     uint64_t hard_ticket; /* of the newest record with term and vote */
+    uint64_t hard_ms;     /* when it was written */
     qr_raft_log log;
     uint64_t unsaved_first; /* entries from here on are in no record yet */
     bool restart_unsaved;   /* the log was restarted behind a checkpoint */
@@ -170,7 +172,7 @@ typedef struct qr_raft_engine {
     uint64_t round_index;
 
     /* Member that asks the leader for its readers */
-    qr_raft_reads asking; /* readers of the question under way; `waiting` serves the next one */
+    qr_raft_reads asking;               /* readers of the question under way; `waiting` serves the next one */
     uint64_t ask_first, ask_id, ask_ms; /* first and newest number of that question; when it was asked */
     bool ask_running;
 
@@ -211,9 +213,12 @@ static inline void qr_raft_trace(qr_raft_engine *raft, qr_trace_kind kind, uint6
 void qr_raft_timer_reset(qr_raft_engine *raft);
 void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader);
 bool qr_raft_leader_alive(const qr_raft_engine *raft);
-bool qr_raft_alone(const qr_raft_engine *raft); /* the only voter */
+bool qr_raft_alone(const qr_raft_engine *raft);               /* the only voter */
+uint64_t qr_raft_quorum_heard_ms(const qr_raft_engine *raft); /* leader: when a quorum was last heard */
 void qr_raft_election_tick(qr_raft_engine *raft);
 void qr_raft_campaign(qr_raft_engine *raft, bool forced);
+bool qr_raft_vote_pending(const qr_raft_engine *raft);
+void qr_raft_vote_durable(qr_raft_engine *raft, uint64_t took_ms);
 void qr_raft_count_votes(qr_raft_engine *raft);
 void qr_raft_on_prevote_ask(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message);
 void qr_raft_on_prevote_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message);

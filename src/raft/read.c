@@ -56,8 +56,7 @@ void qr_raft_reads_refuse(qr_raft_engine *raft)
         raft->peers[i].question = raft->peers[i].question_running = 0;
 }
 
-/* ---------------------------------------------------------------------------------------------- leader ----
- */
+/* ------------------------------------------------------------ leader ---- */
 
 static uint64_t round_of(const void *context, uint64_t id)
 {
@@ -123,8 +122,7 @@ void qr_raft_on_read_ask(qr_raft_engine *raft, uint64_t from, const qr_raft_mess
             .kind = QR_RAFT_READ_ANSWER, .term = raft->term, .flags = QR_RAFT_REJECTED, .id = message->id});
 }
 
-/* ---------------------------------------------------------------------------------------------- asker ----
- */
+/* ------------------------------------------------------------ asker ---- */
 
 void qr_raft_on_read(qr_raft_engine *raft, uint64_t tag)
 {
@@ -143,8 +141,10 @@ void qr_raft_on_read(qr_raft_engine *raft, uint64_t tag)
 
 void qr_raft_on_read_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message)
 {
-    /* Any question since these readers came is good: on a slow network the answer to the first one may be the first. */
-    if (!raft->ask_running || message->id < raft->ask_first || message->id > raft->ask_id || from != raft->leader)
+    /* Any question since these readers came is good: on a slow network the answer to the first one may be the
+     * first. */
+    if (!raft->ask_running || message->id < raft->ask_first || message->id > raft->ask_id ||
+        from != raft->leader)
         return;
     raft->ask_running = false;
     if (message->flags & QR_RAFT_REJECTED)

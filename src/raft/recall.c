@@ -8,8 +8,7 @@
 
 enum { RECORD_HARD = 1, RECORD_RESTART = 2, RECORD_ENTRIES = 4, RECORD_KINDS = 7 };
 
-/* ---------------------------------------------------------------------------------------------- bytes ----
- */
+/* ------------------------------------------------------------ bytes ---- */
 
 static void encode_hard(const qr_raft_engine *raft, qr_buffer *out)
 {
@@ -111,8 +110,7 @@ qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
     return reader.failed || qr_reader_left(&reader) != 0 ? QR_E_CORRUPT : QR_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- members ----
- */
+/* ------------------------------------------------------------ members ---- */
 
 void qr_raft_peers_rebuild(qr_raft_engine *raft)
 {
@@ -163,7 +161,7 @@ void qr_raft_config_cut(qr_raft_engine *raft, uint64_t index)
         qr_raft_peers_rebuild(raft);
 }
 
-/* ---------------------------------------------------------------------------------------------- boot ---- */
+/* ------------------------------------------------------------ boot ---- */
 
 static void restart_log(qr_raft_engine *raft, uint64_t index, uint64_t term)
 {
@@ -259,8 +257,7 @@ void qr_raft_recall_end(qr_raft_engine *raft)
     raft->role = qr_raft_is_voter(raft) ? QR_FOLLOWER : QR_LEARNER;
 }
 
-/* ---------------------------------------------------------------------------------------------- saving ----
- */
+/* ------------------------------------------------------------ saving ---- */
 
 static void flight_push(qr_raft_engine *raft, qr_raft_ticket flight)
 {
@@ -329,8 +326,10 @@ static void persist_one(qr_raft_engine *raft)
     effect->persist.record = qr_slice_of(whole, head->size + bytes);
     effect->persist.index_first = last >= first ? first : 0;
     effect->persist.index_last = last >= first ? last : 0;
-    if (parts & RECORD_HARD)
+    if (parts & RECORD_HARD) {
         raft->hard_ticket = raft->tickets;
+        raft->hard_ms = raft->now_ms;
+    }
     raft->hard_unsaved = raft->restart_unsaved = false;
     raft->unsaved_first = last + 1;
     flight_push(raft, (qr_raft_ticket){.ticket = raft->tickets, .last = last});
@@ -347,6 +346,7 @@ void qr_raft_on_durable(qr_raft_engine *raft, uint64_t ticket)
     QR_CHECK(ticket <= raft->tickets, "a ticket is durable that was never given out");
     if (ticket <= raft->durable_ticket)
         return;
+    bool had_vote = raft->durable_ticket >= raft->hard_ticket;
     raft->durable_ticket = ticket;
     while (raft->flight_count && raft->flights[raft->flight_first].ticket <= ticket) {
         uint64_t last = raft->flights[raft->flight_first].last;
@@ -355,12 +355,11 @@ void qr_raft_on_durable(qr_raft_engine *raft, uint64_t ticket)
         raft->flight_count--;
     }
     qr_raft_trace(raft, QR_TRACE_DURABLE, ticket, 0, 0, 0);
-    if (raft->role == QR_CANDIDATE)
-        qr_raft_count_votes(raft);
+    if (!had_vote && ticket >= raft->hard_ticket)
+        qr_raft_vote_durable(raft, raft->now_ms - raft->hard_ms);
 }
 
-/* ---------------------------------------------------------------------------------------------- checkpoints
- * ---- */
+/* ------------------------------------------------------------ checkpoints ---- */
 
 /* The machine's state comes from the checkpoint now; the log goes on behind it. */
 static void restart_behind(qr_raft_engine *raft, const qr_event *event)

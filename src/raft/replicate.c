@@ -94,8 +94,7 @@ void qr_raft_commit_to(qr_raft_engine *raft, uint64_t index)
     qr_raft_trace(raft, QR_TRACE_COMMIT, index, raft->term, 0, 0);
 }
 
-/* ---------------------------------------------------------------------------------------------- follower
- * ---- */
+/* ------------------------------------------------------------ follower ---- */
 
 /* Remembers to say no. The hint spares the leader a walk back entry by entry (5.3, last paragraphs): nothing
  * above the hint can agree, because entries with a term above prev_term are not in the leader's log at or
@@ -166,6 +165,8 @@ static bool hear_leader(qr_raft_engine *raft, uint64_t from)
         qr_raft_trace(raft, QR_TRACE_DROP, from, QR_E_DENIED, 0, 0);
         return false;
     }
+    if (qr_raft_peer_of(raft, from)->link == QR_RAFT_LINK_DOWN)
+        return raft->leader == from; /* last words: good for the log, no sign of life */
     if (raft->leader == 0 || raft->role == QR_PRECANDIDATE || raft->role == QR_CANDIDATE)
         qr_raft_follow(raft, raft->term, from);
     raft->attempts = 0;
@@ -229,8 +230,7 @@ void qr_raft_follower_tick(qr_raft_engine *raft)
     raft->answer_due = raft->reject_due = false;
 }
 
-/* ---------------------------------------------------------------------------------------------- leader ----
- */
+/* ------------------------------------------------------------ leader ---- */
 
 static void forget_flying(qr_raft_peer *peer)
 {
@@ -260,6 +260,10 @@ static void on_rejection(qr_raft_engine *raft, qr_raft_peer *peer, const qr_raft
         need_checkpoint(peer, log);
         return;
     }
+    /* A probe of the last entry that the peer had acknowledged is denied: its disk has lost what it promised
+     * to keep. It gets those entries again; taking less for stored than there is never harms. */
+    if (peer->progress == QR_RAFT_PROBE && prev == peer->match && agreed < peer->match)
+        peer->match = agreed;
     peer->progress = QR_RAFT_PROBE;
     peer->probing = false;
     peer->next =
@@ -390,9 +394,11 @@ static void send_to(qr_raft_engine *raft, qr_raft_peer *peer)
         }
         break;
     case QR_RAFT_CHECKPOINT:
-        if (must)
+        if (must || !peer->probing)
             send_append(raft, peer, peer->next - 1, 0, true);
-        offer_checkpoint(raft, peer);
+        peer->probing = true;
+        if (peer->link != QR_RAFT_LINK_DOWN)
+            offer_checkpoint(raft, peer);
         break;
     }
 }

@@ -382,6 +382,8 @@ void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op)
         .done = on_done,
         .owner = op,
     };
+    if (op->kind == QR_REQUEST_HANDOVER) /* it may come to nothing without anybody noticing */
+        request.deadline_ms = qr_sim_node_now_ms(node) + 500;
     qr_sim_story_op(op, "asks");
     op->life = node->life;
     op->next_taken = node->taken;

@@ -16,6 +16,7 @@ typedef enum sim_fault {
     FAULT_SLOW_DISK,
     FAULT_SYNC,
     FAULT_NO_SPACE,
+    FAULT_OLD_LEADER,
     FAULT_COUNT,
 } sim_fault;
 
@@ -40,6 +41,7 @@ static bool allowed(const qr_sim_plan *plan, sim_fault fault)
     case FAULT_SLOW_DISK: return plan->slow_disks;
     case FAULT_SYNC: return plan->failing_syncs;
     case FAULT_NO_SPACE: return plan->no_space;
+    case FAULT_OLD_LEADER: return plan->old_leaders;
     default: return false;
     }
 }
@@ -87,35 +89,45 @@ static void tell_link(qr_sim_world *world, uint32_t to, uint32_t peer, uint64_t 
 /* Both ends of each link in the cut hear of it: "up", or "down" if the cut is still there by then. */
 static void tell_cut(qr_sim_world *world, qr_sim_cut cut, bool up)
 {
+    bool at_once = !up && below(world, 2); /* a reset instead of silence */
     for (uint32_t from = 0; from < world->nodes; from++)
         for (uint32_t to = 0; to < world->nodes; to++) {
             if (!qr_sim_cut_has(cut, from, to))
                 continue;
-            uint64_t delay_us = up ? between(world, 500, 100000) : between(world, 100000, 3000000);
+            uint64_t delay_us = up        ? between(world, 500, 100000)
+                                : at_once ? between(world, 500, 20000)
+                                          : between(world, 100000, 3000000);
             tell_link(world, to, from, up ? 1 : 2, delay_us);
             tell_link(world, from, to, up ? 1 : 2, delay_us);
         }
 }
 
-static void strike_cut(qr_sim_world *world)
+/* false: there is no such link, or too many cuts already. */
+static bool make_cut(qr_sim_world *world, qr_sim_cut_shape shape, qr_sim_cut cut, uint64_t length_us)
 {
-    uint32_t shape = (uint32_t)below(world, QR_SIM_CUT_SHAPES), slot = 0;
-    while (!(world->plan.cut_shapes >> shape & 1))
-        shape = (shape + 1) % QR_SIM_CUT_SHAPES;
-    while (slot < 16 && world->cuts[slot].active)
+    uint32_t slot = 0;
+    while (slot < QR_SIM_CUTS_MAX && world->cuts[slot].active)
         slot++;
-    qr_sim_cut cut = qr_sim_cut_make(&world->network, (qr_sim_cut_shape)shape, victim(world)->number);
-    if (slot == 16 || cut == 0)
-        return;
+    if (slot == QR_SIM_CUTS_MAX || cut == 0)
+        return false;
     world->cuts[slot].active = true;
     world->cuts[slot].cut = cut;
     qr_sim_cut_apply(&world->network, cut, false);
-    if (below(world, 2))
-        tell_cut(world, cut, false);
-    uint64_t length_us = below(world, 2) ? between(world, 20000, 1000000) : between(world, 500000, 6000000);
-    qr_sim_story(world, "the network is cut (%s) for %" PRIu64 " ms, links %" PRIx64,
-                 qr_sim_cut_name((qr_sim_cut_shape)shape), length_us / 1000, cut);
+    qr_sim_story(world, "the network is cut (%s) for %" PRIu64 " ms, links %" PRIx64, qr_sim_cut_name(shape),
+                 length_us / 1000, cut);
     qr_sim_after(world, length_us, (qr_sim_event){.kind = QR_SIM_MEND, .number = slot});
+    return true;
+}
+
+static void strike_cut(qr_sim_world *world)
+{
+    uint32_t shape = (uint32_t)below(world, QR_SIM_CUT_SHAPES);
+    while (!(world->plan.cut_shapes >> shape & 1))
+        shape = (shape + 1) % QR_SIM_CUT_SHAPES;
+    qr_sim_cut cut = qr_sim_cut_make(&world->network, (qr_sim_cut_shape)shape, victim(world)->number);
+    uint64_t length_us = below(world, 2) ? between(world, 20000, 1000000) : between(world, 500000, 6000000);
+    if (make_cut(world, (qr_sim_cut_shape)shape, cut, length_us) && below(world, 2))
+        tell_cut(world, cut, false);
 }
 
 void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number)
@@ -129,6 +141,51 @@ void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number)
 }
 
 /* ---------------------------------------------------------------- strikes ---- */
+
+enum { ISOLATE_BEHIND_ITS_BACK = 256 }; /* the others hear of it at once, the node does not */
+
+/* Away from all others, some time from now, for some elections. */
+static void isolate_soon(qr_sim_world *world, const qr_sim_node *node, uint64_t delay_us, uint64_t flags)
+{
+    qr_sim_after(world, delay_us, (qr_sim_event){.kind = QR_SIM_ISOLATE, .number = node->number | flags});
+}
+
+static uint64_t some_elections_us(qr_sim_world *world)
+{
+    return (uint64_t)world->plan.election_ms * between(world, 200, 6000);
+}
+
+void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number)
+{
+    if (world->phase != QR_SIM_FAULTS)
+        return;
+    bool behind = number & ISOLATE_BEHIND_ITS_BACK;
+    uint32_t victim_number = (uint32_t)(number & ~(uint64_t)ISOLATE_BEHIND_ITS_BACK);
+    qr_sim_cut_shape shape = behind || below(world, 3) ? QR_SIM_CUT_ISOLATE : QR_SIM_CUT_MUTE;
+    qr_sim_cut cut = qr_sim_cut_make(&world->network, shape, victim_number);
+    if (!make_cut(world, shape, cut, some_elections_us(world)))
+        return;
+    for (uint32_t i = 0; behind && i < world->nodes; i++)
+        if (i != victim_number)
+            tell_link(world, i, victim_number, 2, between(world, 500, 5000));
+    if (!behind && below(world, 2))
+        tell_cut(world, cut, false);
+}
+
+/* A leader that does not know yet that it is one no more: answers to it are on their way for long, and while it waits for
+ * them the others, who hear nothing of it, go on without it (rows 10 and 11). */
+static void strike_old_leader(qr_sim_world *world)
+{
+    qr_sim_node *leader = leader_of(world);
+    if (leader == NULL || !qr_sim_node_up(leader))
+        return;
+    uint64_t clog_us = (uint64_t)world->plan.election_ms * between(world, 300, 950);
+    for (uint32_t i = 0; i < world->nodes; i++)
+        if (i != leader->number)
+            world->network.clogged_us[i][leader->number] = world->now_us + clog_us;
+    qr_sim_story(world, "what is sent to n%u takes %" PRIu64 " ms", leader->number + 1, clog_us / 1000);
+    isolate_soon(world, leader, between(world, 1, clog_us / 3), ISOLATE_BEHIND_ITS_BACK);
+}
 
 static void strike_clog(qr_sim_world *world)
 {
@@ -205,6 +262,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
     case FAULT_CUT: strike_cut(world); break;
     case FAULT_PAUSE: strike_pause(world, node); break;
     case FAULT_CLOG: strike_clog(world); break;
+    case FAULT_OLD_LEADER: strike_old_leader(world); break;
     case FAULT_CLOCK:
         node->wall_skew_ms += (int64_t)below(world, 7200000) - 3600000;
         qr_sim_story(world, "the wall clock of n%u jumps", node->number + 1);
@@ -213,11 +271,76 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
     }
 }
 
+/* ------------------------------------------------- in the worst moment ---- */
+
+static qr_sim_node *node_of(qr_sim_world *world, uint64_t id)
+{
+    for (uint32_t i = 0; i < world->nodes; i++)
+        if (world->node[i].id == id)
+            return &world->node[i];
+    return NULL;
+}
+
+/* Some of those who are asked for a vote do not hear of it: elections by narrow majorities. */
+static void ambush_question(qr_sim_world *world, const qr_sim_node *candidate, const qr_sim_node *asked)
+{
+    qr_sim_cut cut = (qr_sim_cut)1 << (candidate->number * QR_SIM_NODES_MAX + asked->number) |
+                     (qr_sim_cut)1 << (asked->number * QR_SIM_NODES_MAX + candidate->number);
+    if (below(world, 2))
+        make_cut(world, QR_SIM_CUT_PAIR, cut, some_elections_us(world));
+}
+
+/* Who has just voted forgets it if that is not on its disk, and the one who was elected by it goes out of sight. */
+static void ambush_vote(qr_sim_world *world, qr_sim_node *voter, const qr_sim_node *candidate)
+{
+    die(world, voter, false, between(world, 50, 3000));
+    if (below(world, 4))
+        isolate_soon(world, candidate, between(world, 300, 4000), 0);
+}
+
+/* A leader dies or is cut off young: its first entry is on some disks and not on others (Raft, figure 8). */
+static void ambush_leader(qr_sim_world *world, qr_sim_node *leader)
+{
+    if (below(world, 2))
+        die(world, leader, below(world, 2), between(world, 100, below(world, 2) ? 3000 : 20000));
+    else
+        isolate_soon(world, leader, between(world, 1, below(world, 2) ? 1000 : 20000), 0);
+}
+
+/* What a young leader has just committed must not depend on it: it is gone before anybody hears of it. */
+static void ambush_commit(qr_sim_world *world, qr_sim_node *leader)
+{
+    if (world->now_us - leader->leads_since_us > 200000)
+        return;
+    if (below(world, 2))
+        die(world, leader, below(world, 2), between(world, 1, 300));
+    else
+        isolate_soon(world, leader, 0, 0);
+}
+
+static void ambush(qr_sim_node *node, const qr_trace_record *record)
+{
+    qr_sim_world *world = node->world;
+    qr_sim_node *other = node_of(world, record->number[1]);
+    if (record->kind == QR_TRACE_VOTE_ASK && other != NULL && other != node)
+        ambush_question(world, node, other);
+    else if (record->kind == QR_TRACE_VOTE_GIVE && other != NULL && other != node)
+        ambush_vote(world, node, other);
+    else if (record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER)
+        ambush_leader(world, node);
+    else if (record->kind == QR_TRACE_COMMIT && node->leads)
+        ambush_commit(world, node);
+}
+
 void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record)
 {
     qr_sim_world *world = node->world;
     const qr_sim_plan *plan = &world->plan;
-    if (!plan->triggered || world->phase != QR_SIM_FAULTS || !(plan->triggers >> record->kind & 1))
+    if (world->phase != QR_SIM_FAULTS || node->node == NULL)
+        return;
+    if ((plan->ambushes >> record->kind & 1) && below(world, 2))
+        ambush(node, record);
+    if (!plan->triggered || !(plan->triggers >> record->kind & 1))
         return;
     if (record->kind == QR_TRACE_ROLE && record->number[1] != QR_LEADER)
         return;
@@ -242,7 +365,7 @@ void qr_sim_nemesis_start(qr_sim_world *world)
 /* Everything is repaired: no fault from here on, and everybody is started. */
 void qr_sim_nemesis_heal(qr_sim_world *world)
 {
-    for (uint64_t i = 0; i < 16; i++)
+    for (uint64_t i = 0; i < QR_SIM_CUTS_MAX; i++)
         qr_sim_nemesis_mend(world, i);
     memset(world->network.clogged_us, 0, sizeof world->network.clogged_us);
     memset(world->network.latest_us, 0, sizeof world->network.latest_us);

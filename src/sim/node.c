@@ -108,7 +108,11 @@ static void on_halted(void *context, const char *sentence)
 
 static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t leader)
 {
-    qr_sim_oracle_role(context, role, term);
+    qr_sim_node *node = context;
+    if (role == QR_LEADER && !node->leads)
+        node->leads_since_us = node->world->now_us;
+    node->leads = role == QR_LEADER;
+    qr_sim_oracle_role(node, role, term);
 }
 
 static void on_wake(void *context) { want_turn(context); }
@@ -259,7 +263,6 @@ static void connect_links(qr_sim_node *node)
 
 static void plan_boot(qr_sim_node *node, uint64_t down_us)
 {
-    node->boot_due = true;
     qr_sim_after(node->world, down_us, (qr_sim_event){.kind = QR_SIM_BOOT, .node = node->number, .life = node->life});
 }
 
@@ -267,12 +270,11 @@ void qr_sim_node_boot(qr_sim_node *node)
 {
     qr_sim_world *world = node->world;
     QR_ASSERT(node->node == NULL);
-    node->boot_due = false;
     node->life++;
     node->born_us = world->now_us;
     node->clock_ms = qr_prng_between(&world->prng_world, 1, 10000000);
     node->rate_ppm = (int32_t)qr_prng_below(&world->prng_world, 1001) - 500;
-    node->halted = node->turn_due = node->was_leader = false;
+    node->halted = node->turn_due = node->leads = false;
     node->applied = node->commit = node->term = node->local_index = 0;
     node->wake_us = UINT64_MAX;
     memset(node->sees, 0, sizeof node->sees);

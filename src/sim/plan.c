@@ -18,7 +18,7 @@ static void draw_sizes(qr_sim_plan *plan, qr_prng *prng)
 {
     plan->segment_size = (uint64_t)PICK(prng, 16, 32, 64, 128) * 1024;
     plan->engine_memory_max = one_in(prng, 3) ? PICK(prng, 1, 256, 4096) : 0;
-    plan->engine_message_max = one_in(prng, 3) ? PICK(prng, 1, 512, 4096) : 0;
+    plan->engine_message_max = one_in(prng, 2) ? PICK(prng, 1, 1, 512, 4096) : 0;
     plan->clients = (uint32_t)qr_prng_between(prng, 3, 10);
     plan->keys = (uint32_t)qr_prng_between(prng, 2, QR_SIM_KEYS_MAX);
     plan->think_ms = PICK(prng, 5, 20, 50, 100);
@@ -33,7 +33,7 @@ static void draw_weather(qr_sim_plan *plan, qr_prng *prng)
     if (one_in(prng, 2))
         weather->loss = PICK(prng, 1000, 10000, 50000, 200000);
     if (one_in(prng, 2))
-        weather->duplication = PICK(prng, 10000, 100000, 300000);
+        weather->duplication = PICK(prng, 10000, 100000, 300000, 500000);
     if (one_in(prng, 2)) {
         weather->straggling = PICK(prng, 1000, 10000, 50000);
         weather->straggle_us_max = PICK(prng, 20, 200, 1000, 5000) * 1000;
@@ -53,6 +53,7 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     plan->cut_shapes = (uint32_t)qr_prng_between(prng, 1, (1u << QR_SIM_CUT_SHAPES) - 1);
     plan->pauses = one_in(prng, 3);
     plan->clogs = one_in(prng, 4);
+    plan->old_leaders = one_in(prng, 3);
     plan->clock_jumps = one_in(prng, 3);
     plan->slow_disks = one_in(prng, 4);
     plan->failing_syncs = one_in(prng, 4);
@@ -67,6 +68,13 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (one_in(prng, 3))
             plan->triggers |= (uint64_t)1 << kinds[i];
+    if (one_in(prng, 3)) { /* elections in bad company */
+        static const qr_trace_kind elections[] = {QR_TRACE_VOTE_ASK, QR_TRACE_VOTE_GIVE, QR_TRACE_ROLE,
+                                                  QR_TRACE_COMMIT};
+        for (size_t i = 0; i < sizeof elections / sizeof elections[0]; i++)
+            if (!one_in(prng, 3))
+                plan->ambushes |= (uint64_t)1 << elections[i];
+    }
     plan->trigger_per_million = PICK(prng, 20000, 100000, 300000);
 }
 

@@ -219,6 +219,7 @@ static void handle(qr_sim_world *world, qr_sim_event *event)
     }
     case QR_SIM_CLIENT: qr_sim_client_next(world, event->node); break;
     case QR_SIM_NEMESIS: qr_sim_nemesis_strike(world); break;
+    case QR_SIM_ISOLATE: qr_sim_nemesis_isolate(world, event->number); break;
     case QR_SIM_MEND: qr_sim_nemesis_mend(world, event->number); break;
     case QR_SIM_LOOK: look(world); break;
     default: handle_for_process(world, event);

@@ -12,6 +12,7 @@
 
 enum {
     QR_SIM_CLIENTS_MAX = 12,
+    QR_SIM_CUTS_MAX = 16,           /* at once */
     QR_SIM_KEYS_MAX = 8,            /* keys of the workload, besides the counters */
     QR_SIM_COUNTERS_MAX = 2,
     QR_SIM_MARK_SIZE = 16,          /* bytes of an operation's mark, see qr_sim_op */
@@ -110,7 +111,8 @@ typedef struct qr_sim_node {
     int64_t wall_skew_ms;
     uint64_t paused_us; /* takes no turn before */
     uint64_t wake_us;   /* the scheduled WAKE; UINT64_MAX = none */
-    bool turn_due, halted, dying, boot_due, was_leader;
+    bool turn_due, halted, dying, leads;
+    uint64_t leads_since_us;
     uint64_t applied, commit, term;
     uint64_t local_index; /* of the newest local read of this life */
     bool sees[QR_SIM_NODES_MAX];  /* what it was last told of its links */
@@ -129,9 +131,10 @@ typedef struct qr_sim_plan {
     uint32_t turn_us_max;
     uint32_t nemesis_ms;       /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks, failing_syncs,
-        no_space, clogs, handovers, compactions, all_die;
+        no_space, clogs, old_leaders, handovers, compactions, all_die;
     uint32_t cut_shapes;       /* bit set */
     uint64_t triggers;         /* bit set of trace kinds after which a crash may follow */
+    uint64_t ambushes;         /* bit set of trace kinds of elections after which the worst is done */
     uint32_t trigger_per_million;
     qr_sim_weather weather;    /* while there are faults */
 } qr_sim_plan;
@@ -162,7 +165,7 @@ struct qr_sim_world {
     struct {
         qr_sim_cut cut;
         bool active;
-    } cuts[16];
+    } cuts[QR_SIM_CUTS_MAX];
     qr_buffer text; /* scratch */
 };
 
@@ -199,6 +202,7 @@ void qr_sim_client_resume(qr_sim_world *world);                  /* after a rest
 /* nemesis.c */
 void qr_sim_nemesis_start(qr_sim_world *world);
 void qr_sim_nemesis_strike(qr_sim_world *world);
+void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_nemesis_heal(qr_sim_world *world);

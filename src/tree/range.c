@@ -113,27 +113,21 @@ static void collect(const qr__index *index, const qr_range *range, uint64_t visi
     }
 }
 
-static void collect_point(const qr__index *index, const qr_range *range, collection *result)
+/* One key: no list, no sorting. */
+static void range_point(const qr__index *index, const qr_range *range, qr_arena *arena, qr_op_result *result)
 {
     const qr__entry *entry = qr__index_find(index, range->span.key);
-    QR_ASSERT(entry != NULL);
-    const qr__version *version = qr__visible(entry, range->revision ? range->revision : UINT64_MAX);
-    if (passes(range, version))
-        result->list[result->count++] = (found){.entry = entry, .version = version};
-}
-
-static uint64_t count_visible(const qr__index *index, const qr_range *range)
-{
-    uint64_t revision = range->revision ? range->revision : UINT64_MAX;
-    if (qr__span_point(&range->span)) {
-        const qr__entry *entry = qr__index_find(index, range->span.key);
-        return entry && qr__visible(entry, revision);
-    }
-    qr_slice from;
-    const qr_slice *to;
-    if (!qr__span_bounds(&range->span, &from, &to))
-        return 0;
-    return qr__index_count(index, from, to, revision);
+    const qr__version *version =
+        entry ? qr__visible(entry, range->revision ? range->revision : UINT64_MAX) : NULL;
+    if (version == NULL)
+        return;
+    result->count = 1;
+    if (range->count_only || !passes(range, version))
+        return;
+    qr_key_value *kv = qr_arena_alloc(arena, sizeof *kv);
+    qr__fill(entry, version, range->keys_only, kv);
+    result->kvs = kv;
+    result->kv_count = 1;
 }
 
 static qr_status check_revision(const qr_tree *tree, const qr_range *range, uint64_t newest)
@@ -157,7 +151,14 @@ qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_ar
     if (status != QR_OK)
         return status;
     *result = (qr_op_result){.kind = QR_OP_RANGE, .revision = tree->now.revision};
-    result->count = count_visible(index, range);
+    if (qr__span_point(&range->span)) {
+        range_point(index, range, arena, result);
+        return QR_OK;
+    }
+    qr_slice from;
+    const qr_slice *to;
+    if (qr__span_bounds(&range->span, &from, &to))
+        result->count = qr__index_count(index, from, to, range->revision ? range->revision : UINT64_MAX);
     if (result->count == 0 || range->count_only)
         return QR_OK;
     uint64_t limit = range->limit ? range->limit : UINT64_MAX;
@@ -166,10 +167,7 @@ qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_ar
     bool down = range->order == QR_ORDER_DOWN;
     uint64_t room = sorted_before || result->count < limit ? result->count : limit;
     collection all = {.list = qr_arena_alloc(arena, room * sizeof(found))};
-    if (qr__span_point(&range->span))
-        collect_point(index, range, &all);
-    else
-        collect(index, range, result->count, room, down && !sorted, &all);
+    collect(index, range, result->count, room, down && !sorted, &all);
     if (sorted)
         all.list = sort_found(all.list, all.count, range->sort, down, arena);
     if (all.count > limit) {

@@ -1,5 +1,4 @@
-/* The image of the tree at one index, written in slices while commands go on. doc/design/tree-structure.md
- * has the form.
+/* The image of the tree at one index, written in slices while commands go on. image.h has the form.
  *
  * Versions that are newer than the index of the beginning are left out, and nothing is freed while a save
  * runs, so the walk may stop at any version and go on there. Directory records have no versions: the first

@@ -3,12 +3,13 @@
  *
  * Only the last chunk of the last segment may be torn (inside.h says why), so a bad record anywhere before it
  * is damage of something acknowledged. In the last segment the first bad record at position p is the end of
- * the log, unless a record behind it says that the log had been durable beyond p. What lies behind a cut is
- * wiped: the next life may append the very same bytes at p, and a leftover behind them would then fit the
- * chain.
+ * the log, unless a record behind it says that the log had been durable beyond p (why the two must be told
+ * apart: R. Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). What lies
+ * behind a cut is wiped: the next life may append the very same bytes at p, and a leftover behind them would
+ * then fit the chain.
  *
  * The last chunk is written and synced again before open() returns: if the process died, its bytes may stand
- * in the cache of the operating system only, and after a failed sync even count as written (P. Hillenbrand et
+ * in the cache of the operating system only, and after a failed sync even count as written (A. Rebello et
  * al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
  *
  * Spares are removed, not reused: one of them may hold the records of a segment that was being begun. */

@@ -76,6 +76,11 @@ static void start_hash(qr_etcd_call *call, qr_slice message)
 static void answer_hash_kv(qr_etcd_call *call, const qr_reply *reply)
 {
     const qr_hash_result *result = reply->result;
+    if (call->query.revision > 0 && call->query.revision <= result->compacted) {
+        qr_etcd_call_fail(call,
+                          QR_ETCD_E_COMPACTED); /* a range may still read that revision, a hash may not */
+        return;
+    }
     QrEtcdpb__ResponseHeader header = header_message(call, result->revision, reply->term);
     QrEtcdpb__HashKVResponse answer = QR_ETCDPB__HASH_KVRESPONSE__INIT;
     answer.header = &header;

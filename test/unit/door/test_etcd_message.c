@@ -13,7 +13,7 @@ static int64_t some_number(qr_prng *prng)
     case 0: return 0;
     case 1: return (int64_t)qr_prng_below(prng, 200);
     case 2: return -(int64_t)qr_prng_below(prng, 1000);
-    case 3: return (int64_t)1 << qr_prng_below(prng, 64);
+    case 3: return (int64_t)((uint64_t)1 << qr_prng_below(prng, 64));
     default: return (int64_t)qr_prng_next(prng);
     }
 }

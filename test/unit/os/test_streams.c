@@ -429,8 +429,9 @@ static void test_port_taken(void **state)
     assert_int_equal(qr_os_listen(door->os, "127.0.0.1", door->port, stream_door, &door->arena, &sentence),
                      QR_E_EXISTS);
     assert_string_equal(
-        sentence,
-        qr_arena_format(&door->arena, "port %u on 127.0.0.1 is taken by another program", door->port));
+        sentence, qr_arena_format(&door->arena,
+                                  "port %u on 127.0.0.1 is taken by another program (address already in use)",
+                                  door->port));
     assert_int_equal(qr_os_listen(door->os, "192.0.2.1", 1, stream_door, &door->arena, &sentence),
                      QR_E_NOT_FOUND);
     assert_non_null(strstr(sentence, "not an address of this machine"));

@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#define assert_fine(w)                                                                                                 \
-    do {                                                                                                               \
-        if ((w)->violation)                                                                                            \
-            fail_msg("%s: %s", (w)->violation, (w)->detail);                                                           \
+#define assert_fine(w)                                                                                       \
+    do {                                                                                                     \
+        if ((w)->violation)                                                                                  \
+            fail_msg("%s: %s", (w)->violation, (w)->detail);                                                 \
     } while (0)
 
 #endif

@@ -1,5 +1,5 @@
-#include "raft/log.h"
 #include "cmocka_all.h"
+#include "raft/log.h"
 #include "raft/raft_internal.h"
 
 enum { MODEL_MAX = 4000 };
@@ -63,10 +63,12 @@ static void agrees_with_an_array(void **state)
             uint64_t draw = qr_prng_below(&prng, 100);
             if (draw < 70) {
                 for (uint64_t n = qr_prng_below(&prng, 8); n > 0; n--) {
-                    uint64_t term = (m.last > m.base ? m.term[m.last] : m.base_term ? m.base_term : 1) +
+                    uint64_t term = (m.last > m.base ? m.term[m.last]
+                                     : m.base_term   ? m.base_term
+                                                     : 1) +
                                     (qr_prng_below(&prng, 5) == 0);
                     uint32_t size = (uint32_t)(qr_prng_below(&prng, 40) ? qr_prng_below(&prng, 300)
-                                                                         : qr_prng_below(&prng, 70000));
+                                                                        : qr_prng_below(&prng, 70000));
                     m.last++;
                     m.term[m.last] = term;
                     m.size[m.last] = size;

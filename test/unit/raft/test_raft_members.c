@@ -7,24 +7,31 @@ static qr_members of(const char *roles)
     qr_members members = {0};
     for (uint64_t i = 0; roles[i]; i++) {
         char role = roles[i];
-        assert_int_equal(qr_members_add(&members,
-                                        (qr_member){.id = 10 * (i + 1),
-                                                    .role = role == 'v' || role == 'o' ? QR_ROLE_VOTER : QR_ROLE_LEARNER,
-                                                    .voted_before = role == 'o' || role == 'x'}),
-                         QR_OK);
+        assert_int_equal(
+            qr_members_add(&members,
+                           (qr_member){.id = 10 * (i + 1),
+                                       .role = role == 'v' || role == 'o' ? QR_ROLE_VOTER : QR_ROLE_LEARNER,
+                                       .voted_before = role == 'o' || role == 'x'}),
+            QR_OK);
         members.joint |= role == 'o' || role == 'x';
     }
     return members;
 }
 
-static bool in_mask(const void *context, uint64_t id) { return *(const uint32_t *)context >> (id / 10 - 1) & 1; }
-static uint64_t in_array(const void *context, uint64_t id) { return ((const uint64_t *)context)[id / 10 - 1]; }
+static bool in_mask(const void *context, uint64_t id)
+{
+    return *(const uint32_t *)context >> (id / 10 - 1) & 1;
+}
+static uint64_t in_array(const void *context, uint64_t id)
+{
+    return ((const uint64_t *)context)[id / 10 - 1];
+}
 
 /* A quorum is a majority of the voters of each half: compared with counting, for every subset. */
 static void quorum_of_every_subset(void **state)
 {
-    static const char *const shapes[] = {"v", "vv", "vvv", "vvvv", "vvvvv", "vvvvvv", "vlv", "lllv", "vvvll", "ooo", "oovx",
-                                         "oxxv", "ovvxx", "oovvxl"};
+    static const char *const shapes[] = {"v",    "vv",    "vvv", "vvvv", "vvvvv", "vvvvvv", "vlv",
+                                         "lllv", "vvvll", "ooo", "oovx", "oxxv",  "ovvxx",  "oovvxl"};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         qr_members members = of(shapes[s]);
         assert_int_equal(qr_members_check(&members), QR_OK);
@@ -32,7 +39,8 @@ static void quorum_of_every_subset(void **state)
         for (uint32_t mask = 0; mask < 1u << count; mask++) {
             int voters = 0, having = 0, voters_old = 0, having_old = 0;
             for (size_t i = 0; i < count; i++) {
-                bool has = mask >> i & 1, votes = strchr("vo", shapes[s][i]), voted = strchr("ox", shapes[s][i]);
+                bool has = mask >> i & 1, votes = strchr("vo", shapes[s][i]),
+                     voted = strchr("ox", shapes[s][i]);
                 voters += votes, having += votes && has, voters_old += voted, having_old += voted && has;
             }
             bool want = 2 * having > voters && (voters_old == 0 || 2 * having_old > voters_old);
@@ -47,7 +55,7 @@ static void quorum_value_is_the_greatest(void **state)
     static const char *const shapes[] = {"v", "vv", "vvv", "vvvv", "vvlvv", "oovx", "oxxvv"};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         qr_members members = of(shapes[s]);
-        uint64_t values[8];
+        uint64_t values[QR_MEMBERS_MAX];
         size_t count = strlen(shapes[s]);
         for (uint32_t draw = 0; draw < 4096; draw++) {
             for (size_t i = 0; i < count; i++)

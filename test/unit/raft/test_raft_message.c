@@ -35,8 +35,16 @@ static void every_kind_there_and_back(void **state)
         assert_int_equal(qr_raft_message_decode(qr_buffer_slice(&bytes), &back), QR_E_BAD_VERSION);
         qr_buffer_free(&bytes);
     }
-    qr_raft_message answer = {.kind = QR_RAFT_APPEND_ANSWER, .term = 7, .flags = 1, .accepted = 5, .match = 4, .round = 3,
-                              .prev_index = 2, .last_index = 1, .last_term = 6}, back;
+    qr_raft_message answer = {.kind = QR_RAFT_APPEND_ANSWER,
+                              .term = 7,
+                              .flags = 1,
+                              .accepted = 5,
+                              .match = 4,
+                              .round = 3,
+                              .prev_index = 2,
+                              .last_index = 1,
+                              .last_term = 6},
+                    back;
     qr_buffer bytes = {0};
     qr_raft_message_encode(&answer, &bytes);
     assert_int_equal(qr_raft_message_decode(qr_buffer_slice(&bytes), &back), QR_OK);
@@ -53,12 +61,12 @@ static void bad_numbers_are_refused(void **state)
     assert_int_equal(qr_raft_message_decode(qr_buffer_slice(&bytes), &back), QR_OK);
     assert_int_equal(back.entries.size, entries.size);
     qr_raft_message bad[8] = {good, good, good, good, good, good, good, good};
-    bad[0].term = 4;                              /* an entry of a later term than the message */
-    bad[1].prev_term = 4;                         /* terms fall */
-    bad[2].count = 4;                             /* fewer entries than promised */
-    bad[3].count = 2;                             /* more */
-    bad[4].commit = QR_RAFT_NUMBER_MAX + 1;       /* would overflow */
-    bad[5].prev_index = 0;                        /* the beginning has no term */
+    bad[0].term = 4;                        /* an entry of a later term than the message */
+    bad[1].prev_term = 4;                   /* terms fall */
+    bad[2].count = 4;                       /* fewer entries than promised */
+    bad[3].count = 2;                       /* more */
+    bad[4].commit = QR_RAFT_NUMBER_MAX + 1; /* would overflow */
+    bad[5].prev_index = 0;                  /* the beginning has no term */
     bad[6].flags = 2;
     bad[7].term = 0;
     for (int i = 0; i < 8; i++) {
@@ -71,7 +79,8 @@ static void bad_numbers_are_refused(void **state)
     qr_buffer_free(&entries);
 }
 
-/* Random and half-right bytes at a member in every role: nothing but a note in the trace, and never a crash. */
+/* Random and half-right bytes at a member in every role: nothing but a note in the trace, and never a crash.
+ */
 static void nonsense_does_no_harm(void **state)
 {
     world *w = world_new(3, 5);
@@ -118,15 +127,19 @@ static void absurd_messages_never_crash(void **state)
             qr_buffer_u8(&bytes, (uint8_t)(1 + qr_prng_below(&prng, QR_RAFT_MESSAGE_KINDS - 1)));
             qr_buffer_varint(&bytes, qr_prng_below(&prng, 4));
             for (uint64_t n = qr_prng_below(&prng, 8); n > 0; n--)
-                qr_buffer_varint(&bytes, qr_prng_below(&prng, 2) ? qr_prng_below(&prng, 5) : qr_prng_next(&prng) >> 40);
+                qr_buffer_varint(&bytes, qr_prng_below(&prng, 2) ? qr_prng_below(&prng, 5)
+                                                                 : qr_prng_next(&prng) >> 40);
             qr_slice slice = qr_buffer_slice(&bytes);
             uint64_t to = 1 + qr_prng_below(&prng, 3), from = 1 + qr_prng_below(&prng, 3);
             qr_effects effects = {0};
             if (w->member[to].engine)
-                qr_raft.step(w->member[to].engine,
-                             &(qr_event){.kind = QR_EVENT_RECV, .now_ms = w->now_ms, .recv = {from, 1, slice}}, &effects);
+                qr_raft.step(
+                    w->member[to].engine,
+                    &(qr_event){.kind = QR_EVENT_RECV, .now_ms = w->now_ms, .recv = {from, 1, slice}},
+                    &effects);
             qr_effects_clear(&effects);
-            qr_raft.step(w->member[to].engine, &(qr_event){.kind = QR_EVENT_TICK, .now_ms = w->now_ms}, &effects);
+            qr_raft.step(w->member[to].engine, &(qr_event){.kind = QR_EVENT_TICK, .now_ms = w->now_ms},
+                         &effects);
             qr_effects_free(&effects);
             qr_buffer_free(&bytes);
         }
@@ -155,8 +168,10 @@ static void another_disk_under_an_old_name_is_not_heard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_there_and_back),   cmocka_unit_test(bad_numbers_are_refused),
-        cmocka_unit_test(nonsense_does_no_harm),       cmocka_unit_test(absurd_messages_never_crash),
+        cmocka_unit_test(every_kind_there_and_back),
+        cmocka_unit_test(bad_numbers_are_refused),
+        cmocka_unit_test(nonsense_does_no_harm),
+        cmocka_unit_test(absurd_messages_never_crash),
         cmocka_unit_test(another_disk_under_an_old_name_is_not_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

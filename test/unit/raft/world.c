@@ -68,7 +68,7 @@ void world_free(world *w)
     qr_free(w);
 }
 
-/* ---------------------------------------------------------------------------------------------- network ---- */
+/* ------------------------------------------------------------ network ---- */
 
 static void watch_message(world *w, uint64_t from, uint64_t to, qr_slice bytes)
 {
@@ -96,10 +96,13 @@ static void wire(world *w, uint64_t from, uint64_t to, qr_slice bytes, bool is_c
         w->messages = qr_realloc(w->messages, w->message_room * sizeof *w->messages);
     }
     world_message *message = &w->messages[w->message_count++];
-    *message = (world_message){.from = from,
-                               .to = to,
-                               .number = w->message_number++,
-                               .due_ms = w->now_ms + qr_prng_between(&w->prng, w->delay_min_ms, w->delay_max_ms)};
+    *message =
+        (world_message){.from = from,
+                        .to = to,
+                        .number = w->message_number++,
+                        .due_ms = w->now_ms + qr_prng_between(&w->prng, w->delay_min_ms, w->delay_max_ms)};
+    if (w->late_ppm && qr_prng_chance(&w->prng, w->late_ppm))
+        message->due_ms += qr_prng_below(&w->prng, 2000);
     qr_buffer_add_slice(&message->bytes, bytes);
     if (!is_copy && w->copy_ppm && qr_prng_chance(&w->prng, w->copy_ppm))
         wire(w, from, to, bytes, true);
@@ -127,17 +130,17 @@ static bool network_deliver(world *w)
         return false;
     world_message message = w->messages[best];
     w->messages[best] = w->messages[--w->message_count];
-    if (w->member[message.to].engine && !w->cut[message.from][message.to])
-        world_step(w, message.to,
-                   &(qr_event){.kind = QR_EVENT_RECV,
-                               .recv = {.from = message.from,
-                                        .incarnation = 1,
-                                        .bytes = qr_buffer_slice(&message.bytes)}});
+    if (w->member[message.to].engine)
+        world_step(
+            w, message.to,
+            &(qr_event){
+                .kind = QR_EVENT_RECV,
+                .recv = {.from = message.from, .incarnation = 1, .bytes = qr_buffer_slice(&message.bytes)}});
     qr_buffer_free(&message.bytes);
     return true;
 }
 
-/* ---------------------------------------------------------------------------------------------- oracle ---- */
+/* ------------------------------------------------------------ oracle ---- */
 
 static uint64_t entry_hash(uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes)
 {
@@ -179,14 +182,15 @@ static void on_leader(world *w, world_member *m, uint64_t term)
     qr_engine_status status;
     m->engine->ops->status(m->engine, &status);
     if (status.last_index < w->committed_max)
-        world_fail(w, "leader completeness", "%d leads term %d with %d of %d committed entries", (int)m->id, (int)term,
-                   (int)status.last_index, (int)w->committed_max);
+        world_fail(w, "leader completeness", "%d leads term %d with %d of %d committed entries", (int)m->id,
+                   (int)term, (int)status.last_index, (int)w->committed_max);
     for (uint64_t i = status.first_index; i <= w->committed_max; i++) {
         qr_entry_kind kind;
         qr_slice bytes;
         uint64_t own = m->engine->ops->entry(m->engine, i, &kind, &bytes);
         if (own && w->committed[i].term < term && entry_hash(i, own, kind, bytes) != w->committed[i].hash)
-            world_fail(w, "leader completeness", "%d leads term %d without entry %d", (int)m->id, (int)term, (int)i);
+            world_fail(w, "leader completeness", "%d leads term %d without entry %d", (int)m->id, (int)term,
+                       (int)i);
     }
 }
 
@@ -238,7 +242,7 @@ void world_check(world *w)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- effects ---- */
+/* ------------------------------------------------------------ effects ---- */
 
 static void persist(world *w, world_member *m, const qr_effect *effect)
 {
@@ -358,7 +362,7 @@ void world_step(world *w, uint64_t id, const qr_event *event)
         world_fail(w, "nobody halts", "%d: %s", (int)id, m->halted);
 }
 
-/* ---------------------------------------------------------------------------------------------- disk ---- */
+/* ------------------------------------------------------------ disk ---- */
 
 static bool disk_work(world *w, world_member *m)
 {
@@ -388,16 +392,19 @@ static bool disk_work(world *w, world_member *m)
     bool has_from = false;
     for (size_t i = 0; i < m->record_count && (size < 4096 || !has_from); i++) {
         const world_record *record = &m->records[i];
-        if (record->index_last < m->fetch_from || record->index_first > m->fetch_to || record->index_first == 0)
+        if (record->index_last < m->fetch_from || record->index_first > m->fetch_to ||
+            record->index_first == 0)
             continue;
         has_from = has_from || record->index_first <= m->fetch_from;
         size += record->bytes.size;
         found[count++] = qr_buffer_slice(&record->bytes);
     }
-    /* Entries overridden by a record further on would be wrong ones: hand over all that touch the range then. */
+    /* Entries overridden by a record further on would be wrong ones: hand over all that touch the range then.
+     */
     for (size_t i = 0; has_from && i < m->record_count; i++) {
         const world_record *record = &m->records[i];
-        if (record->index_first && record->index_first <= m->fetch_from && record->index_last >= m->fetch_from) {
+        if (record->index_first && record->index_first <= m->fetch_from &&
+            record->index_last >= m->fetch_from) {
             bool is_there = false;
             for (size_t j = 0; j < count; j++)
                 is_there = is_there || found[j].data == record->bytes.data;
@@ -444,14 +451,15 @@ void world_checkpoint(world *w, uint64_t id)
     m->durable_count -= free_to;
 }
 
-/* ---------------------------------------------------------------------------------------------- lives ---- */
+/* ------------------------------------------------------------ lives ---- */
 
 static void tell(void *context, const qr_trace_record *record)
 {
     world_member *m = context;
     qr_buffer line = {0};
     qr_trace_say(record, NULL, NULL, &line);
-    fprintf(m->story, "[%6d] %d %.*s\n", (int)record->now_ms, (int)m->id, (int)line.size, (const char *)line.data);
+    fprintf(m->story, "[%6d] %d %.*s\n", (int)record->now_ms, (int)m->id, (int)line.size,
+            (const char *)line.data);
     qr_buffer_free(&line);
 }
 
@@ -467,6 +475,8 @@ void world_boot(world *w, uint64_t id)
     qr_engine_config config = w->config;
     config.self = id;
     config.incarnation = 1;
+    if (m->election_ms)
+        config.election_ms = m->election_ms;
     config.seed = w->config.seed * 1000 + id * 100 + m->life++;
     config.now_ms = w->now_ms;
     config.trace = &m->trace;
@@ -541,7 +551,10 @@ void world_link(world *w, uint64_t id, uint64_t peer, bool up)
         world_step(w, id, &(qr_event){.kind = QR_EVENT_LINK, .link = {.peer = peer, .up = up}});
 }
 
-void world_cut_both(world *w, uint64_t a, uint64_t b, bool cut) { w->cut[a][b] = w->cut[b][a] = cut; }
+void world_cut_both(world *w, uint64_t a, uint64_t b, bool cut)
+{
+    w->cut[a][b] = w->cut[b][a] = cut;
+}
 
 void world_isolate(world *w, uint64_t id, bool cut)
 {
@@ -609,7 +622,7 @@ const char *world_terms(const world *w, uint64_t id, qr_buffer *out)
     return (const char *)out->data;
 }
 
-/* ---------------------------------------------------------------------------------------------- time ---- */
+/* ------------------------------------------------------------ time ---- */
 
 static void work_at_now(world *w)
 {
@@ -668,7 +681,10 @@ bool world_until(world *w, uint64_t ms, bool (*what)(const world *w))
     return !w->violation && (what == NULL || what(w));
 }
 
-void world_run(world *w, uint64_t ms) { world_until(w, ms, NULL); }
+void world_run(world *w, uint64_t ms)
+{
+    world_until(w, ms, NULL);
+}
 
 uint64_t world_leader(const world *w)
 {

@@ -1,5 +1,6 @@
-/* A small world for the raft engine alone: disks that keep what was synced, a network with delays and cuts, and the five
- * safety properties of the paper (figure 3) looked at all the time. Pure and deterministic: one seed, one run. */
+/* A small world for the raft engine alone: disks that keep what was synced, a network with delays and cuts,
+ * and the five safety properties of the paper (figure 3) looked at all the time. Pure and deterministic: one
+ * seed, one run. */
 #ifndef QR_TEST_RAFT_WORLD_H
 #define QR_TEST_RAFT_WORLD_H
 
@@ -32,6 +33,7 @@ typedef struct world_member {
     FILE *story;
     bool untold; /* an event came since the last TICK */
     uint64_t life;
+    uint32_t election_ms; /* patience of this one; 0 = as configured */
     /* disk */
     world_record *records;
     size_t record_count, record_room, durable_count;
@@ -71,9 +73,10 @@ typedef struct world {
     uint64_t message_number;
     bool cut[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1]; /* [from][to] */
     uint64_t delay_min_ms, delay_max_ms;
-    uint32_t loss_ppm, copy_ppm;
+    uint32_t loss_ppm, copy_ppm, late_ppm; /* late: by up to 2 s */
     uint64_t sent[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1][QR_RAFT_MESSAGE_KINDS]; /* put on the wire */
-    uint64_t agreed[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1]; /* appends sent when the first was accepted */
+    uint64_t agreed[WORLD_MEMBERS_MAX + 1]
+                   [WORLD_MEMBERS_MAX + 1]; /* appends sent when the first was accepted */
     /* oracle */
     uint64_t committed_max;
     struct {
@@ -81,8 +84,8 @@ typedef struct world {
     } committed[WORLD_INDEX_MAX];
     uint64_t leader_of_term[4096];
     uint64_t voted[WORLD_MEMBERS_MAX + 1][4096]; /* candidate that was given the vote, by voter and term */
-    uint64_t read_floor[WORLD_READS_MAX];        /* by tag: what was committed when it began, + 1; 0 = answered */
-    uint64_t read_at[WORLD_READS_MAX];           /* by tag: the answer, + 1 */
+    uint64_t read_floor[WORLD_READS_MAX]; /* by tag: what was committed when it began, + 1; 0 = answered */
+    uint64_t read_at[WORLD_READS_MAX];    /* by tag: the answer, + 1 */
     uint64_t next_tag;
     const char *violation; /* NULL while all is well */
     char detail[256];
@@ -99,9 +102,10 @@ void world_step(world *w, uint64_t id, const qr_event *event);
 void world_run(world *w, uint64_t ms);
 /* Runs until what() holds; false after ms. */
 bool world_until(world *w, uint64_t ms, bool (*what)(const world *w));
-bool world_has_leader(const world *w);  /* one live leader that a quorum follows and whose no-op is committed */
-bool world_is_even(const world *w);     /* and everybody alive has committed and applied the same */
-uint64_t world_leader(const world *w);  /* the live leader of the highest term; 0 = none */
+bool world_has_leader(
+    const world *w);                /* one live leader that a quorum follows and whose no-op is committed */
+bool world_is_even(const world *w); /* and everybody alive has committed and applied the same */
+uint64_t world_leader(const world *w); /* the live leader of the highest term; 0 = none */
 void world_propose(world *w, uint64_t id, const char *text);
 uint64_t world_read(world *w, uint64_t id); /* the tag */
 void world_link(world *w, uint64_t id, uint64_t peer, bool up);
@@ -112,7 +116,8 @@ void world_checkpoint(world *w, uint64_t id); /* own, at what is applied */
 void world_preset(world *w, uint64_t id, const uint64_t *terms, size_t count, uint64_t term, uint64_t vote);
 /* "1 1 2 3": terms of the log in memory, as far as it goes. */
 const char *world_terms(const world *w, uint64_t id, qr_buffer *out);
-void world_fail(world *w, const char *violation, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void world_fail(world *w, const char *violation, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void world_check(world *w); /* log matching and the engines' own invariants; run by world_run now and then */
 
 #endif

@@ -4,10 +4,11 @@
  * equal. */
 #include "harness.h"
 #include "model.h"
+#include "tree/private.h"
 
 #include <stdio.h>
 
-enum { COMMANDS = 10000, TREES = 3 };
+enum { COMMANDS = 8000, TREES = 3 };
 
 typedef struct world {
     qr_prng prng;
@@ -251,6 +252,37 @@ static void equal_results(const qr_txn_result *got, const qr_txn_result *want)
     }
 }
 
+/* The events from the watermark on, whatever has been freed below it: what watchers will be told. */
+static void equal_events(const harness *a, const harness *b)
+{
+    const qr_tree *left = (const qr_tree *)a->machine, *right = (const qr_tree *)b->machine;
+    uint64_t i = qr__history_find(left, left->compacted), j = qr__history_find(right, right->compacted);
+    assert_int_equal(left->history.end - i, right->history.end - j);
+    for (; i < left->history.end; i++, j++) {
+        const qr__event *x = qr__ring_at(&left->history, i), *y = qr__ring_at(&right->history, j);
+        assert_true(qr_slice_equal(qr__key_of(x->entry), qr__key_of(y->entry)));
+        assert_true(qr_slice_equal(qr__value_of(x->version), qr__value_of(y->version)));
+        assert_int_equal(x->version->mod_revision, y->version->mod_revision);
+        assert_int_equal(x->version->sub, y->version->sub);
+        assert_int_equal(x->version->version, y->version->version);
+        assert_int_equal(x->version->index, y->version->index);
+    }
+}
+
+/* A save that ran over many commands gives the events that there were when it began. */
+static void equal_saved_events(const qr_machine *now, const qr_machine *then)
+{
+    const qr_tree *left = (const qr_tree *)now, *right = (const qr_tree *)then;
+    uint64_t i = qr__history_find(left, right->compacted), j = qr__history_find(right, right->compacted);
+    for (; j < right->history.end; i++, j++) {
+        const qr__version *x = qr__ring_at(&left->history, i)->version,
+                          *y = qr__ring_at(&right->history, j)->version;
+        assert_int_equal(x->mod_revision, y->mod_revision);
+        assert_int_equal(x->sub, y->sub);
+        assert_int_equal(x->version, y->version);
+    }
+}
+
 static void equal_trees(world *w)
 {
     uint64_t live = model_live_keys(&w->model), bytes = model_live_bytes(&w->model);
@@ -260,6 +292,7 @@ static void equal_trees(world *w)
     for (int t = 0; t < TREES; t++) {
         harness *h = &w->trees[t];
         harness_check(h);
+        equal_events(&w->trees[0], h);
         qr_tree_status status = harness_status(h);
         assert_int_equal(status.revision, w->model.revision);
         assert_int_equal(status.compacted, w->model.compacted);
@@ -351,13 +384,18 @@ static void step_save(world *w)
     w->saving = false;
     if (ops->broken(w->loading))
         fail_msg("%s", ops->broken(w->loading));
+    equal_saved_events(h->machine, w->loading);
     assert_int_equal(ops->digest(w->loading), w->saved_digest);
     assert_int_equal(ops->revision(w->loading), w->saved_revision);
     ops->free(w->loading);
     w->loading = NULL;
     qr_machine *copy = harness_copy(h, 1 + below(w, 5000), &w->config);
+    /* An image holds no version that only waits to be freed. */
+    harness_work(h);
+    uint64_t history_bytes = harness_status(h).history_bytes;
     ops->free(h->machine);
     h->machine = copy;
+    assert_int_equal(harness_status(h).history_bytes, history_bytes);
     w->copies++;
 }
 

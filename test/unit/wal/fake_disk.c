@@ -95,6 +95,8 @@ static void forget_writes(fake_file *file)
 
 static void write_file(fake_file *file, const qr_disk_op *op)
 {
+    if (file->write_count == 0)
+        copy_buffer(&file->durable, &file->now);
     file->writes = qr_realloc(file->writes, (file->write_count + 1) * sizeof *file->writes);
     fake_write *write = &file->writes[file->write_count++];
     *write = (fake_write){.offset = op->offset};
@@ -104,7 +106,6 @@ static void write_file(fake_file *file, const qr_disk_op *op)
 
 static void sync_file(fake_file *file)
 {
-    copy_buffer(&file->durable, &file->now);
     forget_writes(file);
 }
 
@@ -249,6 +250,8 @@ static void tear(qr_buffer *image, const fake_write *write, qr_prng *prng)
 
 static void crash_file(fake_file *file, fake_crash how, qr_prng *prng)
 {
+    if (file->write_count == 0)
+        return;
     for (size_t i = 0; i < file->write_count; i++) {
         const fake_write *write = &file->writes[i];
         uint64_t chance = how == CRASH_RANDOM ? qr_prng_below(prng, 4) : 0;
@@ -314,7 +317,8 @@ fake_disk *fake_disk_clone(const fake_disk *disk)
         if (!is_named(disk, i))
             continue;
         copy_buffer(&file->now, &from->now);
-        copy_buffer(&file->durable, &from->durable);
+        if (from->write_count > 0)
+            copy_buffer(&file->durable, &from->durable);
         file->write_count = from->write_count;
         file->writes = qr_alloc_zero(from->write_count, sizeof *file->writes);
         for (size_t w = 0; w < from->write_count; w++) {

@@ -13,7 +13,8 @@ typedef struct fake_write {
 } fake_write;
 
 typedef struct fake_file {
-    qr_buffer now, durable;
+    qr_buffer now;
+    qr_buffer durable;  /* only while there are writes that are not synced; else `now` is */
     fake_write *writes; /* not synced, in order */
     size_t write_count;
 } fake_file;

