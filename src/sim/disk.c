@@ -24,6 +24,7 @@ typedef struct sim_file {
     sim_image current, durable;
     sim_write *writes; /* not synced, oldest first; owned */
     size_t write_count, write_room;
+    sim_write synced; /* the newest of those that were; owned */
     bool seen; /* scratch of the collector */
 } sim_file;
 
@@ -180,6 +181,7 @@ static void file_free(sim_file *file)
     for (size_t i = 0; i < file->write_count; i++)
         qr_free(file->writes[i].bytes);
     qr_free(file->writes);
+    qr_free(file->synced.bytes);
     qr_free(file->current.data);
     qr_free(file->durable.data);
     qr_free(file);
@@ -267,7 +269,8 @@ static qr_status do_sync(qr_sim_disk *disk, const qr_disk_op *op)
         }
         image_write(&file->durable, write.offset, write.bytes, write.size);
         tell_durable(disk, file, write.offset, write.size);
-        qr_free(write.bytes);
+        qr_free(file->synced.bytes);
+        file->synced = write;
     }
     file->write_count = kept;
     return fails ? QR_E_IO : QR_OK;
@@ -439,6 +442,14 @@ static sim_luck draw_luck(qr_sim_disk *disk)
     return draw < 4 ? LUCK_NONE : draw < 6 ? LUCK_ALL : LUCK_MIXED;
 }
 
+/* The write went wrong in a way that leaves well-formed bytes: those of the write before it, once more. */
+static void leave_stale(sim_file *file, const sim_write *write)
+{
+    const sim_write *old = &file->synced;
+    if (file->durable.size >= write->offset)
+        image_write(&file->durable, write->offset, old->bytes, old->size < write->size ? old->size : write->size);
+}
+
 /* Sector by sector: some of a write is on the disk, some is not. */
 static void tear(qr_sim_disk *disk, sim_file *file, const sim_write *write)
 {
@@ -464,6 +475,8 @@ static void crash_file(qr_sim_disk *disk, sim_file *file, bool keep_all)
             image_write(&file->durable, write->offset, write->bytes, write->size);
         else if (luck == LUCK_MIXED && draw == 1)
             tear(disk, file, write);
+        else if (luck == LUCK_MIXED && disk->config.stale_writes)
+            leave_stale(file, write);
         if (file->durable.size > write->offset) {
             size_t there = file->durable.size - (size_t)write->offset;
             tell_durable(disk, file, write->offset, write->size < there ? write->size : there);

@@ -15,6 +15,7 @@ typedef struct qr_sim_disk_config {
     uint64_t seed;
     uint32_t sync_us_min, sync_us_max; /* of a sync */
     uint32_t slow_per_million;         /* operations that take up to a second instead */
+    bool stale_writes;                 /* a write that was not synced may leave the bytes of the one before it */
     bool folder_prefix;                /* a crash keeps a prefix of the folder's changes; else any of them */
     /* Calls qr_sim_disk_finish() after this time. */
     void (*schedule)(void *context, uint64_t delay_us);

@@ -355,6 +355,7 @@ void qr_sim_node_init(qr_sim_world *world, uint32_t number)
         .sync_us_min = 100,
         .sync_us_max = qr_prng_below(&prng, 2) ? 1000 : 5000,
         .slow_per_million = world->plan.slow_disks ? 2000 : 0,
+        .stale_writes = qr_prng_below(&prng, 2),
         .folder_prefix = qr_prng_below(&prng, 2),
         .schedule = disk_schedule,
         .durable = disk_durable,

@@ -55,7 +55,8 @@ typedef struct qr_grpc_handlers {
     void (*on_closed)(void *context, qr_grpc_call *call);
 } qr_grpc_handlers;
 
-/* limits NULL: the default. handlers and context are borrowed for life. */
+/* limits NULL: the default. handlers and context are borrowed for life. Handlers run inside feed(); on_closed also inside
+ * drain() and free(). They may send, finish and shut down, but not feed, drain or free. */
 qr_grpc_server *qr_grpc_server_new(const qr_grpc_handlers *handlers, void *context, const qr_grpc_limits *limits);
 /* Not QR_OK: the connection is to be closed after draining. */
 qr_status qr_grpc_server_feed(qr_grpc_server *server, qr_slice bytes);
@@ -78,7 +79,9 @@ size_t qr_grpc_call_queued(const qr_grpc_call *call);       /* bytes sent but no
 qr_buffer *qr_grpc_send_begin(qr_grpc_call *call);
 void qr_grpc_send_end(qr_grpc_call *call);
 void qr_grpc_send(qr_grpc_call *call, qr_slice message); /* the same in one go; copies */
-/* Ends the call with trailers; text may be NULL. Nothing may be sent on it after. */
+/* Ends the call with trailers; text may be NULL. Nothing may be sent on it after. The server itself ends a call whose
+ * incoming messages break a rule; so sending on a finished call, and finishing it again, are no errors and do nothing. A
+ * finished call hears of no further message or half-close, only of on_closed. */
 void qr_grpc_finish(qr_grpc_call *call, qr_grpc_code code, const char *text);
 
 /* ---------------------------------------------------------------- client ---- */

@@ -333,10 +333,9 @@ static size_t advance(qr_http1 *http, qr_slice bytes)
 /* Goes on with what waited while a request was in hand. */
 static void advance_waiting(qr_http1 *http)
 {
-    qr_slice bytes =
-        qr_slice_of(http->waiting.data + http->waiting_at, http->waiting.size - http->waiting_at);
-    if (bytes.size > 0)
-        http->waiting_at += advance(http, bytes);
+    size_t size = http->waiting.size - http->waiting_at;
+    if (size > 0)
+        http->waiting_at += advance(http, qr_slice_of(http->waiting.data + http->waiting_at, size));
     if (http->waiting_at == http->waiting.size || http->state == CLOSING) {
         qr_buffer_shrink(&http->waiting, http->state == CLOSING ? 0 : BUFFER_KEPT);
         http->waiting_at = 0;
@@ -415,7 +414,8 @@ void qr_http1_drain(qr_http1 *http, qr_buffer *out, size_t size_max)
     size_t size = http->out.size - http->out_at;
     if (size > size_max)
         size = size_max;
-    qr_buffer_add(out, http->out.data + http->out_at, size);
+    if (size > 0)
+        qr_buffer_add(out, http->out.data + http->out_at, size);
     http->out_at += size;
     if (http->out_at == http->out.size) {
         qr_buffer_shrink(&http->out, BUFFER_KEPT);

@@ -30,6 +30,8 @@ typedef struct qr_http1_handlers {
 
 qr_http1 *qr_http1_new(const qr_http1_handlers *handlers, void *context, const qr_http1_limits *limits);
 qr_status qr_http1_feed(qr_http1 *http, qr_slice bytes); /* not QR_OK: an error response is queued; drain, then close */
+/* content_type and extra_headers may be NULL; extra_headers are whole lines, each ending in "\r\n". From outside on_request
+ * this may hand over the next request before it returns. */
 void qr_http1_respond(qr_http1 *http, int status, const char *content_type, const char *extra_headers, qr_slice body);
 /* A header of the current request by lower-case name; size 0 and data NULL when absent. */
 qr_slice qr_http1_header(const qr_http1 *http, const char *name);

@@ -132,9 +132,10 @@ static void a_leader_in_the_minority_gives_up(void **state)
     assert_true(world_until(w, 10000, world_is_even));
     uint64_t leader = world_leader(w), beside = leader % 5 + 1;
     char side[3] = {(char)('0' + leader), (char)('0' + beside), 0}, other[6] = "";
+    size_t others = 0;
     for (char c = '1'; c <= '5'; c++)
         if (!strchr(side, c))
-            strncat(other, &c, 1);
+            other[others++] = c;
     for (uint64_t a = 1; a <= 5; a++)
         for (uint64_t b = 1; b <= 5; b++)
             w->cut[a][b] = !strchr(side, (int)('0' + a)) != !strchr(side, (int)('0' + b));
