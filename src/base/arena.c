@@ -68,6 +68,7 @@ char *qr_arena_text(qr_arena *arena, qr_slice bytes)
 
 char *qr_arena_format(qr_arena *arena, const char *format, ...)
 {
+    QR_ASSERT(format != NULL);
     va_list args;
     va_start(args, format);
     int size = vsnprintf(NULL, 0, format, args);

@@ -126,6 +126,7 @@ void qr_buffer_bytes(qr_buffer *buffer, qr_slice slice)
 
 void qr_buffer_format(qr_buffer *buffer, const char *format, ...)
 {
+    QR_ASSERT(format != NULL);
     va_list args;
     va_start(args, format);
     int size = vsnprintf(NULL, 0, format, args);

@@ -15,8 +15,8 @@ enum {
     QR_COMMAND_FORMAT = 1, /* of the header */
     QR_APPLY_VERSION = 1,  /* the newest rules of apply this binary knows */
     QR_COMMAND_MAX =
-        2 * 1024 * 1024,    /* bytes of an encoded command: etcd's 1.5 MiB request and room for framing */
-    QR_PRINCIPAL_MAX = 256, /* bytes */
+        2 * 1024 * 1024,         /* bytes of an encoded command: a request of 1.5 MiB and room for framing */
+    QR_PRINCIPAL_MAX = 256,      /* bytes */
     QR_COMMAND_SEQUENCE_AT = 20, /* where the origin's sequence stands in the encoded header */
 };
 

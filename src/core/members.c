@@ -1,1 +1,135 @@
 #include "core/members.h"
+
+const qr_member *qr_members_find(const qr_members *members, uint64_t id)
+{
+    for (uint32_t i = 0; i < members->count; i++)
+        if (members->list[i].id == id)
+            return &members->list[i];
+    return NULL;
+}
+
+bool qr_members_votes(const qr_members *members, uint64_t id)
+{
+    const qr_member *member = qr_members_find(members, id);
+    return member && (member->role == QR_ROLE_VOTER || (members->joint && member->voted_before));
+}
+
+qr_status qr_members_add(qr_members *members, qr_member member)
+{
+    QR_ASSERT(members->count <= QR_MEMBERS_MAX);
+    if (qr_members_find(members, member.id))
+        return QR_E_EXISTS;
+    if (members->count == QR_MEMBERS_MAX)
+        return QR_E_TOO_LARGE;
+    uint32_t at = members->count++;
+    for (; at > 0 && members->list[at - 1].id > member.id; at--)
+        members->list[at] = members->list[at - 1];
+    members->list[at] = member;
+    return QR_OK;
+}
+
+qr_status qr_members_check(const qr_members *members)
+{
+    uint32_t voters = 0, voters_old = 0;
+    if (members->count > QR_MEMBERS_MAX || members->joint > 1)
+        return QR_E_INVALID;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const qr_member *member = &members->list[i];
+        if (member->id == 0 || (i > 0 && member->id <= members->list[i - 1].id))
+            return QR_E_INVALID;
+        if (member->role != QR_ROLE_VOTER && member->role != QR_ROLE_LEARNER)
+            return QR_E_INVALID;
+        if (member->voted_before > members->joint) /* 0 or 1, and 1 only inside a joint configuration */
+            return QR_E_INVALID;
+        voters += member->role == QR_ROLE_VOTER;
+        voters_old += member->voted_before;
+    }
+    return voters == 0 || (members->joint && voters_old == 0) ? QR_E_INVALID : QR_OK;
+}
+
+void qr_members_encode(const qr_members *members, qr_buffer *out)
+{
+    QR_ASSERT(members->count <= QR_MEMBERS_MAX);
+    qr_buffer_varint(out, members->count);
+    qr_buffer_u8(out, members->joint);
+    for (uint32_t i = 0; i < members->count; i++) {
+        qr_buffer_u64(out, members->list[i].id);
+        qr_buffer_u64(out, members->list[i].incarnation);
+        qr_buffer_u8(out, members->list[i].role);
+        qr_buffer_u8(out, members->list[i].voted_before);
+    }
+}
+
+qr_status qr_members_decode(qr_reader *reader, qr_members *members)
+{
+    *members = (qr_members){0};
+    uint64_t count = qr_reader_varint(reader);
+    members->joint = qr_reader_u8(reader);
+    if (reader->failed || count > QR_MEMBERS_MAX)
+        return QR_E_INVALID;
+    members->count = (uint32_t)count;
+    for (uint32_t i = 0; i < members->count; i++) {
+        members->list[i].id = qr_reader_u64(reader);
+        members->list[i].incarnation = qr_reader_u64(reader);
+        members->list[i].role = qr_reader_u8(reader);
+        members->list[i].voted_before = qr_reader_u8(reader);
+    }
+    return reader->failed ? QR_E_INVALID : qr_members_check(members);
+}
+
+/* ------------------------------------------------------------ quorums ---- */
+
+typedef enum half { HALF_INCOMING, HALF_OUTGOING } half;
+
+static bool votes_in(const qr_member *member, half which)
+{
+    return which == HALF_INCOMING ? member->role == QR_ROLE_VOTER : member->voted_before == 1;
+}
+
+static bool half_has(const qr_members *members, half which, bool (*has)(const void *context, uint64_t id),
+                     const void *context)
+{
+    uint32_t voters = 0, having = 0;
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (!votes_in(&members->list[i], which))
+            continue;
+        voters++;
+        having += has(context, members->list[i].id);
+    }
+    return voters > 0 && having > voters / 2;
+}
+
+bool qr_quorum_has(const qr_members *members, bool (*has)(const void *context, uint64_t id),
+                   const void *context)
+{
+    return half_has(members, HALF_INCOMING, has, context) &&
+           (!members->joint || half_has(members, HALF_OUTGOING, has, context));
+}
+
+static uint64_t half_value(const qr_members *members, half which,
+                           uint64_t (*value_of)(const void *context, uint64_t id), const void *context)
+{
+    uint64_t sorted[QR_MEMBERS_MAX]; /* descending */
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (!votes_in(&members->list[i], which))
+            continue;
+        uint64_t value = value_of(context, members->list[i].id);
+        uint32_t at = voters++;
+        for (; at > 0 && sorted[at - 1] < value; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = value;
+    }
+    return voters == 0 ? 0 : sorted[voters / 2];
+}
+
+uint64_t qr_quorum_value(const qr_members *members, uint64_t (*value_of)(const void *context, uint64_t id),
+                         const void *context)
+{
+    uint64_t value = half_value(members, HALF_INCOMING, value_of, context);
+    if (members->joint) {
+        uint64_t outgoing = half_value(members, HALF_OUTGOING, value_of, context);
+        value = value < outgoing ? value : outgoing;
+    }
+    return value;
+}

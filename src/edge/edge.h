@@ -51,7 +51,8 @@ struct qr_disk_op {
     void (*done)(qr_disk_op *op);   /* called from the replica's own thread, never from inside submit() */
     void *owner;                    /* the caller's */
     /* set by the edge */
-    qr_status status; /* QR_OK, NOT_FOUND, EXISTS, NO_SPACE (CREATE, WRITE only), IO */
+    qr_status
+        status; /* QR_OK, NOT_FOUND, EXISTS, NO_SPACE (CREATE, and the writing of WRITE and WRITE_SYNC), IO */
     uint64_t got;     /* READ: bytes read, fewer than size at the end of the file */
     qr_disk_op *next; /* the edge's while under way */
 };

@@ -11,12 +11,12 @@
 
 typedef struct qr_stream_waker {
     void *self;
-    void (*wake)(
-        void *self); /* "there are bytes to drain, or my wake_ms changed": cheap, may be called often */
+    /* "there are bytes to drain, or my wake_ms changed": cheap, may be called often */
+    void (*wake)(void *self);
 } qr_stream_waker;
 
 typedef struct qr_stream_ops {
-    const char *name; /* "etcd" */
+    const char *name; /* of the protocol, for logs */
     /* A connection was accepted from peer (text, "127.0.0.1:4711", copied). The waker is copied too; it stays
      * valid until close(). NULL: refused (too many), and the caller closes the socket. */
     void *(*open)(void *door, const char *peer, qr_stream_waker waker, uint64_t now_ms);

@@ -130,6 +130,8 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
     case QR_REQUEST_WRITE:
         if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
             return QR_E_TOO_LARGE;
+        if (node->no_space) /* the log could only pile up in memory */
+            return QR_E_NO_SPACE;
         status = qr_pending__add(node, request, deadline_ms);
         break;
     case QR_REQUEST_READ:
@@ -203,6 +205,10 @@ static void start_handover(qr_node *node)
     if (!node->handover.wanted || node->handover.under_way)
         return;
     node->handover.under_way = true;
+    /* An engine gives a transfer up after an election timeout, and says nothing. */
+    uint64_t over_ms = node->now_ms + 2 * (uint64_t)node->config.election_ms;
+    if (over_ms < node->handover.deadline_ms)
+        node->handover.deadline_ms = over_ms;
     qr_event event = {.kind = QR_EVENT_HANDOVER, .handover = {.target = node->handover.target}};
     qr_node__step(node, &event);
 }
@@ -280,7 +286,6 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     if (!node->halted && (node->stepped || now_ms >= node->engine->ops->wake_ms(node->engine))) {
         qr_event tick = {.kind = QR_EVENT_TICK};
         qr_node__step(node, &tick);
-        tell_applied(node);
     }
     note_caught_up(node);
     qr_reads__serve(node);
@@ -311,6 +316,8 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->role == QR_LEADER)
         wake = sooner(wake, node->upkeep_ms);
+    if (node->no_space) /* each flush counts down to another try of the log's */
+        wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
     return wake;

@@ -23,7 +23,7 @@ typedef struct qr_node qr_node;
 enum {
     QR_NODE_PENDING_MAX = 65536,                   /* requests waiting at one member; more: BUSY */
     QR_NODE_PENDING_BYTES_MAX = 256 * 1024 * 1024, /* of commands waiting at one member; more: BUSY */
-    QR_NODE_REQUEST_MS = 7000,                     /* default patience: etcd's 5 s + two election timeouts */
+    QR_NODE_REQUEST_MS = 7000,                     /* default patience: 5 s + two election timeouts of 1 s */
 };
 
 typedef struct qr_node_config {

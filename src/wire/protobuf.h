@@ -9,6 +9,8 @@
 enum {
     QR_PROTOBUF_DEPTH_MAX = 140,       /* nested messages */
     QR_PROTOBUF_FIELDS_MAX = 1 << 18,  /* fields of one message, all levels together */
+    QR_PROTOBUF_GROWTH = 160,          /* bytes of arena per byte of input, at most, ... */
+    QR_PROTOBUF_BASE = 16 * 1024,      /* ... and these for the small ones (protobuf.c has the arithmetic) */
 };
 
 /* Unpacks into the arena: everything dies with it, nothing is freed one by one. Depth and number of fields are scanned

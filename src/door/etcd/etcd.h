@@ -1,5 +1,5 @@
-/* The etcd door: etcd's v3 gRPC API and the HTTP/1.1 status pages on one port. doc/doors/etcd.md says what is covered and
- * every known difference. One door serves all client connections of a node. */
+/* The etcd door: etcd's v3 gRPC API and the HTTP/1.1 status pages on one port. doc/doors/etcd.md says what is
+ * covered and every known difference. One door serves all client connections of a node. */
 #ifndef QR_DOOR_ETCD_ETCD_H
 #define QR_DOOR_ETCD_ETCD_H
 
@@ -40,8 +40,8 @@ typedef struct qr_etcd_door qr_etcd_door;
 
 qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config);
 qr_stream_door qr_etcd_door_stream(qr_etcd_door *door);
-/* Puts this member's name and client URLs into the catalogue and tries again until that is committed. Call once a second
- * or so until `published` was told. */
+/* Puts this member's name and client URLs into the catalogue and tries again until that is committed. Call
+ * once a second or so until `published` was told. */
 void qr_etcd_door_publish(qr_etcd_door *door, uint64_t now_ms);
 /* All streams must be closed before. */
 void qr_etcd_door_free(qr_etcd_door *door);

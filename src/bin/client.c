@@ -1,0 +1,312 @@
+#include "bin/client.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "bin/bin.h"
+
+enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+static int refuse(const char *sentence)
+{
+    fprintf(stderr, "quorate: %s\n", sentence);
+    return EXIT_REFUSED;
+}
+
+static int misuse(const char *sentence)
+{
+    fprintf(stderr, "quorate: %s\n", sentence);
+    return EXIT_USAGE;
+}
+
+static bool wants_json(const qr_client *client)
+{
+    return strcmp(client->options.output, "json") == 0;
+}
+
+static void print_json_line(qr_client *client, const ProtobufCMessage *message)
+{
+    qr_client_print_json(client, message);
+    qr_buffer_u8(&client->out, '\n');
+}
+
+/* ---- keys ---- */
+
+static int run_put(qr_client *client)
+{
+    QrEtcdpb__PutRequest request;
+    const char *sentence = qr_client_put_request(client, &client->options, true, &request);
+    if (sentence)
+        return misuse(sentence);
+    const QrEtcdpb__PutResponse *answer =
+        qr_client_call(client, NULL, "/etcdserverpb.KV/Put", true, &request.base,
+                       &qr_etcdpb__put_response__descriptor, &sentence);
+    if (!answer)
+        return refuse(sentence);
+    if (wants_json(client))
+        print_json_line(client, &answer->base);
+    else
+        qr_client_print_put(client, answer);
+    return EXIT_DONE;
+}
+
+static int run_get(qr_client *client)
+{
+    QrEtcdpb__RangeRequest request;
+    const char *sentence = qr_client_get_request(client, &client->options, &request);
+    if (sentence)
+        return misuse(sentence);
+    const QrEtcdpb__RangeResponse *answer =
+        qr_client_call(client, NULL, "/etcdserverpb.KV/Range", false, &request.base,
+                       &qr_etcdpb__range_response__descriptor, &sentence);
+    if (!answer)
+        return refuse(sentence);
+    if (wants_json(client))
+        print_json_line(client, &answer->base);
+    else
+        qr_client_print_get(client, &client->options, answer);
+    return EXIT_DONE;
+}
+
+static int run_del(qr_client *client)
+{
+    QrEtcdpb__DeleteRangeRequest request;
+    const char *sentence = qr_client_del_request(client, &client->options, &request);
+    if (sentence)
+        return misuse(sentence);
+    const QrEtcdpb__DeleteRangeResponse *answer =
+        qr_client_call(client, NULL, "/etcdserverpb.KV/DeleteRange", true, &request.base,
+                       &qr_etcdpb__delete_range_response__descriptor, &sentence);
+    if (!answer)
+        return refuse(sentence);
+    if (wants_json(client))
+        print_json_line(client, &answer->base);
+    else
+        qr_client_print_del(client, answer);
+    return EXIT_DONE;
+}
+
+static int run_txn(qr_client *client)
+{
+    if (client->options.argument_count)
+        return misuse("txn takes no arguments: the transaction is read from standard input");
+    QrEtcdpb__TxnRequest request;
+    qr_slice text;
+    const char *sentence = qr_client_input(client, &text);
+    if (!sentence)
+        sentence = qr_client_txn_request(client, text, &request);
+    if (sentence)
+        return misuse(sentence);
+    const QrEtcdpb__TxnResponse *answer =
+        qr_client_call(client, NULL, "/etcdserverpb.KV/Txn", true, &request.base,
+                       &qr_etcdpb__txn_response__descriptor, &sentence);
+    if (!answer)
+        return refuse(sentence);
+    if (wants_json(client))
+        print_json_line(client, &answer->base);
+    else
+        qr_client_print_txn(client, answer);
+    return EXIT_DONE;
+}
+
+static int run_compact(qr_client *client)
+{
+    const char *text = client->options.argument_count == 1 ? client->options.arguments[0] : "";
+    char *end;
+    QrEtcdpb__CompactionRequest request = QR_ETCDPB__COMPACTION_REQUEST__INIT;
+    request.revision = strtoll(text, &end, 10);
+    request.physical = client->options.physical;
+    if (end == text || *end)
+        return misuse("compact needs one revision number");
+    const char *sentence;
+    const QrEtcdpb__CompactionResponse *answer =
+        qr_client_call(client, NULL, "/etcdserverpb.KV/Compact", true, &request.base,
+                       &qr_etcdpb__compaction_response__descriptor, &sentence);
+    if (!answer)
+        return refuse(sentence);
+    if (wants_json(client))
+        print_json_line(client, &answer->base);
+    else
+        qr_buffer_format(&client->out, "compacted revision %" PRId64 "\n", request.revision);
+    return EXIT_DONE;
+}
+
+/* ---- the cluster ---- */
+
+static const QrEtcdpb__MemberListResponse *list_members(qr_client *client, const char *endpoint,
+                                                        const char **sentence)
+{
+    QrEtcdpb__MemberListRequest request = QR_ETCDPB__MEMBER_LIST_REQUEST__INIT;
+    return qr_client_call(client, endpoint, "/etcdserverpb.Cluster/MemberList", false, &request.base,
+                          &qr_etcdpb__member_list_response__descriptor, sentence);
+}
+
+static int run_member(qr_client *client)
+{
+    if (client->options.argument_count > 1 ||
+        (client->options.argument_count == 1 && strcmp(client->options.arguments[0], "list") != 0))
+        return misuse("member knows one thing to do: list");
+    const char *sentence;
+    const QrEtcdpb__MemberListResponse *answer = list_members(client, NULL, &sentence);
+    if (!answer)
+        return refuse(sentence);
+    if (wants_json(client))
+        print_json_line(client, &answer->base);
+    else
+        qr_client_print_members(client, answer);
+    return EXIT_DONE;
+}
+
+static const char *name_of(const QrEtcdpb__MemberListResponse *members, uint64_t id)
+{
+    for (size_t i = 0; members && i < members->n_members; i++)
+        if (members->members[i]->id == id)
+            return members->members[i]->name;
+    return "";
+}
+
+static const char *size_text(qr_client *client, int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double size = (double)bytes;
+    size_t unit = 0;
+    while (size >= 1024 && unit < 4) {
+        size /= 1024;
+        unit++;
+    }
+    return qr_arena_format(&client->arena, unit && size < 100 ? "%.1f %s" : "%.0f %s", size, units[unit]);
+}
+
+enum { STATUS_COLUMNS = 10 };
+
+static void describe_endpoint(qr_client *client, const char *endpoint, const QrEtcdpb__StatusResponse *status,
+                              const char **cells)
+{
+    const char *sentence;
+    const QrEtcdpb__MemberListResponse *members = list_members(client, endpoint, &sentence);
+    uint64_t id = status->header ? status->header->member_id : 0;
+    qr_arena *arena = &client->arena;
+    cells[1] = qr_arena_format(arena, "%s (%" PRIx64 ")", name_of(members, id), id);
+    cells[2] = status->leader == id ? "leader"
+               : status->islearner  ? "learner"
+               : status->leader     ? "follower"
+                                    : "no leader";
+    cells[3] = qr_arena_format(arena, "%" PRIu64, status->raftterm);
+    cells[4] = qr_arena_format(arena, "%" PRIu64, status->raftindex);
+    cells[5] = qr_arena_format(arena, "%" PRIu64, status->raftappliedindex);
+    cells[6] = qr_arena_format(arena, "%" PRId64, status->header ? status->header->revision : 0);
+    cells[7] = size_text(client, status->dbsize);
+    cells[8] = size_text(client, status->dbsizeinuse);
+    cells[9] = status->version;
+}
+
+static const QrEtcdpb__StatusResponse *ask_status(qr_client *client, const char *endpoint,
+                                                  const char **sentence)
+{
+    QrEtcdpb__StatusRequest request = QR_ETCDPB__STATUS_REQUEST__INIT;
+    return qr_client_call(client, endpoint, "/etcdserverpb.Maintenance/Status", false, &request.base,
+                          &qr_etcdpb__status_response__descriptor, sentence);
+}
+
+static int run_status(qr_client *client)
+{
+    static const char *const titles[STATUS_COLUMNS] = {"ENDPOINT", "MEMBER",   "ROLE",   "TERM", "INDEX",
+                                                       "APPLIED",  "REVISION", "MEMORY", "LIVE", "VERSION"};
+    if (client->options.argument_count)
+        return misuse("status takes no arguments; name the members with --endpoints");
+    const char **cells =
+        qr_arena_zero(&client->arena, (client->endpoint_count + 1) * STATUS_COLUMNS, sizeof *cells);
+    memcpy(cells, titles, sizeof titles);
+    bool json = wants_json(client);
+    int result = EXIT_DONE;
+    size_t answered = 0;
+    for (size_t i = 0; i < client->endpoint_count; i++) {
+        const char *endpoint = client->endpoints[i], *sentence;
+        const QrEtcdpb__StatusResponse *status = ask_status(client, endpoint, &sentence);
+        if (!status) {
+            result = refuse(sentence);
+            continue;
+        }
+        if (json) {
+            qr_buffer_format(&client->out, "%s{\"Endpoint\":\"%s\",\"Status\":", answered ? "," : "[",
+                             endpoint);
+            qr_client_print_json(client, &status->base);
+            qr_buffer_u8(&client->out, '}');
+        }
+        const char **row = &cells[++answered * STATUS_COLUMNS];
+        row[0] = endpoint;
+        if (!json)
+            describe_endpoint(client, endpoint, status, row);
+    }
+    if (json)
+        qr_buffer_format(&client->out, "%s]\n", answered ? "" : "[");
+    else if (answered)
+        qr_client_print_table(client, cells, answered + 1, STATUS_COLUMNS);
+    return result;
+}
+
+/* ---- main ---- */
+
+static const struct {
+    const char *name;
+    qr_client_verb verb;
+    int (*run)(qr_client *client);
+} verbs[] = {
+    {"put", QR_CLIENT_PUT, run_put},
+    {"get", QR_CLIENT_GET, run_get},
+    {"del", QR_CLIENT_DEL, run_del},
+    {"txn", QR_CLIENT_TXN, run_txn},
+    {"compact", QR_CLIENT_COMPACT, run_compact},
+    {"status", QR_CLIENT_STATUS, run_status},
+    {"member", QR_CLIENT_MEMBER, run_member},
+};
+
+static const char *split_endpoints(qr_client *client)
+{
+    char *text = qr_arena_format(&client->arena, "%s", client->options.endpoints), *rest = NULL;
+    for (char *one = strtok_r(text, ", ", &rest); one; one = strtok_r(NULL, ", ", &rest)) {
+        if (client->endpoint_count == QR_CLIENT_ENDPOINTS_MAX)
+            return "more than 32 endpoints";
+        client->endpoints[client->endpoint_count++] = one;
+    }
+    return client->endpoint_count ? NULL : "--endpoints names no endpoint";
+}
+
+static int run(qr_client *client, int argc, char **argv)
+{
+    size_t at = 0;
+    while (at < sizeof verbs / sizeof verbs[0] && strcmp(verbs[at].name, argv[0]) != 0)
+        at++;
+    if (at == sizeof verbs / sizeof verbs[0])
+        return misuse(qr_arena_format(&client->arena, "unknown command %s", argv[0]));
+    client->verb = verbs[at].verb;
+    const char *sentence =
+        qr_client_parse(client->verb, argc - 1, argv + 1, &client->options, &client->arena);
+    if (client->options.help) {
+        qr_client_help(client->verb, stdout);
+        return EXIT_DONE;
+    }
+    if (!sentence)
+        sentence = split_endpoints(client);
+    if (!sentence && !qr_client_duration(client->options.timeout, &client->timeout_ms))
+        sentence = "--timeout takes a time such as 500ms, 5s or 1m";
+    if (sentence)
+        return misuse(sentence);
+    return verbs[at].run(client);
+}
+
+int qr_client_main(int argc, char **argv)
+{
+    qr_client client = {.endpoint_count = 0};
+    qr_arena_init(&client.arena);
+    qr_buffer_init(&client.out);
+    qr_client_options_init(&client.options);
+    int result = run(&client, argc, argv);
+    if (client.out.size && fwrite(client.out.data, 1, client.out.size, stdout) != client.out.size)
+        result = refuse("standard output cannot be written");
+    if (fflush(stdout) != 0 && result == EXIT_DONE)
+        result = refuse("standard output cannot be written");
+    qr_buffer_free(&client.out);
+    qr_arena_free(&client.arena);
+    return result;
+}

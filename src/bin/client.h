@@ -1,0 +1,98 @@
+/* The command line client: put get del txn compact status member, over the etcd v3 wire. For machines without
+ * etcdctl; the flags, the texts and the txn language are those of etcdctl where it has them. */
+#ifndef QR_BIN_CLIENT_H
+#define QR_BIN_CLIENT_H
+
+#include <stdio.h>
+
+#include "base/base.h"
+#include "rpc.pb-c.h"
+
+enum {
+    QR_CLIENT_ENDPOINTS_MAX = 32,
+    QR_CLIENT_INPUT_MAX = 8 * 1024 * 1024, /* bytes taken from standard input */
+    QR_CLIENT_ARGUMENTS_MAX = 64,          /* of one line of a txn */
+};
+
+typedef enum qr_client_verb {
+    QR_CLIENT_PUT = 1 << 0,
+    QR_CLIENT_GET = 1 << 1,
+    QR_CLIENT_DEL = 1 << 2,
+    QR_CLIENT_TXN = 1 << 3,
+    QR_CLIENT_COMPACT = 1 << 4,
+    QR_CLIENT_STATUS = 1 << 5,
+    QR_CLIENT_MEMBER = 1 << 6,
+} qr_client_verb;
+
+typedef struct qr_client_options {
+    const char *endpoints; /* comma separated */
+    const char *output;    /* "simple" or "json" */
+    const char *timeout;   /* "5s", "500ms" */
+    const char *order, *sort_by, *consistency;
+    const char *lease; /* hexadecimal, as etcdctl shows leases */
+    int64_t revision, limit;
+    bool hex, prefix, from_key, count_only, keys_only, print_value_only, prev_kv, ignore_value, ignore_lease;
+    bool physical, help;
+    const char *arguments[QR_CLIENT_ARGUMENTS_MAX]; /* what is no flag */
+    size_t argument_count;
+} qr_client_options;
+
+typedef struct qr_client {
+    qr_arena arena; /* everything lives until the process ends its verb */
+    qr_client_verb verb;
+    qr_client_options options;
+    uint64_t timeout_ms;
+    const char *endpoints[QR_CLIENT_ENDPOINTS_MAX];
+    size_t endpoint_count;
+    qr_buffer out; /* what goes to standard output */
+} qr_client;
+
+/* ---- client_flags.c: one table of flags for parsing and for help ---- */
+
+void qr_client_options_init(qr_client_options *options);
+/* NULL, or a sentence in the arena that says what is wrong. */
+const char *qr_client_parse(qr_client_verb verb, int count, char *const *arguments,
+                            qr_client_options *options, qr_arena *arena);
+void qr_client_help(qr_client_verb verb, FILE *to);
+bool qr_client_duration(const char *text, uint64_t *milliseconds);
+
+/* ---- client_wire.c: one call ---- */
+
+/* Asks the endpoints in turn until one answers; endpoint not NULL: that one only. A call that may change
+ * something goes to the next endpoint only while it surely was not sent. NULL: *sentence says why. The answer
+ * lives in the arena. */
+const void *qr_client_call(qr_client *client, const char *endpoint, const char *path, bool changes,
+                           const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer,
+                           const char **sentence);
+
+/* ---- client_request.c: requests from words ---- */
+
+const char *qr_client_get_request(qr_client *client, const qr_client_options *options,
+                                  QrEtcdpb__RangeRequest *request);
+const char *qr_client_put_request(qr_client *client, const qr_client_options *options, bool may_read_input,
+                                  QrEtcdpb__PutRequest *request);
+const char *qr_client_del_request(qr_client *client, const qr_client_options *options,
+                                  QrEtcdpb__DeleteRangeRequest *request);
+/* All of standard input; NULL: too much of it. */
+const char *qr_client_input(qr_client *client, qr_slice *text);
+
+/* ---- client_txn.c: the language of etcdctl txn ---- */
+
+const char *qr_client_txn_request(qr_client *client, qr_slice text, QrEtcdpb__TxnRequest *request);
+
+/* ---- client_print.c ---- */
+
+void qr_client_print_kv(qr_client *client, const QrMvccpb__KeyValue *kv, bool value_only);
+void qr_client_print_get(qr_client *client, const qr_client_options *options,
+                         const QrEtcdpb__RangeResponse *answer);
+void qr_client_print_put(qr_client *client, const QrEtcdpb__PutResponse *answer);
+void qr_client_print_del(qr_client *client, const QrEtcdpb__DeleteRangeResponse *answer);
+void qr_client_print_txn(qr_client *client, const QrEtcdpb__TxnResponse *answer);
+void qr_client_print_members(qr_client *client, const QrEtcdpb__MemberListResponse *answer);
+void qr_client_print_json(qr_client *client,
+                          const ProtobufCMessage *message); /* one line, as etcdctl -w json */
+
+/* A table for people: rows of cells, columns as wide as needed. */
+void qr_client_print_table(qr_client *client, const char *const *cells, size_t rows, size_t columns);
+
+#endif

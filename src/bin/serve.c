@@ -1,0 +1,459 @@
+/* serve: one member. Puts the rooms together and speaks to the person at the terminal; everything else is
+ * theirs.
+ *
+ * Order at the start: folder, peer port, recovery, door, client ports, links to the others, loop. What can go
+ * wrong in the configuration goes wrong before anything is written. At the end: the loop first (connections
+ * closed, disk quiet), then the node (which answers what it still holds), the door, the loop's remains. */
+#include "bin/serve.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bin/bin.h"
+#include "raft/raft.h"
+#include "tree/tree.h"
+
+enum {
+    PUBLISH_MS = 1000, /* between two tries to tell the cluster our name and client URLs */
+    LOOK_MS = 1000,    /* between two looks at the node's state */
+    HANDOVER_MS = 300, /* for a stopping leader to find a successor */
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+};
+
+typedef struct member {
+    qr_serve_config config;
+    qr_arena arena;
+    qr_os *os;
+    qr_disk disk;
+    qr_network network; /* of os; empty until its peers are started */
+    qr_node *node;
+    qr_etcd_door *door;
+    bool published, stopping, handing_over;
+    uint64_t publish_ms; /* next try */
+    uint64_t look_ms;    /* next look */
+    bool no_space;       /* as last told */
+    qr_engine_role role;
+    uint64_t leader;
+    int exit_status;
+} member;
+
+static const char *hex(qr_arena *arena, uint64_t id)
+{
+    return qr_arena_format(arena, "%" PRIx64, id);
+}
+
+static const char *name_of(const member *self, uint64_t id)
+{
+    for (size_t i = 0; i < self->config.member_count; i++)
+        if (self->config.members[i].id == id)
+            return self->config.members[i].name;
+    return "?";
+}
+
+/* ---- what the node tells ---- */
+
+static void on_halted(void *context, const char *sentence)
+{
+    member *self = context;
+    qr_log(self->os, QR_LOG_ERROR, "this member has halted", "reason", sentence, NULL);
+    self->exit_status = EXIT_FAILED;
+    qr_os_stop(self->os);
+}
+
+static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t leader)
+{
+    member *self = context;
+    char term_text[24], id_text[24];
+    snprintf(term_text, sizeof term_text, "%" PRIu64, term);
+    snprintf(id_text, sizeof id_text, "%" PRIx64, leader);
+    if (role == QR_LEADER && self->role != QR_LEADER)
+        qr_log(self->os, QR_LOG_INFO, "elected leader: this member leads now", "term", term_text, NULL);
+    else if (role != QR_LEADER && self->role == QR_LEADER)
+        qr_log(self->os, QR_LOG_WARN, "lost leadership", "term", term_text, NULL);
+    else if (role == QR_CANDIDATE && self->role != QR_CANDIDATE)
+        qr_log(self->os, QR_LOG_INFO, "is a candidate", "term", term_text, NULL);
+    if (leader != self->leader && leader != 0 && role != QR_LEADER)
+        qr_log(self->os, QR_LOG_INFO, "elected leader: follows another member", "leader", id_text, "name",
+               name_of(self, leader), "term", term_text, NULL);
+    else if (leader != self->leader && leader == 0 && self->role != QR_LEADER)
+        qr_log(self->os, QR_LOG_WARN, "lost leader", "former-leader", name_of(self, self->leader), "term",
+               term_text, NULL);
+    self->role = role;
+    self->leader = leader;
+}
+
+static void on_wake(void *context)
+{
+    member *self = context;
+    qr_os_wake(self->os);
+}
+
+/* The node is opened before its peers are: it must first say which incarnation the folder holds. */
+static qr_status send_to_peer(void *context, uint64_t to, qr_slice message)
+{
+    member *self = context;
+    return self->network.send ? self->network.send(self->network.self, to, message) : QR_E_BUSY;
+}
+
+static int64_t wall_ms(void *context)
+{
+    return qr_os_wall_ms();
+}
+
+static void on_published(void *context)
+{
+    member *self = context;
+    const qr_serve_urls *urls = &self->config.advertise_client;
+    char id[24], cluster[24], attributes[1024];
+    size_t at = (size_t)snprintf(attributes, sizeof attributes, "{Name:%s ClientURLs:[", self->config.name);
+    for (size_t i = 0; i < urls->count && at < sizeof attributes; i++)
+        at += (size_t)snprintf(attributes + at, sizeof attributes - at, "%s%s", i ? " " : "",
+                               urls->list[i].text);
+    if (at < sizeof attributes)
+        snprintf(attributes + at, sizeof attributes - at, "]}");
+    snprintf(id, sizeof id, "%" PRIx64, self->config.self);
+    snprintf(cluster, sizeof cluster, "%" PRIx64, self->config.cluster);
+    self->published = true;
+    qr_log(self->os, QR_LOG_INFO, "published local member to cluster through raft", "local-member-id", id,
+           "local-member-attributes", attributes, "cluster-id", cluster, NULL);
+    qr_log(self->os, QR_LOG_INFO, "enabled capabilities for version 3.4", "cluster-version",
+           QR_ETCD_CLUSTER_VERSION, NULL);
+    qr_log(self->os, QR_LOG_INFO, "ready to serve client requests", NULL);
+    for (size_t i = 0; i < self->config.listen_client.count; i++) {
+        const qr_serve_url *url = &self->config.listen_client.list[i];
+        char message[512];
+        snprintf(message, sizeof message,
+                 "serving insecure client requests on %s, this is strongly discouraged!",
+                 url->text + strlen("http://"));
+        qr_log(self->os, QR_LOG_WARN, message, NULL);
+    }
+}
+
+/* Troubles that do not end this member, told when they begin and when they end. */
+static void look(member *self)
+{
+    qr_node_status status;
+    qr_node_status_of(self->node, &status);
+    if (status.no_space && !self->no_space)
+        qr_log(
+            self->os, QR_LOG_ERROR,
+            "no space is left for the next log file: when this one is full, writes wait until there is some",
+            "data-dir", self->config.data_dir, NULL);
+    if (!status.no_space && self->no_space)
+        qr_log(self->os, QR_LOG_INFO, "there is space for the log again", NULL);
+    self->no_space = status.no_space;
+}
+
+/* ---- what the loop tells ---- */
+
+static void turn(void *context, uint64_t now_ms, int64_t wall)
+{
+    member *self = context;
+    if (!self->published && now_ms >= self->publish_ms) {
+        self->publish_ms = now_ms + PUBLISH_MS;
+        qr_etcd_door_publish(self->door, now_ms);
+    }
+    qr_node_turn(self->node, now_ms, wall);
+    if (now_ms >= self->look_ms) {
+        self->look_ms = now_ms + LOOK_MS;
+        look(self);
+    }
+}
+
+static uint64_t wake_ms(void *context)
+{
+    member *self = context;
+    uint64_t node_ms = qr_node_wake_ms(self->node);
+    return !self->published && self->publish_ms < node_ms ? self->publish_ms : node_ms;
+}
+
+static void on_message(void *context, uint64_t from, qr_slice message, uint64_t now_ms)
+{
+    qr_node_on_message(((member *)context)->node, from, message, now_ms);
+}
+
+static void on_link(void *context, uint64_t peer, bool up, uint64_t now_ms)
+{
+    qr_node_on_link(((member *)context)->node, peer, up, now_ms);
+}
+
+static void on_handed_over(void *owner, const qr_reply *reply)
+{
+    member *self = owner;
+    if (!self->handing_over) /* answered from the node's own end */
+        return;
+    self->handing_over = false;
+    if (reply->status == QR_OK)
+        qr_log(self->os, QR_LOG_INFO, "handed the leadership over", NULL);
+    qr_os_stop(self->os);
+}
+
+/* A leader that is told to stop hands over first, so that nobody has to wait for an election. */
+static void stop(member *self)
+{
+    self->stopping = true;
+    if (self->role == QR_LEADER && self->config.member_count > 1) {
+        qr_request request = {.kind = QR_REQUEST_HANDOVER,
+                              .deadline_ms = qr_os_now_ms(self->os) + HANDOVER_MS,
+                              .done = on_handed_over,
+                              .owner = self};
+        self->handing_over = qr_node_submit(self->node, &request) == QR_OK;
+        if (self->handing_over)
+            return;
+    }
+    qr_os_stop(self->os);
+}
+
+static void on_signal(void *context, int number)
+{
+    member *self = context;
+    if (number == SIGHUP)
+        return;
+    if (self->stopping) { /* told twice: whatever hangs, it hangs without us */
+        qr_log(self->os, QR_LOG_WARN, "received a second signal; ending at once", NULL);
+        _exit(EXIT_FAILED);
+    }
+    qr_log(self->os, QR_LOG_INFO, "received signal; shutting down", "signal",
+           number == SIGTERM ? "terminated" : "interrupt", NULL);
+    stop(self);
+}
+
+/* ---- starting ---- */
+
+static qr_status failed(member *self, qr_status status, const char *what, const char *sentence)
+{
+    qr_log(self->os, QR_LOG_ERROR, what, "error", sentence ? sentence : qr_status_sentence(status), NULL);
+    return status;
+}
+
+static void count_file(void *context, const char *name, uint64_t size)
+{
+    ++*(size_t *)context;
+}
+
+static qr_status open_disk(member *self)
+{
+    const char *sentence = NULL;
+    qr_status status = qr_os_disk_open(self->os, self->config.data_dir, &self->disk, &self->arena, &sentence);
+    if (status != QR_OK)
+        return failed(self, status, "the data folder cannot be used", sentence);
+    size_t files = 0;
+    status = self->disk.list(self->disk.self, count_file, &files);
+    if (status != QR_OK)
+        return failed(self, status, "the data folder cannot be read", NULL);
+    if (self->config.existing && files == 0) {
+        sentence = qr_arena_format(
+            &self->arena,
+            "--initial-cluster-state is existing, but the data folder %s has no log; a new member "
+            "cannot join a running cluster yet",
+            self->config.data_dir);
+        return failed(self, QR_E_NOT_FOUND, "this member cannot join", sentence);
+    }
+    return QR_OK;
+}
+
+static qr_status open_node(member *self)
+{
+    const qr_serve_config *config = &self->config;
+    uint64_t seed;
+    qr_os_random(&seed, sizeof seed);
+    qr_tree_config tree = {.quota_bytes = config->quota_bytes};
+    qr_node_config node = {
+        .cluster = config->cluster,
+        .group = 1,
+        .self = config->self,
+        .incarnation = (uint64_t)qr_os_wall_ms(),
+        .seed = seed,
+        .heartbeat_ms = config->heartbeat_ms,
+        .election_ms = config->election_ms,
+        .now_ms = qr_os_now_ms(self->os),
+        .wall_ms = qr_os_wall_ms(),
+        .members = config->group,
+        .engine = &qr_raft,
+        .machine = qr_tree_open(&tree),
+        .disk = self->disk,
+        .network = {.self = self, .send = send_to_peer},
+        .halted = on_halted,
+        .role = on_role,
+        .wake = on_wake,
+        .context = self,
+    };
+    const char *sentence = NULL;
+    qr_status status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    return status == QR_OK ? QR_OK : failed(self, status, "the data folder cannot be recovered", sentence);
+}
+
+static void open_door(member *self)
+{
+    const qr_serve_config *config = &self->config;
+    qr_etcd_config door = {
+        .node = self->node,
+        .cluster = config->cluster,
+        .self = config->self,
+        .name = config->name,
+        .client_url_count = config->advertise_client.count,
+        .members = config->members,
+        .member_count = config->member_count,
+        .request_max = config->request_max,
+        .txn_ops_max = config->txn_ops_max,
+        .quota_bytes = config->quota_bytes,
+        .wall_ms = wall_ms,
+        .published = on_published,
+        .context = self,
+    };
+    for (size_t i = 0; i < config->advertise_client.count; i++)
+        door.client_urls[i] = config->advertise_client.list[i].text;
+    self->door = qr_etcd_door_new(&door);
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0;
+}
+
+/* Ports in a given order; whoever listens beyond this machine is told what that means. */
+static qr_status listen_urls(member *self, const qr_serve_urls *urls, bool peers)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        const qr_serve_url *url = &urls->list[i];
+        const char *sentence = NULL;
+        qr_status status = peers ? qr_os_peers_listen(self->os, url->host, url->port, &self->arena, &sentence)
+                                 : qr_os_listen(self->os, url->host, url->port,
+                                                qr_etcd_door_stream(self->door), &self->arena, &sentence);
+        if (status != QR_OK)
+            return failed(self, status, peers ? "cannot serve peers" : "cannot serve clients", sentence);
+        if (!is_loopback(url->host))
+            qr_log(self->os, QR_LOG_WARN,
+                   peers ? "peer traffic is neither encrypted nor authenticated: whoever reaches this port "
+                           "can disturb the cluster"
+                         : "client traffic is neither encrypted nor authenticated: whoever reaches this port "
+                           "can read and write everything",
+                   "url", url->text, NULL);
+    }
+    return QR_OK;
+}
+
+static qr_status start_peers(member *self)
+{
+    const qr_serve_config *config = &self->config;
+    qr_node_status status;
+    qr_node_status_of(self->node, &status);
+    qr_os_peer peers[QR_MEMBERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < config->member_count; i++)
+        if (config->members[i].id != config->self)
+            peers[count++] = (qr_os_peer){.id = config->members[i].id,
+                                          .host = config->peer_urls[i].host,
+                                          .port = config->peer_urls[i].port};
+    qr_os_peers_config links = {
+        .cluster = config->cluster,
+        .group = 1,
+        .self = config->self,
+        .incarnation = status.incarnation,
+        .peers = peers,
+        .peer_count = count,
+    };
+    return qr_os_peers_start(self->os, &links, &self->network);
+}
+
+static void tell_beginning(member *self)
+{
+    const qr_serve_config *config = &self->config;
+    qr_arena *arena = &self->arena;
+    qr_log(self->os, QR_LOG_INFO, "starting a member", "version", QR_VERSION, "name", config->name,
+           "data-dir", config->data_dir, "cluster-id", hex(arena, config->cluster), "local-member-id",
+           hex(arena, config->self), "members", qr_arena_format(arena, "%zu", config->member_count), NULL);
+    if (config->member_count % 2 == 0)
+        qr_log(self->os, QR_LOG_WARN,
+               "an even number of members survives no more failures than one member less", NULL);
+}
+
+static qr_status start(member *self)
+{
+    const char *sentence = NULL;
+    qr_status status = qr_log_open(self->os, &self->config.log, &self->arena, &sentence);
+    if (status != QR_OK) {
+        fprintf(stderr, "quorate serve: %s\n", sentence);
+        return status;
+    }
+    tell_beginning(self);
+    status = open_disk(self);
+    if (status == QR_OK)
+        status = listen_urls(self, &self->config.listen_peer, true);
+    if (status == QR_OK)
+        status = open_node(self);
+    if (status != QR_OK)
+        return status;
+    open_door(self);
+    status = listen_urls(self, &self->config.listen_client, false);
+    return status == QR_OK ? start_peers(self) : status;
+}
+
+static int serve(member *self, const qr_flags *flags)
+{
+    const qr_os_handlers handlers = {.turn = turn,
+                                     .wake_ms = wake_ms,
+                                     .on_message = on_message,
+                                     .on_link = on_link,
+                                     .on_signal = on_signal};
+    self->os = qr_os_new(&handlers, self);
+    qr_status status = start(self);
+    if (status == QR_OK) {
+        for (size_t i = 0; i < flags->warning_count; i++)
+            qr_log(self->os, QR_LOG_WARN, flags->warnings[i], NULL);
+        qr_os_run(self->os);
+        if (self->exit_status == EXIT_OK)
+            qr_log(self->os, QR_LOG_INFO, "stopped", "name", self->config.name, NULL);
+    } else {
+        self->exit_status = EXIT_FAILED;
+    }
+    self->handing_over = false;
+    if (self->node != NULL)
+        qr_node_free(self->node);
+    qr_etcd_door_free(self->door);
+    qr_os_free(self->os);
+    return self->exit_status;
+}
+
+static void print_help(void)
+{
+    qr_buffer page;
+    qr_buffer_init(&page);
+    qr_serve_help(&page);
+    fwrite(page.data, 1, page.size, stdout);
+    qr_buffer_free(&page);
+}
+
+int qr_serve_main(int argc, char **argv)
+{
+    extern char **environ;
+    member *self = qr_alloc_zero(1, sizeof *self);
+    qr_arena_init(&self->arena);
+    qr_flags flags = qr_serve_flags();
+    const char *sentence = NULL;
+    int exit_status = EXIT_OK;
+    qr_status status = qr_flags_parse(&flags, argc, argv, environ, &self->arena, &sentence);
+    if (status == QR_OK && flags.help) {
+        print_help();
+    } else if (status == QR_OK && flags.version) {
+        printf("quorate Version: %s\netcd Version: %s\n", QR_VERSION, QR_ETCD_VERSION);
+    } else {
+        if (status == QR_OK)
+            status = qr_serve_configure(&flags, &self->arena, &self->config, &sentence);
+        if (status == QR_OK) {
+            exit_status = serve(self, &flags);
+        } else {
+            fprintf(stderr, "quorate serve: %s\nTry 'quorate serve --help'.\n", sentence);
+            exit_status = EXIT_USAGE;
+        }
+    }
+    qr_arena_free(&self->arena);
+    qr_free(self);
+    return exit_status;
+}

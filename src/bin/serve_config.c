@@ -1,0 +1,312 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/serve.h"
+
+#define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
+
+enum { ELECTION_MAX_MS = 50000, ELECTION_HEARTBEATS = 5, REQUEST_MAX = 512 * 1024 * 1024 };
+
+static qr_status invalid(const char **sentence, const char *text)
+{
+    *sentence = text;
+    return QR_E_INVALID;
+}
+
+/* ---- URLs ---- */
+
+static qr_status parse_one_url(const char *text, qr_serve_url *url, qr_arena *arena, const char **sentence)
+{
+    qr_status status = qr_os_parse_url(text, arena, &url->host, &url->port, sentence);
+    if (status != QR_OK)
+        return status;
+    size_t size = strlen(text);
+    while (size > 0 && text[size - 1] == '/')
+        size--;
+    url->text = qr_arena_text(arena, qr_slice_of(text, size));
+    return QR_OK;
+}
+
+static qr_status parse_urls(const qr_flags *flags, qr_serve_flag flag, qr_serve_urls *urls, qr_arena *arena,
+                            const char **sentence)
+{
+    const char *name = flags->table[flag].name;
+    char *rest = qr_arena_format(arena, "%s", qr_flags_text(flags, flag));
+    urls->count = 0;
+    for (char *text; (text = strsep(&rest, ",")) != NULL;) {
+        if (*text == 0)
+            continue;
+        if (urls->count == QR_ETCD_URLS_MAX)
+            return invalid(sentence,
+                           qr_arena_format(arena, "--%s has more than %d URLs", name, QR_ETCD_URLS_MAX));
+        qr_status status = parse_one_url(text, &urls->list[urls->count], arena, sentence);
+        if (status != QR_OK) {
+            *sentence = qr_arena_format(arena, "--%s: %s", name, *sentence);
+            return status;
+        }
+        urls->count++;
+    }
+    if (urls->count == 0)
+        return invalid(sentence, qr_arena_format(arena, "--%s is empty", name));
+    return QR_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The URLs in order, with commas between them. */
+static char *joined(const char *const *urls, size_t count, qr_arena *arena)
+{
+    const char *sorted[QR_ETCD_URLS_MAX];
+    QR_ASSERT(count <= QR_ETCD_URLS_MAX);
+    memcpy(sorted, urls, count * sizeof *urls);
+    qsort(sorted, count, sizeof *sorted, compare_texts);
+    char *text = qr_arena_format(arena, "%s", "");
+    for (size_t i = 0; i < count; i++)
+        text = qr_arena_format(arena, "%s%s%s", text, i ? "," : "", sorted[i]);
+    return text;
+}
+
+static char *joined_urls(const qr_serve_urls *urls, qr_arena *arena)
+{
+    const char *texts[QR_ETCD_URLS_MAX];
+    for (size_t i = 0; i < urls->count; i++)
+        texts[i] = urls->list[i].text;
+    return joined(texts, urls->count, arena);
+}
+
+/* ---- members ---- */
+
+static qr_etcd_member *member_called(qr_serve_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->member_count; i++)
+        if (strcmp(config->members[i].name, name) == 0)
+            return &config->members[i];
+    return NULL;
+}
+
+/* One "name=url"; a name may come again with another URL of the same member. */
+static qr_status add_member_url(qr_serve_config *config, char *entry, qr_arena *arena, const char **sentence)
+{
+    char *equals = strchr(entry, '=');
+    if (equals == NULL || equals == entry || equals[1] == 0)
+        return invalid(
+            sentence, qr_arena_format(arena, "--initial-cluster: \"%s\" is not of the form name=URL", entry));
+    *equals = 0;
+    qr_serve_url url;
+    qr_status status = parse_one_url(equals + 1, &url, arena, sentence);
+    if (status != QR_OK) {
+        *sentence = qr_arena_format(arena, "--initial-cluster: %s", *sentence);
+        return status;
+    }
+    for (size_t i = 0; i < config->member_count; i++)
+        for (size_t j = 0; j < config->members[i].peer_url_count; j++)
+            if (strcmp(config->members[i].peer_urls[j], url.text) == 0)
+                return invalid(sentence,
+                               qr_arena_format(arena, "--initial-cluster has the URL %s twice", url.text));
+    qr_etcd_member *member = member_called(config, entry);
+    if (member == NULL) {
+        if (config->member_count == QR_MEMBERS_MAX)
+            return invalid(sentence, qr_arena_format(arena, "--initial-cluster has more than %d members",
+                                                     QR_MEMBERS_MAX));
+        config->peer_urls[config->member_count] = url;
+        member = &config->members[config->member_count++];
+        *member = (qr_etcd_member){.name = entry};
+    }
+    if (member->peer_url_count == QR_ETCD_URLS_MAX)
+        return invalid(sentence,
+                       qr_arena_format(arena, "--initial-cluster has more than %d URLs for member %s",
+                                       QR_ETCD_URLS_MAX, member->name));
+    member->peer_urls[member->peer_url_count++] = url.text;
+    return QR_OK;
+}
+
+static qr_status parse_members(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                               const char **sentence)
+{
+    char *rest = qr_arena_format(arena, "%s", qr_flags_text(flags, QR_SERVE_CLUSTER));
+    if (*rest == 0 && qr_flags_set(flags, QR_SERVE_CLUSTER))
+        return invalid(sentence, "--initial-cluster is empty");
+    if (*rest == 0) { /* a cluster of one */
+        for (size_t i = 0; i < config->advertise_peer.count; i++)
+            rest = qr_arena_format(arena, "%s%s%s=%s", rest, i ? "," : "", config->name,
+                                   config->advertise_peer.list[i].text);
+    }
+    for (char *entry; (entry = strsep(&rest, ",")) != NULL;) {
+        qr_status status = add_member_url(config, entry, arena, sentence);
+        if (status != QR_OK)
+            return status;
+    }
+    const qr_etcd_member *self = member_called(config, config->name);
+    if (self == NULL)
+        return invalid(sentence,
+                       qr_arena_format(arena,
+                                       "couldn't find local name \"%s\" in the initial cluster configuration "
+                                       "(--initial-cluster)",
+                                       config->name));
+    const char *wanted = joined(self->peer_urls, self->peer_url_count, arena);
+    const char *given = joined_urls(&config->advertise_peer, arena);
+    if (strcmp(wanted, given) != 0)
+        return invalid(sentence,
+                       qr_arena_format(arena,
+                                       "--initial-cluster has %s=%s but --initial-advertise-peer-urls is %s",
+                                       config->name, wanted, given));
+    return QR_OK;
+}
+
+/* Ids from names: the same on every member, so a static cluster needs no exchange before it starts. */
+static qr_status identify(qr_serve_config *config, qr_arena *arena, const char **sentence)
+{
+    qr_slice token = qr_slice_text(config->token);
+    config->group = (qr_members){0};
+    for (size_t i = 0; i < config->member_count; i++) {
+        qr_etcd_member *member = &config->members[i];
+        member->id =
+            qr_node_member_id(qr_slice_text(joined(member->peer_urls, member->peer_url_count, arena)), token);
+        qr_status status =
+            qr_members_add(&config->group, (qr_member){.id = member->id, .role = QR_ROLE_VOTER});
+        if (status != QR_OK)
+            return invalid(sentence, qr_arena_format(arena,
+                                                     "--initial-cluster: member %s has the id %" PRIx64
+                                                     " of another one",
+                                                     member->name, member->id));
+        if (strcmp(member->name, config->name) == 0)
+            config->self = member->id;
+    }
+    config->cluster = qr_node_cluster_id(&config->group, token);
+    QR_ASSERT(config->self != 0);
+    return QR_OK;
+}
+
+/* ---- numbers and words ---- */
+
+static qr_status bounded(const qr_flags *flags, qr_serve_flag flag, int64_t least, int64_t most,
+                         qr_arena *arena, const char **sentence)
+{
+    int64_t value = qr_flags_number(flags, flag);
+    if (value >= least && value <= most)
+        return QR_OK;
+    return invalid(sentence,
+                   qr_arena_format(arena, "--%s is %" PRId64 "; it must be from %" PRId64 " to %" PRId64,
+                                   flags->table[flag].name, value, least, most));
+}
+
+static qr_status configure_numbers(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                   const char **sentence)
+{
+    static const struct {
+        qr_serve_flag flag;
+        int64_t least, most;
+    } bounds[] = {
+        {QR_SERVE_HEARTBEAT, 1, ELECTION_MAX_MS}, {QR_SERVE_ELECTION, 1, INT32_MAX},
+        {QR_SERVE_SNAPSHOT_COUNT, 0, INT64_MAX},  {QR_SERVE_REQUEST_MAX, 1, REQUEST_MAX},
+        {QR_SERVE_TXN_OPS, 1, INT32_MAX},         {QR_SERVE_QUOTA, INT64_MIN, INT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        qr_status status = bounded(flags, bounds[i].flag, bounds[i].least, bounds[i].most, arena, sentence);
+        if (status != QR_OK)
+            return status;
+    }
+    config->heartbeat_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_HEARTBEAT);
+    config->election_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ELECTION);
+    if (config->election_ms < ELECTION_HEARTBEATS * config->heartbeat_ms)
+        return invalid(sentence, qr_arena_format(arena,
+                                                 "--election-timeout[%ums] should be at least as 5 times as "
+                                                 "--heartbeat-interval[%ums]",
+                                                 config->election_ms, config->heartbeat_ms));
+    if (config->election_ms > ELECTION_MAX_MS)
+        return invalid(
+            sentence,
+            qr_arena_format(arena, "--election-timeout[%ums] is too long, and should be set less than %dms",
+                            config->election_ms, ELECTION_MAX_MS));
+    config->request_max = (uint32_t)qr_flags_number(flags, QR_SERVE_REQUEST_MAX);
+    config->txn_ops_max = (uint32_t)qr_flags_number(flags, QR_SERVE_TXN_OPS);
+    int64_t quota = qr_flags_number(flags, QR_SERVE_QUOTA);
+    config->quota_bytes = quota < 0 ? 0 : quota == 0 ? QUOTA_USUAL : (uint64_t)quota;
+    return QR_OK;
+}
+
+static qr_status configure_log(const qr_flags *flags, qr_log_config *log, qr_arena *arena,
+                               const char **sentence)
+{
+    static const struct {
+        const char *name;
+        qr_log_level level;
+    } levels[] = {{"debug", QR_LOG_DEBUG}, {"info", QR_LOG_INFO},   {"warn", QR_LOG_WARN},
+                  {"error", QR_LOG_ERROR}, {"panic", QR_LOG_ERROR}, {"fatal", QR_LOG_ERROR},
+                  {"dpanic", QR_LOG_ERROR}};
+    const char *level = qr_flags_text(flags, QR_SERVE_LOG_LEVEL);
+    size_t at = 0;
+    while (at < sizeof levels / sizeof *levels && strcmp(levels[at].name, level) != 0)
+        at++;
+    if (at == sizeof levels / sizeof *levels)
+        return invalid(
+            sentence, qr_arena_format(arena, "--log-level is debug, info, warn or error, not \"%s\"", level));
+    const char *format = qr_flags_text(flags, QR_SERVE_LOG_FORMAT);
+    if (strcmp(format, "json") != 0 && strcmp(format, "console") != 0)
+        return invalid(sentence,
+                       qr_arena_format(arena, "--log-format is json or console, not \"%s\"", format));
+    const char *logger = qr_flags_text(flags, QR_SERVE_LOGGER);
+    if (strcmp(logger, "zap") != 0 && strcmp(logger, "capnslog") != 0)
+        return invalid(sentence, qr_arena_format(arena, "--logger is zap (or capnslog), not \"%s\"", logger));
+    const char *outputs = qr_flags_text(flags, QR_SERVE_LOG_OUTPUTS);
+    if (strstr(outputs, "systemd/journal") != NULL)
+        return invalid(
+            sentence,
+            "--log-outputs: systemd/journal is not there; under systemd, stderr reaches the journal");
+    *log =
+        (qr_log_config){.level = levels[at].level, .json = strcmp(format, "json") == 0, .outputs = outputs};
+    return QR_OK;
+}
+
+static qr_status configure_state(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                 const char **sentence)
+{
+    const char *state = qr_flags_text(flags, QR_SERVE_STATE);
+    config->existing = strcmp(state, "existing") == 0;
+    if (!config->existing && strcmp(state, "new") != 0)
+        return invalid(sentence, qr_arena_format(
+                                     arena, "--initial-cluster-state is new or existing, not \"%s\"", state));
+    return QR_OK;
+}
+
+qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
+                             const char **sentence)
+{
+    *config = (qr_serve_config){
+        .name = qr_flags_text(flags, QR_SERVE_NAME),
+        .token = qr_flags_text(flags, QR_SERVE_TOKEN),
+        .data_dir = qr_flags_text(flags, QR_SERVE_DATA_DIR),
+    };
+    if (config->name[0] == 0)
+        return invalid(sentence, "--name is empty");
+    if (strpbrk(config->name, "=,") != NULL)
+        return invalid(sentence,
+                       qr_arena_format(arena, "--name \"%s\" must not contain '=' or ','", config->name));
+    if (config->data_dir[0] == 0)
+        config->data_dir = qr_arena_format(arena, "%s.etcd", config->name);
+    if (qr_flags_set(flags, QR_SERVE_LISTEN_CLIENT) && !qr_flags_set(flags, QR_SERVE_ADVERTISE_CLIENT))
+        return invalid(sentence,
+                       "--advertise-client-urls is required when --listen-client-urls is set explicitly");
+    static const qr_serve_flag url_flags[] = {QR_SERVE_LISTEN_CLIENT, QR_SERVE_ADVERTISE_CLIENT,
+                                              QR_SERVE_LISTEN_PEER, QR_SERVE_ADVERTISE_PEER};
+    qr_serve_urls *urls[] = {&config->listen_client, &config->advertise_client, &config->listen_peer,
+                             &config->advertise_peer};
+    qr_status status = QR_OK;
+    for (size_t i = 0; i < sizeof urls / sizeof *urls && status == QR_OK; i++)
+        status = parse_urls(flags, url_flags[i], urls[i], arena, sentence);
+    if (status == QR_OK)
+        status = configure_numbers(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = configure_log(flags, &config->log, arena, sentence);
+    if (status == QR_OK)
+        status = configure_state(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = parse_members(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = identify(config, arena, sentence);
+    return status;
+}

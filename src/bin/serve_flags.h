@@ -1,0 +1,59 @@
+/* The flags of serve: etcd's names and defaults, and what is done with each. */
+#ifndef QR_BIN_SERVE_FLAGS_H
+#define QR_BIN_SERVE_FLAGS_H
+
+#include "bin/flags.h"
+
+/* what it is called here, name, kind, usual value, name of the value, help */
+#define QR_SERVE_FLAG_LIST(X)                                                                                \
+    X(NAME, "name", TEXT, "default", "NAME", "Name of this member; it must stand in --initial-cluster.")     \
+    X(DATA_DIR, "data-dir", TEXT, "", "FOLDER",                                                              \
+      "Where the log and the checkpoints are kept; made (mode 0700) if it is missing. Without it "           \
+      "NAME.etcd.")                                                                                          \
+    X(LISTEN_CLIENT, "listen-client-urls", TEXT, "http://localhost:2379", "URLS",                            \
+      "Where clients are served: comma separated, http://HOST:PORT each.")                                   \
+    X(ADVERTISE_CLIENT, "advertise-client-urls", TEXT, "http://localhost:2379", "URLS",                      \
+      "Where clients are told to come to; must be given when --listen-client-urls is.")                      \
+    X(LISTEN_PEER, "listen-peer-urls", TEXT, "http://localhost:2380", "URLS",                                \
+      "Where the other members are served.")                                                                 \
+    X(ADVERTISE_PEER, "initial-advertise-peer-urls", TEXT, "http://localhost:2380", "URLS",                  \
+      "Where the other members find this one; the same URLs as in --initial-cluster.")                       \
+    X(CLUSTER, "initial-cluster", TEXT, "", "NAME=URL,...",                                                  \
+      "All members of the cluster with their peer URLs, this one included. The same on every member. "       \
+      "Without it "                                                                                          \
+      "a cluster of one.")                                                                                   \
+    X(STATE, "initial-cluster-state", TEXT, "new", "new|existing",                                           \
+      "'existing' refuses to start without a log in the data folder.")                                       \
+    X(TOKEN, "initial-cluster-token", TEXT, "etcd-cluster", "TEXT",                                          \
+      "Keeps clusters with the same members apart: it goes into the ids of the cluster and its members.")    \
+    X(HEARTBEAT, "heartbeat-interval", NUMBER, "100", "MS", "Time between two heartbeats of a leader.")      \
+    X(ELECTION, "election-timeout", NUMBER, "1000", "MS",                                                    \
+      "How long a leader may be silent before an election; at least five heartbeats, less than 50000.")      \
+    X(SNAPSHOT_COUNT, "snapshot-count", NUMBER, "100000", "ENTRIES",                                         \
+      "Taken for etcd's sake: checkpoints are made by the size of the log, not by the number of entries.")   \
+    X(QUOTA, "quota-backend-bytes", NUMBER, "0", "BYTES",                                                    \
+      "Live bytes above which writes are refused; 0 is 2 GiB, a negative number is no quota. The same on "   \
+      "every "                                                                                               \
+      "member.")                                                                                             \
+    X(REQUEST_MAX, "max-request-bytes", NUMBER, "1572864", "BYTES", "Greatest request of a client.")         \
+    X(TXN_OPS, "max-txn-ops", NUMBER, "128", "OPERATIONS", "Most operations in a transaction.")              \
+    X(LOG_LEVEL, "log-level", TEXT, "info", "LEVEL",                                                         \
+      "debug, info, warn or error (also panic and fatal, as error).")                                        \
+    X(LOGGER, "logger", TEXT, "zap", "zap", "Taken for etcd's sake.")                                        \
+    X(LOG_OUTPUTS, "log-outputs", TEXT, "default", "OUTPUTS",                                                \
+      "Comma separated: stderr, stdout, default (stderr), or names of files that are appended to.")          \
+    X(LOG_FORMAT, "log-format", TEXT, "json", "json|console",                                                \
+      "One JSON object a line, or key=value pairs for people.")
+
+typedef enum qr_serve_flag {
+#define QR_SERVE_FLAG_ENUM(id, name, kind, usual, value, help) QR_SERVE_##id,
+    QR_SERVE_FLAG_LIST(QR_SERVE_FLAG_ENUM)
+#undef QR_SERVE_FLAG_ENUM
+        QR_SERVE_FLAG_COUNT
+} qr_serve_flag;
+
+/* A parser for them, ready for qr_flags_parse; the first QR_SERVE_FLAG_COUNT values are those above. */
+qr_flags qr_serve_flags(void);
+void qr_serve_help(qr_buffer *out);
+
+#endif

@@ -1,0 +1,244 @@
+/* quorate sim: runs whole clusters in simulated worlds, one for each seed, and says which of them broke a rule. */
+#include "bin/simulate.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bin/bin.h"
+#include "fixed/fixed.h"
+#include "raft/raft.h"
+
+static const char help[] =
+    "usage: quorate sim [options]\n"
+    "\n"
+    "Runs a whole cluster - the production code of engine, log, tree and node - in a simulated world: disks that lose\n"
+    "and tear what was not synced, a network that loses, repeats, delays and cuts, processes that die at any moment,\n"
+    "clients that read and write. After every step it checks that no rule was broken. One seed is one run, and always\n"
+    "the same one.\n"
+    "\n"
+    "  --seeds A-B      run these seeds (default 1-100)\n"
+    "  --seed N         run this one\n"
+    "  --engine NAME    raft (default) or fixed\n"
+    "  --nodes N        1 to 7 members; else each seed draws 1, 3 or 5\n"
+    "  --fault-ms N     simulated milliseconds with faults; else each seed draws 6000 to 16000\n"
+    "  --story          tell what happens, sentence by sentence (with --seed)\n"
+    "  --twice          run each seed twice and compare the trace hashes\n"
+    "  --hashes         print the trace hash of each seed, to compare builds\n"
+    "  --first          stop at the first failure\n"
+    "  --jobs J         processes (default: one a processor)\n"
+    "  --bug NAME       plant this bug (builds with -Dplanted_bugs=true); 'list' names them\n"
+    "  --help           this text\n"
+    "\n"
+    "A line for each failure names the seed, the rule, the simulated time and the command that replays it. The exit\n"
+    "status is 0 if no seed failed, 1 if one did, 2 if the options make no sense.\n";
+
+typedef struct campaign {
+    const qr_simulate_options *options;
+    uint64_t seeds, failures, hash;
+    qr_sim_report total; /* sums */
+    uint64_t cpu_us;
+} campaign;
+
+/* ---------------------------------------------------------------- options ---- */
+
+static const struct {
+    const char *name, *what;
+} bugs[] = {
+    {"none", "no bug"},
+#define BUG_ROW(id, text, explanation) {text, explanation},
+    QR_BUG_LIST(BUG_ROW)
+#undef BUG_ROW
+};
+
+static int list_bugs(void)
+{
+    for (size_t i = 1; i < sizeof bugs / sizeof bugs[0]; i++)
+        printf("%-28s %s\n", bugs[i].name, bugs[i].what);
+#ifndef QR_PLANTED_BUGS
+    printf("(this build has none of them: meson setup -Dplanted_bugs=true)\n");
+#endif
+    return 0;
+}
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *number)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    *number = strtoull(text, &end, 10);
+    return *end == 0 && *number <= max;
+}
+
+static bool parse_seeds(const char *text, qr_simulate_options *options)
+{
+    char first[32] = {0};
+    const char *dash = strchr(text, '-');
+    if (dash == NULL || (size_t)(dash - text) >= sizeof first)
+        return false;
+    memcpy(first, text, (size_t)(dash - text));
+    return parse_number(first, UINT64_MAX / 2, &options->first) &&
+           parse_number(dash + 1, UINT64_MAX / 2, &options->last) && options->first <= options->last;
+}
+
+static bool parse_engine(const char *name, qr_simulate_options *options)
+{
+    if (strcmp(name, "raft") == 0) {
+        options->engine = &qr_raft;
+        options->elects = true;
+    } else if (strcmp(name, "fixed") == 0) {
+        options->engine = &qr_fixed;
+        options->elects = false;
+    } else
+        return false;
+    return true;
+}
+
+static bool parse_bug(const char *name, qr_simulate_options *options)
+{
+    for (size_t i = 1; i < sizeof bugs / sizeof bugs[0]; i++)
+        if (strcmp(name, bugs[i].name) == 0)
+            options->bug = (uint32_t)i;
+#ifdef QR_PLANTED_BUGS
+    return options->bug != 0;
+#else
+    return false;
+#endif
+}
+
+enum { OPTION_SEEDS = 256, OPTION_SEED, OPTION_ENGINE, OPTION_NODES, OPTION_FAULT, OPTION_STORY, OPTION_TWICE,
+       OPTION_HASHES, OPTION_FIRST, OPTION_JOBS, OPTION_BUG, OPTION_HELP };
+
+static const struct option long_options[] = {
+    {"seeds", required_argument, NULL, OPTION_SEEDS},   {"seed", required_argument, NULL, OPTION_SEED},
+    {"engine", required_argument, NULL, OPTION_ENGINE}, {"nodes", required_argument, NULL, OPTION_NODES},
+    {"fault-ms", required_argument, NULL, OPTION_FAULT}, {"story", no_argument, NULL, OPTION_STORY},
+    {"twice", no_argument, NULL, OPTION_TWICE},         {"hashes", no_argument, NULL, OPTION_HASHES},
+    {"first", no_argument, NULL, OPTION_FIRST},         {"jobs", required_argument, NULL, OPTION_JOBS},
+    {"bug", required_argument, NULL, OPTION_BUG},       {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static bool take_number(uint32_t *target, uint64_t max)
+{
+    uint64_t number = 0;
+    bool good = parse_number(optarg, max, &number) && number > 0;
+    *target = (uint32_t)number;
+    return good;
+}
+
+static bool take_option(int option, qr_simulate_options *options)
+{
+    switch (option) {
+    case OPTION_SEEDS: return parse_seeds(optarg, options);
+    case OPTION_SEED:
+        if (!parse_number(optarg, UINT64_MAX / 2, &options->first))
+            return false;
+        options->last = options->first;
+        return true;
+    case OPTION_ENGINE: return parse_engine(optarg, options);
+    case OPTION_NODES: return take_number(&options->nodes, 7);
+    case OPTION_FAULT: return take_number(&options->fault_ms, 3600000);
+    case OPTION_STORY: return options->story = true;
+    case OPTION_TWICE: return options->twice = true;
+    case OPTION_HASHES: return options->hashes = true;
+    case OPTION_FIRST: return options->stop_at_first = true;
+    case OPTION_JOBS: return take_number(&options->jobs, 64);
+    case OPTION_BUG: return parse_bug(optarg, options);
+    default: return false;
+    }
+}
+
+/* ----------------------------------------------------------------- telling ---- */
+
+static void say_failure(const qr_simulate_options *options, const qr_simulate_record *record)
+{
+    printf("FAILED seed %" PRIu64 " at %" PRIu64 " ms: %s: %s\n  replay: quorate sim --seed %" PRIu64 " --engine %s",
+           record->seed, record->report.failed_at_ms, record->invariant, record->report.detail, record->seed,
+           options->engine->name);
+    if (options->nodes)
+        printf(" --nodes %u", options->nodes);
+    if (options->fault_ms)
+        printf(" --fault-ms %u", options->fault_ms);
+    if (options->bug)
+        printf(" --bug %s", bugs[options->bug].name);
+    printf(" --story\n");
+    fflush(stdout);
+}
+
+static bool tell(void *context, const qr_simulate_record *record)
+{
+    campaign *all = context;
+    const qr_sim_report *report = &record->report;
+    all->seeds++;
+    all->failures += report->failed;
+    all->cpu_us += record->cpu_us;
+    all->hash += qr_hash_mix(record->seed, report->trace_hash); /* a sum: workers finish in any order */
+    all->total.simulated_ms += report->simulated_ms;
+    all->total.events += report->events;
+    all->total.messages += report->messages;
+    all->total.crashes += report->crashes;
+    all->total.elections += report->elections;
+    all->total.entries += report->entries;
+    all->total.writes_acked += report->writes_acked;
+    all->total.writes_unknown += report->writes_unknown;
+    all->total.reads_checked += report->reads_checked;
+    if (all->options->hashes)
+        printf("hash %" PRIu64 " %016" PRIx64 "\n", record->seed, report->trace_hash);
+    if (report->failed)
+        say_failure(all->options, record);
+    return !(report->failed && all->options->stop_at_first);
+}
+
+static void say_summary(const campaign *all)
+{
+    const qr_sim_report *total = &all->total;
+    double cpu = (double)all->cpu_us / 1e6, simulated = (double)total->simulated_ms / 1e3;
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", all->seeds, all->failures);
+    printf("%.0f simulated seconds, %" PRIu64 " events, %" PRIu64 " messages, %" PRIu64 " crashes, %" PRIu64
+           " elections\n",
+           simulated, total->events, total->messages, total->crashes, total->elections);
+    printf("%" PRIu64 " entries, %" PRIu64 " writes acknowledged, %" PRIu64 " unknown, %" PRIu64 " reads checked\n",
+           total->entries, total->writes_acked, total->writes_unknown, total->reads_checked);
+    printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
+    printf("trace hash of all: %016" PRIx64 "\n", all->hash);
+}
+
+int qr_simulate_main(int argc, char **argv)
+{
+    qr_simulate_options options = {.first = 1, .last = 100, .engine = &qr_raft, .elects = true};
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option == OPTION_HELP) {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (option == OPTION_BUG && strcmp(optarg, "list") == 0)
+            return list_bugs();
+        if (!take_option(option, &options)) {
+            fprintf(stderr, "quorate sim: cannot use this option or its value; see quorate sim --help\n");
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "quorate sim: %s is not an option; see quorate sim --help\n", argv[optind]);
+        return 2;
+    }
+    if (options.jobs == 0) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        options.jobs = processors < 1 ? 1 : processors > 64 ? 64 : (uint32_t)processors;
+    }
+    campaign all = {.options = &options};
+    if (options.first == options.last) {
+        static qr_simulate_record record;
+        qr_simulate_one(&options, options.first, &record);
+        tell(&all, &record);
+    } else
+        qr_simulate_all(&options, tell, &all);
+    say_summary(&all);
+    return all.failures > 0;
+}

@@ -1,0 +1,228 @@
+#include "door/etcd/call.h"
+
+#include "door/etcd/door.h"
+#include "wire/protobuf.h"
+
+/* ---- finding ---- */
+
+const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
+{
+    static const qr_etcd_service *const services[] = {&qr_etcd_kv_service, &qr_etcd_maintenance_service,
+                                                      &qr_etcd_cluster_service, &qr_etcd_health_service};
+    const uint8_t *slash = path.size > 1 ? memrchr(path.data + 1, '/', path.size - 1) : NULL;
+    if (!slash || path.data[0] != '/') {
+        *text = qr_arena_format(arena, "malformed method name: \"%s\"", qr_arena_text(arena, path));
+        return NULL;
+    }
+    qr_slice service = qr_slice_of(path.data + 1, (size_t)(slash - path.data) - 1);
+    qr_slice name = qr_slice_of(slash + 1, path.size - service.size - 2);
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
+        if (!qr_slice_equal(service, qr_slice_text(services[i]->name)))
+            continue;
+        for (size_t j = 0; j < services[i]->method_count; j++)
+            if (qr_slice_equal(name, qr_slice_text(services[i]->methods[j].name)))
+                return &services[i]->methods[j];
+        *text = qr_arena_format(arena, "unknown method %s for service %s", qr_arena_text(arena, name),
+                                services[i]->name);
+        return NULL;
+    }
+    *text = qr_arena_format(arena, "unknown service %s", qr_arena_text(arena, service));
+    return NULL;
+}
+
+/* ---- life ---- */
+
+qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
+                               const qr_etcd_transport *transport, void *stream, uint64_t now_ms)
+{
+    qr_etcd_call *call = door->spare;
+    if (call) {
+        door->spare = call->next;
+        door->spare_count--;
+    } else {
+        call = qr_alloc(sizeof *call);
+        qr_arena_init(&call->arena);
+    }
+    call->door = door;
+    call->transport = transport;
+    call->stream = stream;
+    call->connection = NULL;
+    call->method = method;
+    call->now_ms = now_ms;
+    call->timeout_ms = UINT64_MAX;
+    call->references = 1;
+    call->started = call->finished = false;
+    call->txn = NULL;
+    call->answer = NULL;
+    call->next = call->previous = NULL;
+    door->references++;
+    return call;
+}
+
+static void release(qr_etcd_call *call)
+{
+    QR_ASSERT(call->references > 0);
+    if (--call->references > 0)
+        return;
+    qr_etcd_door *door = call->door;
+    if (door->spare_count < QR_ETCD_SPARE_CALLS_MAX && call->arena.total <= QR_ETCD_SPARE_BYTES_MAX) {
+        qr_arena_reset(&call->arena);
+        call->next = door->spare;
+        door->spare = call;
+        door->spare_count++;
+    } else {
+        qr_arena_free(&call->arena);
+        qr_free(call);
+    }
+    qr_etcd_door_release(door);
+}
+
+void qr_etcd_call_message(qr_etcd_call *call, qr_slice message)
+{
+    if (call->started || call->finished)
+        return;
+    call->started = true;
+    call->references++; /* a refusal may close the stream at once */
+    call->method->start(call, message);
+    release(call);
+}
+
+void qr_etcd_call_half_closed(qr_etcd_call *call)
+{
+    if (call->started || call->finished)
+        return;
+    call->started = true;
+    qr_etcd_call_fail(call, QR_ETCD_E_NO_MESSAGE);
+}
+
+void qr_etcd_call_closed(qr_etcd_call *call)
+{
+    call->transport = NULL;
+    call->stream = NULL;
+    call->connection = NULL;
+    release(call);
+}
+
+/* ---- answering ---- */
+
+static void finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
+{
+    QR_ASSERT(!call->finished);
+    call->finished = true;
+    if (call->transport)
+        call->transport->finish(call, code, text);
+}
+
+void qr_etcd_call_fail(qr_etcd_call *call, qr_etcd_error error)
+{
+    QR_ASSERT(error != QR_ETCD_E_NONE);
+    finish(call, qr_etcd_error_code(error), qr_etcd_error_text(error));
+}
+
+qr_buffer *qr_etcd_call_begin(qr_etcd_call *call)
+{
+    QR_ASSERT(!call->finished);
+    if (call->transport)
+        return call->transport->begin(call);
+    call->finished = true;
+    return NULL;
+}
+
+void qr_etcd_call_end(qr_etcd_call *call)
+{
+    QR_ASSERT(call->transport && !call->finished);
+    call->transport->end(call);
+    finish(call, QR_GRPC_OK, NULL);
+}
+
+void qr_etcd_call_succeed(qr_etcd_call *call)
+{
+    finish(call, QR_GRPC_OK, NULL);
+}
+
+void qr_etcd_call_pack(qr_etcd_call *call, const ProtobufCMessage *answer)
+{
+    qr_buffer *out = qr_etcd_call_begin(call);
+    if (!out)
+        return;
+    qr_protobuf_pack(answer, out);
+    qr_etcd_call_end(call);
+}
+
+void *qr_etcd_call_unpack(qr_etcd_call *call, const ProtobufCMessageDescriptor *descriptor, qr_slice message)
+{
+    ProtobufCMessage *request = qr_protobuf_unpack(descriptor, message, &call->arena);
+    if (!request)
+        qr_etcd_call_fail(call, QR_ETCD_E_MALFORMED);
+    return request;
+}
+
+qr_etcd_header qr_etcd_call_header(const qr_etcd_call *call, uint64_t revision, uint64_t term)
+{
+    return (qr_etcd_header){.cluster_id = (int64_t)call->door->config.cluster,
+                            .member_id = (int64_t)call->door->config.self,
+                            .revision = (int64_t)revision,
+                            .raft_term = (int64_t)term};
+}
+
+bool qr_etcd_call_fits(qr_etcd_call *call, qr_slice message)
+{
+    if (message.size + QR_ETCD_REQUEST_OVERHEAD <= call->door->config.request_max)
+        return true;
+    qr_etcd_call_fail(call, QR_ETCD_E_TOO_LARGE);
+    return false;
+}
+
+/* ---- the node ---- */
+
+/* The client may be less patient than the node, never more. */
+static bool is_hasty(const qr_etcd_call *call)
+{
+    return call->timeout_ms < QR_NODE_REQUEST_MS;
+}
+
+static void done(void *owner, const qr_reply *reply)
+{
+    qr_etcd_call *call = owner;
+    if (reply->status == QR_OK)
+        call->answer(call, reply);
+    else if (reply->status == QR_E_TIMEOUT && is_hasty(call))
+        qr_etcd_call_fail(call, QR_ETCD_E_DEADLINE);
+    else
+        qr_etcd_call_fail(call, qr_etcd_error_of(reply->status));
+    QR_ASSERT(call->finished);
+    release(call);
+}
+
+static void submit(qr_etcd_call *call, qr_request *request)
+{
+    QR_ASSERT(call->answer && !call->finished);
+    request->done = done;
+    request->owner = call;
+    request->deadline_ms = is_hasty(call) ? call->now_ms + call->timeout_ms : 0;
+    call->references++;
+    qr_status status = qr_node_submit(call->door->config.node, request);
+    if (status == QR_OK)
+        return;
+    call->references--; /* the caller holds another one */
+    QR_ASSERT(call->references > 0);
+    qr_etcd_call_fail(call, qr_etcd_error_of(status));
+}
+
+void qr_etcd_call_read(qr_etcd_call *call, bool local)
+{
+    qr_request request = {.kind = local ? QR_REQUEST_READ_LOCAL : QR_REQUEST_READ, .query = &call->query};
+    submit(call, &request);
+}
+
+void qr_etcd_call_write(qr_etcd_call *call, qr_slice body)
+{
+    qr_request request = {.kind = QR_REQUEST_WRITE, .body = body};
+    submit(call, &request);
+}
+
+void qr_etcd_call_handover(qr_etcd_call *call, uint64_t target)
+{
+    qr_request request = {.kind = QR_REQUEST_HANDOVER, .target = target};
+    submit(call, &request);
+}

@@ -1,0 +1,107 @@
+/* A call: one request on its way from a stream through the node and back. Everything here knows gRPC's codes
+ * but no gRPC: bytes of a request message come in, bytes of an answer or a code with a text go out through a
+ * transport, which is the gRPC stream, the HTTP/1.1 page /health, or a unit test.
+ *
+ *   new --message--> started --(submitted)--> waiting for the node --done--> answered
+ *                        \--(refused by a check)--------------------------> answered
+ *
+ * A request outlives its stream: a call has one reference of its stream until qr_etcd_call_closed(), and one
+ * of the node while the node has its request. The last one gone returns it to the door's small pool. */
+#ifndef QR_DOOR_ETCD_CALL_H
+#define QR_DOOR_ETCD_CALL_H
+
+#include "core/txn.h"
+#include "door/etcd/error.h"
+#include "door/etcd/etcd.h"
+#include "door/etcd/message.h"
+#include "rpc.pb-c.h"
+
+enum {
+    QR_ETCD_HEALTH_MS = 1000,            /* patience of GET /health with its read */
+    QR_ETCD_SPARE_CALLS_MAX = 1024,      /* calls kept for reuse */
+    QR_ETCD_SPARE_BYTES_MAX = 64 * 1024, /* of the arena of a call that is kept */
+    QR_ETCD_BODY_ROOM_MAX = 256 * 1024,  /* of the door's body buffer between requests */
+    QR_ETCD_REQUEST_OVERHEAD = 18,       /* bytes etcd counts around a write's message; measured on 3.4.23 */
+    QR_ETCD_REQUEST_DEFAULT = 1536 * 1024, /* --max-request-bytes */
+    QR_ETCD_MESSAGE_ROOM = 512 * 1024,     /* a gRPC message may be this much larger than a request */
+    QR_ETCD_TXN_OPS_DEFAULT = 128,         /* --max-txn-ops */
+    QR_ETCD_CONNECTIONS_DEFAULT = 10000,
+    QR_ETCD_ANSWER_MAX = 1024 * 1024 * 1024, /* bytes of one answer */
+};
+
+typedef struct qr_etcd_call qr_etcd_call;
+typedef struct qr_etcd_connection qr_etcd_connection;
+
+typedef struct qr_etcd_transport {
+    qr_buffer *(*begin)(qr_etcd_call *call); /* a buffer to append the one answer to */
+    void (*end)(qr_etcd_call *call);
+    void (*finish)(qr_etcd_call *call, qr_grpc_code code, const char *text); /* the last thing said on it */
+} qr_etcd_transport;
+
+typedef struct qr_etcd_method {
+    const char *name;
+    void (*start)(qr_etcd_call *call, qr_slice message);
+} qr_etcd_method;
+
+typedef struct qr_etcd_service {
+    const char *name; /* "etcdserverpb.KV" */
+    const qr_etcd_method *methods;
+    size_t method_count;
+} qr_etcd_service;
+
+extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_maintenance_service,
+    qr_etcd_health_service;
+extern const qr_etcd_method qr_etcd_health_page; /* behind GET /health; not an RPC */
+
+struct qr_etcd_call {
+    qr_etcd_door *door;
+    const qr_etcd_transport *transport; /* NULL once the stream is closed */
+    void *stream;                       /* the transport's */
+    qr_etcd_connection *connection;     /* the transport's; may be NULL */
+    const qr_etcd_method *method;
+    uint64_t now_ms;     /* when it arrived */
+    uint64_t timeout_ms; /* the client's patience; UINT64_MAX = not said */
+    uint32_t references;
+    bool started, finished;
+    qr_arena arena; /* of the request and of the making of its answer */
+    /* What a method keeps until the node has answered. */
+    qr_query query;
+    qr_op op;
+    qr_etcd_range_request range;
+    const QrEtcdpb__TxnRequest *txn;                           /* kept only if the answer needs it */
+    void (*answer)(qr_etcd_call *call, const qr_reply *reply); /* after QR_OK only */
+    /* Of the connection's list of calls that still wait for their message; of the door's pool. */
+    qr_etcd_call *next, *previous;
+};
+
+/* "/package.Service/Method". NULL: not served, and text (in the arena) says so in gRPC's words. */
+const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text);
+
+qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
+                               const qr_etcd_transport *transport, void *stream, uint64_t now_ms);
+/* The request message; any further one is ignored. The bytes are borrowed for the call. */
+void qr_etcd_call_message(qr_etcd_call *call, qr_slice message);
+/* No more messages come: a call without one fails. */
+void qr_etcd_call_half_closed(qr_etcd_call *call);
+void qr_etcd_call_closed(qr_etcd_call *call);
+
+/* ---- for the methods ---- */
+
+void qr_etcd_call_fail(qr_etcd_call *call, qr_etcd_error error);
+/* Between begin and end the answer's bytes are appended to the buffer; NULL: nobody listens any more. */
+qr_buffer *qr_etcd_call_begin(qr_etcd_call *call);
+void qr_etcd_call_end(qr_etcd_call *call);
+void qr_etcd_call_succeed(qr_etcd_call *call);                              /* ends well without a message */
+void qr_etcd_call_pack(qr_etcd_call *call, const ProtobufCMessage *answer); /* begin, pack, end */
+/* Unpacks into the call's arena; NULL: malformed, and the call has failed. */
+void *qr_etcd_call_unpack(qr_etcd_call *call, const ProtobufCMessageDescriptor *descriptor, qr_slice message);
+/* Hand call->query, or a body, to the node. call->answer is told when it worked; every failure is answered
+ * here. */
+void qr_etcd_call_read(qr_etcd_call *call, bool local);
+void qr_etcd_call_write(qr_etcd_call *call, qr_slice body);
+void qr_etcd_call_handover(qr_etcd_call *call, uint64_t target);
+/* Counts as etcd counts: false = too large, and the call has failed. */
+bool qr_etcd_call_fits(qr_etcd_call *call, qr_slice message);
+qr_etcd_header qr_etcd_call_header(const qr_etcd_call *call, uint64_t revision, uint64_t term);
+
+#endif

@@ -1,0 +1,25 @@
+/* The inside of a door: what its files share. */
+#ifndef QR_DOOR_ETCD_DOOR_H
+#define QR_DOOR_ETCD_DOOR_H
+
+#include "door/etcd/call.h"
+#include "door/etcd/catalogue.h"
+
+struct qr_etcd_door {
+    qr_etcd_config config; /* strings and lists are copies in the arena; defaults are filled in */
+    qr_arena arena;
+    qr_grpc_limits limits;
+    qr_buffer body; /* a command body on its way into the node, which copies it */
+    qr_etcd_call *spare;
+    uint32_t spare_count;
+    uint64_t references; /* the owner's, one of each call in use, one of a publication under way */
+    uint32_t connections;
+    qr_etcd_publication publication;
+};
+
+/* Lets go of one reference; the last one frees the door. */
+void qr_etcd_door_release(qr_etcd_door *door);
+
+extern const qr_stream_ops qr_etcd_stream_ops;
+
+#endif

@@ -1,0 +1,204 @@
+/* The Maintenance service, gRPC health, and the read behind GET /health. */
+#include "door/etcd/door.h"
+#include "health.pb-c.h"
+
+static QrEtcdpb__ResponseHeader header_message(const qr_etcd_call *call, uint64_t revision, uint64_t term)
+{
+    QrEtcdpb__ResponseHeader header = QR_ETCDPB__RESPONSE_HEADER__INIT;
+    header.cluster_id = call->door->config.cluster;
+    header.member_id = call->door->config.self;
+    header.revision = (int64_t)revision;
+    header.raft_term = term;
+    return header;
+}
+
+static void query_tree(qr_etcd_call *call, qr_query query, bool local,
+                       void (*answer)(qr_etcd_call *, const qr_reply *))
+{
+    call->query = query;
+    call->answer = answer;
+    qr_etcd_call_read(call, local);
+}
+
+/* ---- Status ---- */
+
+static void answer_status(qr_etcd_call *call, const qr_reply *reply)
+{
+    const qr_tree_status *tree = reply->result;
+    qr_node_status status;
+    qr_node_status_of(call->door->config.node, &status);
+    const qr_member *self = qr_members_find(&status.engine.members, call->door->config.self);
+
+    QrEtcdpb__ResponseHeader header = header_message(call, tree->revision, status.engine.term);
+    QrEtcdpb__StatusResponse answer = QR_ETCDPB__STATUS_RESPONSE__INIT;
+    char *errors[1];
+    answer.header = &header;
+    answer.version = (char *)QR_ETCD_VERSION;
+    answer.dbsize = (int64_t)tree->memory_bytes;
+    answer.dbsizeinuse = (int64_t)tree->live_bytes;
+    answer.leader = status.engine.leader;
+    answer.raftindex = status.engine.commit_index;
+    answer.raftterm = status.engine.term;
+    answer.raftappliedindex = status.applied_index;
+    answer.islearner = self && self->role == QR_ROLE_LEARNER;
+    if (!status.engine.leader) {
+        errors[0] = (char *)qr_etcd_error_text(QR_ETCD_E_NO_LEADER);
+        answer.errors = errors;
+        answer.n_errors = 1;
+    }
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+static void start_status(qr_etcd_call *call, qr_slice message)
+{
+    if (qr_etcd_call_unpack(call, &qr_etcdpb__status_request__descriptor, message))
+        query_tree(call, (qr_query){.kind = QR_QUERY_STATUS}, true, answer_status);
+}
+
+/* ---- Hash, HashKV ---- */
+
+static void answer_hash(qr_etcd_call *call, const qr_reply *reply)
+{
+    const qr_hash_result *result = reply->result;
+    QrEtcdpb__ResponseHeader header = header_message(call, result->revision, reply->term);
+    QrEtcdpb__HashResponse answer = QR_ETCDPB__HASH_RESPONSE__INIT;
+    answer.header = &header;
+    answer.hash = result->hash;
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+static void start_hash(qr_etcd_call *call, qr_slice message)
+{
+    if (qr_etcd_call_unpack(call, &qr_etcdpb__hash_request__descriptor, message))
+        query_tree(call, (qr_query){.kind = QR_QUERY_HASH}, true, answer_hash);
+}
+
+static void answer_hash_kv(qr_etcd_call *call, const qr_reply *reply)
+{
+    const qr_hash_result *result = reply->result;
+    if (call->query.revision > 0 && call->query.revision <= result->compacted) {
+        qr_etcd_call_fail(call,
+                          QR_ETCD_E_COMPACTED); /* a range may still read that revision, a hash may not */
+        return;
+    }
+    QrEtcdpb__ResponseHeader header = header_message(call, result->revision, reply->term);
+    QrEtcdpb__HashKVResponse answer = QR_ETCDPB__HASH_KVRESPONSE__INIT;
+    answer.header = &header;
+    answer.hash = result->hash;
+    answer.compact_revision = result->compacted ? (int64_t)result->compacted : -1; /* etcd's "never" */
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+static void start_hash_kv(qr_etcd_call *call, qr_slice message)
+{
+    const QrEtcdpb__HashKVRequest *request =
+        qr_etcd_call_unpack(call, &qr_etcdpb__hash_kvrequest__descriptor, message);
+    if (!request)
+        return;
+    if (request->revision < 0) {
+        qr_etcd_call_fail(call, QR_ETCD_E_COMPACTED);
+        return;
+    }
+    qr_query query = {.kind = QR_QUERY_HASH, .revision = (uint64_t)request->revision};
+    query_tree(call, query, true, answer_hash_kv);
+}
+
+/* ---- Alarm, Defragment ---- */
+
+/* No alarm is ever raised: the quota is on live bytes and refuses puts by itself. There is nothing to list
+ * and nothing to take back. Like 3.4, the answer has no header. */
+static void start_alarm(qr_etcd_call *call, qr_slice message)
+{
+    const QrEtcdpb__AlarmRequest *request =
+        qr_etcd_call_unpack(call, &qr_etcdpb__alarm_request__descriptor, message);
+    if (!request)
+        return;
+    if (request->action == QR_ETCDPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE) {
+        qr_etcd_call_fail(call, QR_ETCD_E_UNSUPPORTED);
+        return;
+    }
+    QrEtcdpb__AlarmResponse answer = QR_ETCDPB__ALARM_RESPONSE__INIT;
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+/* Nothing is ever fragmented: space is given back as it becomes free. */
+static void start_defragment(qr_etcd_call *call, qr_slice message)
+{
+    if (!qr_etcd_call_unpack(call, &qr_etcdpb__defragment_request__descriptor, message))
+        return;
+    QrEtcdpb__DefragmentResponse answer = QR_ETCDPB__DEFRAGMENT_RESPONSE__INIT;
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+/* ---- MoveLeader ---- */
+
+static void answer_move_leader(qr_etcd_call *call, const qr_reply *reply)
+{
+    QrEtcdpb__MoveLeaderResponse answer = QR_ETCDPB__MOVE_LEADER_RESPONSE__INIT;
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+static void start_move_leader(qr_etcd_call *call, qr_slice message)
+{
+    const QrEtcdpb__MoveLeaderRequest *request =
+        qr_etcd_call_unpack(call, &qr_etcdpb__move_leader_request__descriptor, message);
+    if (!request)
+        return;
+    qr_node_status status;
+    qr_node_status_of(call->door->config.node, &status);
+    const qr_member *target = qr_members_find(&status.engine.members, request->targetid);
+    call->answer = answer_move_leader;
+    if (status.engine.role != QR_LEADER)
+        qr_etcd_call_fail(call, QR_ETCD_E_NOT_LEADER);
+    else if (!target || target->role != QR_ROLE_VOTER)
+        qr_etcd_call_fail(call, QR_ETCD_E_BAD_TRANSFEREE);
+    else if (target->id == call->door->config.self)
+        answer_move_leader(call, NULL); /* it is there already */
+    else
+        qr_etcd_call_handover(call, target->id);
+}
+
+static const qr_etcd_method maintenance[] = {
+    {"Status", start_status},         {"Hash", start_hash},
+    {"HashKV", start_hash_kv},        {"Alarm", start_alarm},
+    {"Defragment", start_defragment}, {"MoveLeader", start_move_leader},
+};
+
+const qr_etcd_service qr_etcd_maintenance_service = {"etcdserverpb.Maintenance", maintenance,
+                                                     sizeof maintenance / sizeof maintenance[0]};
+
+/* ---- health ---- */
+
+static void start_check(qr_etcd_call *call, qr_slice message)
+{
+    const QrHealth__HealthCheckRequest *request =
+        qr_etcd_call_unpack(call, &qr_health__health_check_request__descriptor, message);
+    if (!request)
+        return;
+    if (request->service[0]) {
+        qr_etcd_call_fail(call, QR_ETCD_E_UNKNOWN_HEALTH_SERVICE); /* only the server as a whole is known */
+        return;
+    }
+    QrHealth__HealthCheckResponse answer = QR_HEALTH__HEALTH_CHECK_RESPONSE__INIT;
+    answer.status = QR_HEALTH__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    qr_etcd_call_pack(call, &answer.base);
+}
+
+static const qr_etcd_method health[] = {{"Check", start_check}};
+
+const qr_etcd_service qr_etcd_health_service = {"grpc.health.v1.Health", health,
+                                                sizeof health / sizeof health[0]};
+
+static void answer_health_page(qr_etcd_call *call, const qr_reply *reply)
+{
+    qr_etcd_call_succeed(call);
+}
+
+/* Healthy = a linearizable read works within a second. */
+static void start_health_page(qr_etcd_call *call, qr_slice message)
+{
+    call->timeout_ms = QR_ETCD_HEALTH_MS;
+    query_tree(call, (qr_query){.kind = QR_QUERY_STATUS}, false, answer_health_page);
+}
+
+const qr_etcd_method qr_etcd_health_page = {"health", start_health_page};

@@ -1,0 +1,42 @@
+/* model: what the machine has to do, written down a second time and as simply as possible. A handful of keys, each with its
+ * whole history; one transaction after another. Results come out as text, so that two of them are compared with strcmp and
+ * a difference can be read. */
+#ifndef QR_SIM_MODEL_H
+#define QR_SIM_MODEL_H
+
+#include "base/base.h"
+#include "core/txn.h"
+
+typedef struct qr_sim_version {
+    uint64_t revision; /* from this one on */
+    bool live;
+    uint64_t create_revision, version;
+    int64_t lease;
+    qr_slice value; /* borrowed: values live as long as the world */
+} qr_sim_version;
+
+typedef struct qr_sim_key {
+    qr_slice name;            /* borrowed */
+    qr_sim_version *versions; /* oldest first; owned */
+    size_t count, room;
+} qr_sim_key;
+
+typedef struct qr_sim_model {
+    qr_sim_key *keys; /* in order of name; owned */
+    size_t count, room;
+    uint64_t revision, compacted;
+} qr_sim_model;
+
+/* revision: of an empty machine. */
+void qr_sim_model_init(qr_sim_model *model, uint64_t revision);
+void qr_sim_model_free(qr_sim_model *model);
+/* Applies it and writes its result as text (zero-terminated on return). */
+void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text);
+void qr_sim_model_compact(qr_sim_model *model, uint64_t revision, qr_buffer *text);
+/* The answer of a transaction without writes in the state right after that revision. */
+void qr_sim_model_query(const qr_sim_model *model, const qr_txn *txn, uint64_t revision, qr_buffer *text);
+
+/* The machine's answer to the same as the same text. */
+void qr_sim_result_text(qr_status status, const qr_txn_result *result, qr_buffer *text);
+
+#endif

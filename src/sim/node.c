@@ -1,0 +1,377 @@
+/* Processes: a real node over a simulated disk and network, born at boot and gone at a crash. Whatever calls into it goes
+ * through here, so that after each call the same things are looked after: did the power fail in the middle, did it halt,
+ * is what it says of itself still true, when does it want to be called again. */
+#include <inttypes.h>
+
+#include "sim/world.h"
+
+static uint64_t from_local_ms(const qr_sim_node *node, uint64_t local_ms)
+{
+    if (local_ms <= node->clock_ms)
+        return node->born_us;
+    uint64_t local_us = (local_ms - node->clock_ms) * 1000;
+    int64_t rate = 1000000 + node->rate_ppm;
+    return node->born_us + (local_us / (uint64_t)rate) * 1000000 + (local_us % (uint64_t)rate) * 1000000 / (uint64_t)rate +
+           1;
+}
+
+uint64_t qr_sim_node_now_ms(const qr_sim_node *node)
+{
+    uint64_t us = node->world->now_us - node->born_us;
+    int64_t drift_us = (int64_t)us / 1000 * node->rate_ppm / 1000;
+    return node->clock_ms + (uint64_t)((int64_t)us + drift_us) / 1000;
+}
+
+static int64_t wall_ms(const qr_sim_node *node)
+{
+    return 1700000000000 + (int64_t)(node->world->now_us / 1000) + node->wall_skew_ms;
+}
+
+static void schedule(qr_sim_node *node, uint64_t delay_us, qr_sim_event event)
+{
+    event.node = node->number;
+    event.life = node->life;
+    qr_sim_after(node->world, delay_us, event);
+}
+
+static void want_turn(qr_sim_node *node)
+{
+    if (node->turn_due)
+        return;
+    node->turn_due = true;
+    uint64_t delay_us = qr_prng_between(&node->world->prng_world, 1, node->world->plan.turn_us_max);
+    schedule(node, delay_us, (qr_sim_event){.kind = QR_SIM_TURN});
+}
+
+/* ------------------------------------------------------------------ edges ---- */
+
+static void disk_schedule(void *context, uint64_t delay_us)
+{
+    schedule(context, delay_us, (qr_sim_event){.kind = QR_SIM_DISK});
+}
+
+static void disk_durable(void *context, qr_slice bytes)
+{
+    qr_sim_oracle_durable(context, bytes);
+}
+
+static void disk_done(void *context, const qr_disk_op *op)
+{
+    qr_sim_node *node = context;
+    qr_sim_world *world = node->world;
+    qr_sim_mix(world, world->now_us ^ (uint64_t)node->number << 56 ^ (uint64_t)op->kind << 48);
+    qr_sim_mix(world, op->offset ^ (uint64_t)op->status << 48);
+    if (op->bytes.size && op->kind != QR_DISK_READ)
+        qr_sim_mix(world, qr_hash(op->bytes, 0));
+    if (op->status == QR_E_IO || op->status == QR_E_NO_SPACE)
+        qr_sim_story(world, "n%u disk: %s of %s fails: %s", node->number + 1,
+                     op->kind == QR_DISK_CREATE ? "create" : "write or sync", op->name, qr_status_name(op->status));
+}
+
+static qr_status edge_send(void *self, uint64_t to, qr_slice message)
+{
+    qr_sim_node *node = self;
+    qr_sim_world *world = node->world;
+    if (qr_sim_disk_dead(node->disk))
+        return QR_OK; /* the power failed earlier in this very call */
+    if (qr_sim_disk_failed(node->disk))
+        qr_sim_fail(world, "silent-after-failed-sync", "n%u sends a message after its disk has failed",
+                    node->number + 1);
+    for (uint32_t i = 0; i < world->nodes; i++) {
+        if (world->node[i].id != to || i == node->number)
+            continue;
+        qr_sim_mix(world, world->now_us ^ (uint64_t)node->number << 60 ^ (uint64_t)i << 56);
+        qr_sim_mix(world, qr_hash(message, 1));
+        qr_sim_network_send(&world->network, node->number, i, message, world->now_us);
+        return QR_OK;
+    }
+    return QR_E_NOT_FOUND;
+}
+
+static void on_trace(void *context, const qr_trace_record *record)
+{
+    qr_sim_node *node = context;
+    qr_sim_story_trace(node, record);
+    if (record->kind == QR_TRACE_ROLE || record->kind == QR_TRACE_VOTE_ASK)
+        node->world->report->elections += record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER;
+    qr_sim_nemesis_trace(node, record);
+}
+
+static void on_halted(void *context, const char *sentence)
+{
+    qr_sim_node *node = context;
+    node->halted = true;
+    qr_sim_story(node->world, "n%u halts: %s", node->number + 1, sentence);
+    if (!qr_sim_disk_failed(node->disk) && !qr_sim_disk_dead(node->disk))
+        qr_sim_fail(node->world, "halts-only-for-a-cause", "n%u: %s", node->number + 1, sentence);
+}
+
+static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t leader)
+{
+    qr_sim_node *node = context;
+    if (role == QR_LEADER && !node->leads)
+        node->leads_since_us = node->world->now_us;
+    node->leads = role == QR_LEADER;
+    qr_sim_oracle_role(node, role, term);
+}
+
+static void on_wake(void *context) { want_turn(context); }
+
+static void on_applied(void *context, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
+                       uint64_t digest)
+{
+    qr_sim_node *node = context;
+    if (!qr_sim_disk_dead(node->disk))
+        qr_sim_oracle_applied(node, index, term, kind, bytes, digest);
+}
+
+/* --------------------------------------------------------------- settling ---- */
+
+static void plan_wake(qr_sim_node *node)
+{
+    uint64_t wake_ms = qr_node_wake_ms(node->node);
+    if (wake_ms == UINT64_MAX || node->turn_due)
+        return;
+    uint64_t at_us = from_local_ms(node, wake_ms), now_us = node->world->now_us;
+    if (at_us <= now_us) {
+        want_turn(node);
+        return;
+    }
+    if (at_us == node->wake_us)
+        return;
+    node->wake_us = at_us;
+    schedule(node, at_us - now_us, (qr_sim_event){.kind = QR_SIM_WAKE, .number = at_us});
+}
+
+/* After each call into the node. */
+static void settle(qr_sim_node *node, bool was_turn)
+{
+    qr_sim_world *world = node->world;
+    if (qr_sim_failed(world))
+        return;
+    if (qr_sim_disk_dead(node->disk)) {
+        qr_sim_story(world, "n%u: the power fails in the middle of an operation", node->number + 1);
+        qr_sim_node_crash(node, false, qr_prng_between(&world->prng_nemesis, 1000, 1000000));
+        return;
+    }
+    qr_sim_mix(world, qr_node_trace(node->node)->hash);
+    if (node->halted) {
+        if (!was_turn)
+            want_turn(node); /* so that what waits is told */
+        else
+            schedule(node, qr_prng_between(&world->prng_nemesis, 1, 500000), (qr_sim_event){.kind = QR_SIM_CRASH});
+        return;
+    }
+    qr_sim_oracle_look(node);
+    if (!was_turn)
+        want_turn(node);
+    else
+        plan_wake(node);
+}
+
+/* ---------------------------------------------------------------- calling ---- */
+
+void qr_sim_node_turn(qr_sim_node *node)
+{
+    node->turn_due = false;
+    qr_node_turn(node->node, qr_sim_node_now_ms(node), wall_ms(node));
+    settle(node, true);
+}
+
+void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message)
+{
+    uint64_t from = node->world->node[message->from].id;
+    qr_node_on_message(node->node, from, qr_slice_of(message->bytes, message->size), qr_sim_node_now_ms(node));
+    settle(node, false);
+}
+
+void qr_sim_node_link(qr_sim_node *node, uint32_t peer, bool up)
+{
+    qr_sim_world *world = node->world;
+    if (up && (!qr_sim_node_up(&world->node[peer]) || qr_sim_network_is_cut(&world->network, peer, node->number)))
+        return;
+    if (node->sees[peer] == up)
+        return;
+    node->sees[peer] = up;
+    qr_node_on_link(node->node, world->node[peer].id, up, qr_sim_node_now_ms(node));
+    settle(node, false);
+}
+
+void qr_sim_node_disk(qr_sim_node *node)
+{
+    qr_sim_disk_finish(node->disk);
+    settle(node, false);
+}
+
+qr_status qr_sim_node_submit(qr_sim_node *node, const qr_request *request)
+{
+    qr_status status = qr_node_submit(node->node, request);
+    settle(node, false);
+    return status;
+}
+
+/* ---------------------------------------------------------- birth and death ---- */
+
+static qr_node_config config_of(qr_sim_node *node)
+{
+    qr_sim_world *world = node->world;
+    const qr_sim_plan *plan = &world->plan;
+    return (qr_node_config){
+        .cluster = 0xc1a57e4,
+        .group = 1,
+        .self = node->id,
+        .incarnation = (uint64_t)wall_ms(node),
+        .seed = qr_hash_mix(qr_hash_mix(world->config->seed, node->id), node->life),
+        .heartbeat_ms = plan->heartbeat_ms,
+        .election_ms = plan->election_ms,
+        .now_ms = qr_sim_node_now_ms(node),
+        .wall_ms = wall_ms(node),
+        .members = world->members,
+        .segment_size = plan->segment_size,
+        .engine_memory_max = plan->engine_memory_max,
+        .engine_message_max = plan->engine_message_max,
+        .request_ms = plan->request_ms,
+        .engine = world->config->engine,
+        .machine = node->machine,
+        .disk = qr_sim_disk_edge(node->disk),
+        .network = {.self = node, .send = edge_send},
+        .trace_sink = on_trace,
+        .trace_context = node,
+        .bug = world->config->bug,
+        .halted = on_halted,
+        .role = on_role,
+        .wake = on_wake,
+        .applied = on_applied,
+        .context = node,
+    };
+}
+
+/* Both ends learn of the new connections within some milliseconds. */
+static void connect_links(qr_sim_node *node)
+{
+    qr_sim_world *world = node->world;
+    for (uint32_t i = 0; i < world->nodes; i++) {
+        qr_sim_node *peer = &world->node[i];
+        if (peer == node || !qr_sim_node_up(peer))
+            continue;
+        uint64_t delay_us = qr_prng_between(&world->prng_world, 500, 20000);
+        schedule(node, delay_us, (qr_sim_event){.kind = QR_SIM_LINK, .number = i * 4 + 1});
+        schedule(peer, delay_us, (qr_sim_event){.kind = QR_SIM_LINK, .number = node->number * 4});
+        schedule(peer, delay_us + 100, (qr_sim_event){.kind = QR_SIM_LINK, .number = node->number * 4 + 1});
+    }
+}
+
+static void plan_boot(qr_sim_node *node, uint64_t down_us)
+{
+    qr_sim_after(node->world, down_us, (qr_sim_event){.kind = QR_SIM_BOOT, .node = node->number, .life = node->life});
+}
+
+void qr_sim_node_boot(qr_sim_node *node)
+{
+    qr_sim_world *world = node->world;
+    QR_ASSERT(node->node == NULL);
+    node->life++;
+    node->born_us = world->now_us;
+    node->clock_ms = qr_prng_between(&world->prng_world, 1, 10000000);
+    node->rate_ppm = (int32_t)qr_prng_below(&world->prng_world, 1001) - 500;
+    node->halted = node->turn_due = node->leads = false;
+    node->applied = node->commit = node->term = node->local_index = 0;
+    node->wake_us = UINT64_MAX;
+    memset(node->sees, 0, sizeof node->sees);
+    if (world->phase == QR_SIM_FAULTS && world->plan.boot_crashes && qr_prng_below(&world->prng_nemesis, 4) == 0)
+        qr_sim_disk_faults_of(node->disk)->crash_in = qr_prng_between(&world->prng_nemesis, 1, 40);
+    node->machine = world->config->machine(world->config->bug);
+    qr_node_config config = config_of(node);
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const char *sentence = NULL;
+    qr_status status = qr_node_open(&config, &arena, &node->node, &sentence);
+    if (status != QR_OK) {
+        node->node = NULL;
+        node->machine = NULL;
+        if (!qr_sim_disk_dead(node->disk))
+            qr_sim_fail(world, "recovers-after-crash", "n%u does not start: %s: %s", node->number + 1,
+                        qr_status_name(status), sentence ? sentence : "");
+        qr_sim_story(world, "n%u: the power fails while it starts", node->number + 1);
+        qr_sim_disk_crash(node->disk, false);
+        world->report->crashes++;
+        plan_boot(node, qr_prng_between(&world->prng_nemesis, 1000, 300000));
+    }
+    qr_arena_free(&arena);
+    if (node->node == NULL)
+        return;
+    connect_links(node);
+    want_turn(node);
+    settle(node, false);
+}
+
+/* When a process dies its peers mostly hear of it; when the power fails, sometimes never. */
+static void tell_peers(qr_sim_node *node)
+{
+    qr_sim_world *world = node->world;
+    for (uint32_t i = 0; i < world->nodes; i++) {
+        qr_sim_node *peer = &world->node[i];
+        bool told = qr_prng_below(&world->prng_world, 10) > 0;
+        if (peer == node || !qr_sim_node_up(peer) || !told)
+            continue;
+        uint64_t delay_us = qr_prng_between(&world->prng_world, 100, 20000);
+        schedule(peer, delay_us, (qr_sim_event){.kind = QR_SIM_LINK, .number = node->number * 4});
+    }
+}
+
+void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
+{
+    qr_sim_world *world = node->world;
+    QR_ASSERT(node->node != NULL);
+    world->report->crashes++;
+    kill = kill && !qr_sim_disk_failed(node->disk) && !qr_sim_disk_dead(node->disk);
+    qr_sim_story(world, "n%u %s", node->number + 1, kill ? "is killed" : "loses power");
+    qr_sim_mix(world, qr_node_trace(node->node)->hash);
+    qr_sim_disk_crash(node->disk, kill);
+    node->dying = true;
+    qr_node_free(node->node);
+    node->dying = false;
+    node->node = NULL;
+    node->machine = NULL;
+    if (node->taken != NULL)
+        qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s", node->number + 1,
+                    node->taken->mark);
+    tell_peers(node);
+    node->life++; /* events for the dead process are void */
+    plan_boot(node, down_us);
+}
+
+void qr_sim_node_init(qr_sim_world *world, uint32_t number)
+{
+    qr_sim_node *node = &world->node[number];
+    uint64_t seed = qr_hash_mix(qr_hash_mix(world->config->seed, 2), number);
+    *node = (qr_sim_node){.world = world, .number = number, .wake_us = UINT64_MAX};
+    node->id = qr_hash_mix(seed, 3) | 1;
+    qr_prng prng;
+    qr_prng_seed(&prng, seed);
+    node->wall_skew_ms = (int64_t)qr_prng_below(&prng, 2000) - 1000;
+    qr_sim_disk_config config = {
+        .seed = seed,
+        .sync_us_min = 100,
+        .sync_us_max = qr_prng_below(&prng, 2) ? 1000 : 5000,
+        .slow_per_million = world->plan.slow_disks ? 2000 : 0,
+        .folder_prefix = qr_prng_below(&prng, 2),
+        .schedule = disk_schedule,
+        .durable = disk_durable,
+        .done = disk_done,
+        .context = node,
+    };
+    node->disk = qr_sim_disk_open(&config);
+    plan_boot(node, qr_prng_below(&world->prng_world, 20000));
+}
+
+void qr_sim_node_free(qr_sim_node *node)
+{
+    if (node->node != NULL) {
+        node->dying = true;
+        qr_sim_disk_crash(node->disk, true);
+        qr_node_free(node->node);
+    }
+    node->node = NULL;
+    qr_sim_disk_free(node->disk);
+}

@@ -1,0 +1,231 @@
+/* Private to src/sim: what a world is made of. world.c runs it, node.c owns the processes, client.c the workload, nemesis.c
+ * the faults, oracle.c the knowledge of what must be true, story.c the sentences. */
+#ifndef QR_SIM_WORLD_H
+#define QR_SIM_WORLD_H
+
+#include "node/node.h"
+#include "sim/disk.h"
+#include "sim/model.h"
+#include "sim/network.h"
+#include "sim/queue.h"
+#include "sim/sim.h"
+
+enum {
+    QR_SIM_CLIENTS_MAX = 12,
+    QR_SIM_CUTS_MAX = 16,           /* at once */
+    QR_SIM_KEYS_MAX = 8,            /* keys of the workload, besides the counters */
+    QR_SIM_COUNTERS_MAX = 2,
+    QR_SIM_MARK_SIZE = 16,          /* bytes of an operation's mark, see qr_sim_op */
+    QR_SIM_FLIGHT_MAX = 20000,      /* messages under way at once; more is a storm */
+    QR_SIM_STEPS_MAX = 20000000,    /* events of one run; more is a livelock */
+    QR_SIM_LEADERS_MAX = 1 << 14,   /* elections that are remembered */
+};
+
+typedef struct qr_sim_world qr_sim_world;
+
+/* ------------------------------------------------------------- workload ---- */
+
+typedef enum qr_sim_outcome {
+    QR_SIM_OPEN,    /* no answer yet */
+    QR_SIM_DONE,    /* answered by the machine, or read */
+    QR_SIM_REFUSED, /* surely not applied */
+    QR_SIM_UNKNOWN, /* the process died, or "may have been applied" */
+} qr_sim_outcome;
+
+/* One request of a client and all that is known about it. Lives as long as the world, in its arena. */
+typedef struct qr_sim_op {
+    qr_sim_world *world;
+    uint64_t id; /* from 1 */
+    uint32_t client, node;
+    uint64_t life; /* of the node's process that took it; 0 = none */
+    qr_request_kind kind;
+    bool compacts;
+    char mark[QR_SIM_MARK_SIZE + 1]; /* the principal of the command: found again in entries and on disks */
+    const qr_txn *txn;
+    qr_slice body;
+    qr_query query;
+    uint64_t compact_revision, target;
+    /* what everybody could know when it was invoked: a linearizable answer is not older */
+    uint64_t invoked_us, floor_index, floor_revision;
+    uint64_t answered_us;
+    qr_sim_outcome outcome;
+    bool has_reply; /* .status, .reply_index and .reply_text are what the node said */
+    qr_status status;
+    uint64_t reply_index;
+    const char *reply_text;
+    uint64_t position;      /* index of the entry that applied it; 0 = not applied so far */
+    const char *model_text; /* what the model says it has to answer */
+    uint32_t durable_on;    /* bit set of the nodes on whose disk it is */
+    struct qr_sim_op *next_taken; /* those a process has taken and not answered */
+} qr_sim_op;
+
+typedef struct qr_sim_client {
+    uint32_t home;    /* the node it prefers */
+    bool sticky, busy;
+    uint64_t known_mod[QR_SIM_KEYS_MAX];             /* as it last saw it */
+    uint64_t known_count[QR_SIM_COUNTERS_MAX];
+} qr_sim_client;
+
+/* --------------------------------------------------------------- oracle ---- */
+
+typedef struct qr_sim_commit {
+    uint64_t term, hash, digest, revision;
+    uint64_t seen_term; /* no smaller than the term in which it was committed */
+    qr_entry_kind kind;
+    uint64_t op; /* id; 0 = not a client's */
+    bool admitted;
+} qr_sim_commit;
+
+typedef struct qr_sim_source {
+    uint64_t replica, incarnation, last;
+} qr_sim_source;
+
+typedef struct qr_sim_oracle {
+    qr_sim_commit *commits; /* commits[index - 1]; owned */
+    uint64_t count, room, stamped;
+    qr_sim_source sources[64];
+    size_t source_count;
+    qr_sim_model model;
+    uint64_t floor_index, floor_revision; /* the newest that anybody was told of */
+    struct {
+        uint64_t term;
+        uint32_t node;
+    } leaders[QR_SIM_LEADERS_MAX]; /* in order of their time */
+    size_t leader_count;
+    uint64_t term_max;
+} qr_sim_oracle;
+
+/* ---------------------------------------------------------------- nodes ---- */
+
+typedef struct qr_sim_node {
+    qr_sim_world *world;
+    uint32_t number;
+    uint64_t id, incarnation;
+    qr_sim_disk *disk;
+    /* the process */
+    qr_node *node;       /* NULL: down */
+    qr_machine *machine; /* the node's */
+    uint64_t life;       /* counts processes, from 1 */
+    uint64_t born_us, clock_ms;
+    int32_t rate_ppm;
+    int64_t wall_skew_ms;
+    uint64_t paused_us; /* takes no turn before */
+    uint64_t wake_us;   /* the scheduled WAKE; UINT64_MAX = none */
+    bool turn_due, halted, dying, leads;
+    uint64_t leads_since_us;
+    uint64_t applied, commit, term;
+    uint64_t local_index; /* of the newest local read of this life */
+    bool sees[QR_SIM_NODES_MAX];  /* what it was last told of its links */
+    qr_sim_op *taken;
+} qr_sim_node;
+
+/* ------------------------------------------------------------------ plan ---- */
+
+/* Everything the seed draws before the first event: which faults there are in this run and how strong ("swarm"). */
+typedef struct qr_sim_plan {
+    uint32_t heartbeat_ms, election_ms, request_ms;
+    uint64_t fault_ms;
+    uint64_t segment_size;
+    size_t engine_memory_max, engine_message_max;
+    uint32_t clients, keys, think_ms, value_max;
+    uint32_t turn_us_max;
+    uint32_t nemesis_ms;       /* mean time between two faults */
+    bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks, failing_syncs,
+        no_space, clogs, old_leaders, handovers, compactions, all_die;
+    uint32_t cut_shapes;       /* bit set */
+    uint64_t triggers;         /* bit set of trace kinds after which a crash may follow */
+    uint64_t ambushes;         /* bit set of trace kinds of elections after which the worst is done */
+    uint32_t trigger_per_million;
+    qr_sim_weather weather;    /* while there are faults */
+} qr_sim_plan;
+
+typedef enum qr_sim_phase { QR_SIM_FAULTS, QR_SIM_HEALING, QR_SIM_CALM, QR_SIM_SETTLING, QR_SIM_OVER } qr_sim_phase;
+
+struct qr_sim_world {
+    const qr_sim_config *config;
+    qr_sim_report *report;
+    qr_sim_plan plan;
+    qr_sim_phase phase;
+    uint64_t now_us, phase_end_us, calm_since_us;
+    uint64_t hash;
+    qr_sim_queue queue;
+    qr_sim_network network;
+    uint32_t nodes, quorum;
+    qr_sim_node node[QR_SIM_NODES_MAX];
+    qr_members members;
+    qr_sim_client clients[QR_SIM_CLIENTS_MAX];
+    qr_sim_op **ops; /* ops[id - 1]; owned, their content is the arena's */
+    uint64_t op_count, op_room, open_count;
+    qr_sim_oracle oracle;
+    qr_prng prng_nemesis, prng_client, prng_world;
+    qr_arena arena;
+    uint64_t flight;
+    uint64_t steps;
+    uint64_t calm_messages, calm_ops, calm_terms; /* as they stood when the calm began */
+    struct {
+        qr_sim_cut cut;
+        bool active;
+    } cuts[QR_SIM_CUTS_MAX];
+    qr_buffer text; /* scratch */
+};
+
+/* world.c */
+void qr_sim_fail(qr_sim_world *world, const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static inline bool qr_sim_failed(const qr_sim_world *world) { return world->report->failed; }
+static inline void qr_sim_mix(qr_sim_world *world, uint64_t number) { world->hash = qr_hash_mix(world->hash, number); }
+void qr_sim_after(qr_sim_world *world, uint64_t delay_us, qr_sim_event event);
+
+/* plan.c */
+void qr_sim_plan_draw(qr_sim_world *world);
+
+/* node.c */
+void qr_sim_node_init(qr_sim_world *world, uint32_t number);
+void qr_sim_node_free(qr_sim_node *node);
+void qr_sim_node_boot(qr_sim_node *node);
+void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us);
+void qr_sim_node_turn(qr_sim_node *node);
+void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message);
+void qr_sim_node_link(qr_sim_node *node, uint32_t peer, bool up);
+void qr_sim_node_disk(qr_sim_node *node);
+qr_status qr_sim_node_submit(qr_sim_node *node, const qr_request *request);
+uint64_t qr_sim_node_now_ms(const qr_sim_node *node);
+static inline bool qr_sim_node_up(const qr_sim_node *node) { return node->node != NULL; }
+
+/* client.c */
+void qr_sim_client_init(qr_sim_world *world);
+void qr_sim_client_next(qr_sim_world *world, uint32_t client);   /* thinks up a request and sends it off */
+void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op);   /* it reaches the node */
+void qr_sim_client_unreachable(qr_sim_op *op);                   /* there was nobody to take it */
+void qr_sim_client_resume(qr_sim_world *world);                  /* after a rest */
+
+/* nemesis.c */
+void qr_sim_nemesis_start(qr_sim_world *world);
+void qr_sim_nemesis_strike(qr_sim_world *world);
+void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number);
+void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number);
+void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record);
+void qr_sim_nemesis_heal(qr_sim_world *world);
+uint64_t qr_sim_nemesis_down_us(qr_sim_world *world); /* how long a dead process stays down */
+
+/* oracle.c */
+void qr_sim_oracle_init(qr_sim_world *world);
+void qr_sim_oracle_free(qr_sim_oracle *oracle);
+void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
+                           uint64_t digest);
+void qr_sim_oracle_role(qr_sim_node *node, qr_engine_role role, uint64_t term);
+void qr_sim_oracle_look(qr_sim_node *node); /* after each call of the node */
+void qr_sim_oracle_match(qr_sim_world *world); /* logs of two members; sampled */
+void qr_sim_oracle_durable(qr_sim_node *node, qr_slice bytes);
+/* The node has answered; op->reply_* are filled in. */
+void qr_sim_oracle_answered(qr_sim_op *op);
+/* The machine's answer to a query in the state of the log index. NULL if that index is not known. */
+bool qr_sim_oracle_revision(const qr_sim_oracle *oracle, uint64_t index, uint64_t *revision);
+void qr_sim_oracle_final(qr_sim_world *world);
+
+/* story.c */
+void qr_sim_story(qr_sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void qr_sim_story_trace(qr_sim_node *node, const qr_trace_record *record);
+void qr_sim_story_op(const qr_sim_op *op, const char *what);
+
+#endif

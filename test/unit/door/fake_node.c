@@ -1,0 +1,87 @@
+#include "fake_node.h"
+
+#include "tree/tree.h"
+
+void fake_node_init(qr_node *node)
+{
+    memset(node, 0, sizeof *node);
+    node->tree = qr_tree_open(&(qr_tree_config){0});
+    node->leader = FAKE_SELF;
+}
+
+qr_status qr_node_submit(qr_node *node, const qr_request *request)
+{
+    if (node->refusal != QR_OK)
+        return node->refusal;
+    if (node->count == sizeof node->queue / sizeof node->queue[0])
+        return QR_E_BUSY;
+    fake_request *queued = &node->queue[node->count++];
+    queued->request = node->last = *request;
+    qr_buffer_init(&queued->body);
+    qr_buffer_add_slice(&queued->body, request->body);
+    return QR_OK;
+}
+
+static qr_status carry_out(qr_node *node, const fake_request *queued, qr_arena *arena, const void **result)
+{
+    const qr_request *request = &queued->request;
+    if (node->failure != QR_OK)
+        return node->failure;
+    switch (request->kind) {
+    case QR_REQUEST_WRITE: {
+        node->index++;
+        qr_command command = {.apply_version = QR_APPLY_VERSION,
+                              .origin = {FAKE_SELF, 1, node->index},
+                              .stamp_ms = 1700000000000 + (int64_t)node->index,
+                              .body = qr_buffer_slice(&queued->body)};
+        return node->tree->ops->apply(node->tree, node->index, &command, arena, result);
+    }
+    case QR_REQUEST_HANDOVER: node->leader = request->target; return QR_OK;
+    default: return node->tree->ops->query(node->tree, request->query, arena, result);
+    }
+}
+
+static void answer(qr_node *node, fake_request *queued, qr_status forced)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const void *result = NULL;
+    qr_status status = forced != QR_OK ? forced : carry_out(node, queued, &arena, &result);
+    qr_reply reply = {
+        .status = status, .result = status == QR_OK ? result : NULL, .index = node->index, .term = 7};
+    queued->request.done(queued->request.owner, &reply);
+    qr_buffer_free(&queued->body);
+    qr_arena_free(&arena);
+}
+
+void fake_node_turn(qr_node *node)
+{
+    for (size_t i = 0; i < node->count; i++)
+        answer(node, &node->queue[i], QR_OK);
+    node->count = 0;
+}
+
+void fake_node_free(qr_node *node)
+{
+    for (size_t i = 0; i < node->count; i++)
+        answer(node, &node->queue[i], QR_E_STOPPED);
+    node->count = 0;
+    node->tree->ops->free(node->tree);
+}
+
+void qr_node_status_of(const qr_node *node, qr_node_status *status)
+{
+    memset(status, 0, sizeof *status);
+    status->cluster = FAKE_CLUSTER;
+    status->self = FAKE_SELF;
+    status->applied_index = node->index;
+    status->revision = node->tree->ops->revision(node->tree);
+    status->engine.role = node->leader == FAKE_SELF ? QR_LEADER : QR_FOLLOWER;
+    status->engine.leader = node->leader;
+    status->engine.term = 7;
+    status->engine.commit_index = node->index + 1;
+    status->engine.members.count = 3;
+    for (uint64_t i = 0; i < 3; i++)
+        status->engine.members.list[i] =
+            (qr_member){.id = FAKE_SELF + i, .role = i == 2 ? QR_ROLE_LEARNER : QR_ROLE_VOTER};
+}

@@ -1,0 +1,421 @@
+/* The door as the owner of sockets drives it: bytes of HTTP/2 and HTTP/1.1 in and out, over a fake node with
+ * a real tree. */
+#include "unit.h"
+
+#include <stdio.h>
+
+#include "door/etcd/door.h"
+#include "fake_node.h"
+#include "wire/protobuf.h"
+
+enum { NOW = 5000, FORBEARANCE_MS = 30000 };
+
+struct stage {
+    qr_node node;
+    qr_etcd_door *door;
+    qr_stream_door stream;
+    void *connection;
+    size_t wakes;
+    qr_grpc_client *client;
+    qr_buffer bytes, answer;
+    bool done;
+    qr_grpc_code code;
+    char text[200];
+};
+
+static void on_message(void *context, void *call, qr_slice message)
+{
+    struct stage *stage = context;
+    qr_buffer_clear(&stage->answer);
+    qr_buffer_add_slice(&stage->answer, message);
+}
+
+static void on_done(void *context, void *call, qr_grpc_code code, const char *text)
+{
+    struct stage *stage = context;
+    stage->done = true;
+    stage->code = code;
+    snprintf(stage->text, sizeof stage->text, "%s", text ? text : "");
+}
+
+static const qr_grpc_client_handlers client_handlers = {on_message, on_done};
+
+static void on_wake(void *self)
+{
+    ((struct stage *)self)->wakes++;
+}
+
+static void *open_connection(struct stage *stage)
+{
+    return stage->stream.ops->open(stage->stream.self, "127.0.0.1:4711", (qr_stream_waker){stage, on_wake},
+                                   NOW);
+}
+
+static int fresh(void **state)
+{
+    struct stage *stage = qr_alloc_zero(1, sizeof *stage);
+    fake_node_init(&stage->node);
+    stage->door = qr_etcd_door_new(&(qr_etcd_config){.node = &stage->node,
+                                                     .cluster = FAKE_CLUSTER,
+                                                     .self = FAKE_SELF,
+                                                     .name = "one",
+                                                     .connections_max = 3});
+    stage->stream = qr_etcd_door_stream(stage->door);
+    stage->connection = open_connection(stage);
+    stage->client = qr_grpc_client_new(&client_handlers, stage, "test");
+    qr_buffer_init(&stage->bytes);
+    qr_buffer_init(&stage->answer);
+    *state = stage;
+    return 0;
+}
+
+static int gone(void **state)
+{
+    struct stage *stage = *state;
+    qr_grpc_client_free(stage->client);
+    if (stage->connection)
+        stage->stream.ops->close(stage->connection);
+    qr_etcd_door_free(stage->door);
+    fake_node_free(&stage->node);
+    qr_buffer_free(&stage->bytes);
+    qr_buffer_free(&stage->answer);
+    qr_free(stage);
+    return 0;
+}
+
+static qr_status feed(struct stage *stage, const void *bytes, size_t size)
+{
+    return stage->stream.ops->feed(stage->connection, qr_slice_of(bytes, size), NOW);
+}
+
+/* Carries bytes between the client and the door until both are silent. piece: bytes fed at a time. */
+static void carry(struct stage *stage, size_t piece)
+{
+    for (int idle = 0; idle < 2;) {
+        idle++;
+        qr_buffer_clear(&stage->bytes);
+        qr_grpc_client_drain(stage->client, &stage->bytes, 4096);
+        for (size_t at = 0; at < stage->bytes.size; at += piece) {
+            size_t size = stage->bytes.size - at < piece ? stage->bytes.size - at : piece;
+            assert_int_equal(feed(stage, stage->bytes.data + at, size), QR_OK);
+            idle = 0;
+        }
+        qr_buffer_clear(&stage->bytes);
+        stage->stream.ops->drain(stage->connection, &stage->bytes, 4096);
+        if (stage->bytes.size) {
+            assert_int_equal(qr_grpc_client_feed(stage->client, qr_buffer_slice(&stage->bytes)), QR_OK);
+            idle = 0;
+        }
+    }
+}
+
+static void start(struct stage *stage, const char *path, const void *message, size_t size)
+{
+    stage->done = false;
+    assert_int_equal(qr_grpc_client_call(stage->client, path, qr_slice_of(message, size), stage), QR_OK);
+}
+
+static void call(struct stage *stage, const char *path, const char *message, size_t size, size_t piece)
+{
+    start(stage, path, message, size);
+    carry(stage, piece);
+    fake_node_turn(&stage->node);
+    carry(stage, piece);
+    assert_true(stage->done);
+}
+
+static const char put_a[] = "\x0a\x01"
+                            "a\x12\x01"
+                            "1";
+static const char get_a[] = "\x0a\x01"
+                            "a";
+
+static void test_put_and_get(void **state)
+{
+    struct stage *stage = *state;
+    for (size_t piece = 1; piece < 10000; piece = piece * 3 + 1) { /* a byte at a time, too */
+        call(stage, "/etcdserverpb.KV/Put", put_a, sizeof put_a - 1, piece);
+        assert_int_equal(stage->code, QR_GRPC_OK);
+        call(stage, "/etcdserverpb.KV/Range", get_a, sizeof get_a - 1, piece);
+        assert_int_equal(stage->code, QR_GRPC_OK);
+        qr_arena arena;
+        qr_arena_init(&arena);
+        const QrEtcdpb__RangeResponse *found = (void *)qr_protobuf_unpack(
+            &qr_etcdpb__range_response__descriptor, qr_buffer_slice(&stage->answer), &arena);
+        assert_non_null(found);
+        assert_int_equal(found->n_kvs, 1);
+        assert_int_equal(found->kvs[0]->value.data[0], '1');
+        qr_arena_free(&arena);
+    }
+    assert_true(stage->wakes > 0);
+    assert_int_equal(stage->stream.ops->wake_ms(stage->connection), UINT64_MAX);
+    assert_false(stage->stream.ops->finished(stage->connection));
+}
+
+static void test_errors_reach_the_client(void **state)
+{
+    struct stage *stage = *state;
+    call(stage, "/etcdserverpb.KV/Put", "", 0, 4096);
+    assert_int_equal(stage->code, QR_GRPC_INVALID_ARGUMENT);
+    assert_string_equal(stage->text, "etcdserver: key is not provided");
+    call(stage, "/etcdserverpb.KV/Put", "\x0a\xff", 2, 4096);
+    assert_int_equal(stage->code, QR_GRPC_INTERNAL);
+    call(stage, "/etcdserverpb.Watch/Watch", "", 0, 4096);
+    assert_int_equal(stage->code, QR_GRPC_UNIMPLEMENTED);
+    assert_string_equal(stage->text, "unknown service etcdserverpb.Watch");
+    stage->node.failure = QR_E_NO_LEADER;
+    call(stage, "/etcdserverpb.KV/Range", get_a, sizeof get_a - 1, 4096);
+    assert_int_equal(stage->code, QR_GRPC_UNAVAILABLE);
+    assert_string_equal(stage->text, "etcdserver: no leader");
+}
+
+static void test_message_too_large(void **state)
+{
+    struct stage *stage = *state;
+    size_t size = QR_ETCD_REQUEST_DEFAULT + QR_ETCD_MESSAGE_ROOM + 1;
+    uint8_t *bytes = qr_alloc_zero(1, size);
+    call(stage, "/etcdserverpb.KV/Put", (const char *)bytes, size, 65536);
+    assert_int_equal(stage->code, QR_GRPC_RESOURCE_EXHAUSTED);
+    assert_string_equal(stage->text, "grpc: received message larger than max (2097153 vs. 2097152)");
+    qr_free(bytes);
+    call(stage, "/etcdserverpb.KV/Put", put_a, sizeof put_a - 1, 4096); /* the connection goes on */
+    assert_int_equal(stage->code, QR_GRPC_OK);
+}
+
+static void test_closed_with_requests_at_the_node(void **state)
+{
+    struct stage *stage = *state;
+    for (int i = 0; i < 20; i++)
+        start(stage, "/etcdserverpb.KV/Put", put_a, sizeof put_a - 1);
+    carry(stage, 4096);
+    assert_int_equal(stage->node.count, 20);
+    stage->stream.ops->close(stage->connection);
+    stage->connection = NULL;
+    fake_node_turn(&stage->node);
+    assert_int_equal(stage->node.index, 20);
+}
+
+/* ---- HTTP/1.1 ---- */
+
+static const char *ask_page(struct stage *stage, const char *request)
+{
+    assert_int_equal(feed(stage, request, strlen(request)), QR_OK);
+    fake_node_turn(&stage->node);
+    qr_buffer_clear(&stage->answer);
+    stage->stream.ops->drain(stage->connection, &stage->answer, 65536);
+    qr_buffer_u8(&stage->answer, 0);
+    return (const char *)stage->answer.data;
+}
+
+static void assert_page(const char *page, const char *status, const char *body)
+{
+    assert_memory_equal(page, status, strlen(status));
+    const char *head_end = strstr(page, "\r\n\r\n");
+    assert_non_null(head_end);
+    assert_string_equal(head_end + 4, body);
+}
+
+static void test_pages(void **state)
+{
+    struct stage *stage = *state;
+    assert_page(ask_page(stage, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200",
+                "{\"health\":\"true\"}");
+    assert_int_equal(stage->node.last.kind, QR_REQUEST_READ);
+    assert_int_equal(stage->node.last.deadline_ms, NOW + QR_ETCD_HEALTH_MS);
+    assert_page(ask_page(stage, "GET /health?serializable=false HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200",
+                "{\"health\":\"true\"}");
+    assert_page(ask_page(stage, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200",
+                "{\"etcdserver\":\"3.4.23\",\"etcdcluster\":\"3.4.0\"}");
+    const char *page = ask_page(stage, "DELETE /version HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_page(page, "HTTP/1.1 405", "Method Not Allowed\n");
+    assert_non_null(strstr(page, "\r\nAllow: GET\r\n"));
+    assert_page(ask_page(stage, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 404",
+                "404 page not found\n");
+    stage->node.failure = QR_E_NO_LEADER;
+    assert_page(ask_page(stage, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503",
+                "{\"health\":\"false\"}");
+    stage->node.refusal = QR_E_HALTED;
+    assert_page(ask_page(stage, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503",
+                "{\"health\":\"false\"}");
+}
+
+static void test_pipelined_pages(void **state)
+{
+    struct stage *stage = *state;
+    static const char requests[] =
+        "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_int_equal(feed(stage, requests, sizeof requests - 1), QR_OK);
+    assert_int_equal(stage->node.count, 1); /* one after the other */
+    fake_node_turn(&stage->node);
+    /* the turn above answered the first and queued the second behind it */
+    fake_node_turn(&stage->node);
+    qr_buffer_clear(&stage->answer);
+    stage->stream.ops->drain(stage->connection, &stage->answer, 65536);
+    size_t pages = 0;
+    for (size_t i = 0; i + 12 <= stage->answer.size; i++)
+        pages += memcmp(stage->answer.data + i, "HTTP/1.1 200", 12) == 0;
+    assert_int_equal(pages, 2);
+}
+
+static void test_page_closed_before_the_answer(void **state)
+{
+    struct stage *stage = *state;
+    static const char request[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_int_equal(feed(stage, request, sizeof request - 1), QR_OK);
+    stage->stream.ops->close(stage->connection);
+    stage->connection = NULL;
+    fake_node_turn(&stage->node);
+}
+
+/* "PUT" and "PRI" begin alike. */
+static void test_first_bytes(void **state)
+{
+    struct stage *stage = *state;
+    static const char request[] = "PUT /version HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    for (size_t i = 0; i + 1 < sizeof request; i++)
+        assert_int_equal(feed(stage, request + i, 1), QR_OK);
+    assert_page(ask_page(stage, ""), "HTTP/1.1 405", "Method Not Allowed\n");
+    assert_int_not_equal(feed(stage, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24), QR_OK); /* too late */
+}
+
+/* ---- limits ---- */
+
+static void test_connections_are_counted(void **state)
+{
+    struct stage *stage = *state;
+    void *second = open_connection(stage), *third = open_connection(stage);
+    assert_non_null(second);
+    assert_non_null(third);
+    assert_null(open_connection(stage));
+    stage->stream.ops->close(second);
+    second = open_connection(stage);
+    assert_non_null(second);
+    stage->stream.ops->close(second);
+    stage->stream.ops->close(third);
+}
+
+static void test_slow_beginners_are_closed(void **state)
+{
+    struct stage *stage = *state;
+    const qr_stream_ops *ops = stage->stream.ops;
+    assert_int_equal(feed(stage, "PRI * HT", 8), QR_OK);
+    assert_int_equal(ops->wake_ms(stage->connection), NOW + FORBEARANCE_MS);
+    ops->tick(stage->connection, NOW + FORBEARANCE_MS - 1);
+    assert_false(ops->finished(stage->connection));
+    ops->tick(stage->connection, NOW + FORBEARANCE_MS);
+    assert_true(ops->finished(stage->connection));
+}
+
+static void test_slow_page_requests_are_closed(void **state)
+{
+    struct stage *stage = *state;
+    const qr_stream_ops *ops = stage->stream.ops;
+    ask_page(stage, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(ops->wake_ms(stage->connection), UINT64_MAX); /* a kept-alive connection may rest */
+    assert_int_equal(feed(stage, "GET /ver", 8), QR_OK);
+    assert_int_equal(ops->wake_ms(stage->connection), NOW + FORBEARANCE_MS);
+    ops->tick(stage->connection, NOW + FORBEARANCE_MS);
+    assert_true(ops->finished(stage->connection));
+}
+
+/* A call whose message does not come is ended; the connection stays. */
+static void test_slow_messages_are_ended(void **state)
+{
+    struct stage *stage = *state;
+    const qr_stream_ops *ops = stage->stream.ops;
+    size_t size = 60000;
+    uint8_t *bytes = qr_alloc_zero(1, size);
+    memcpy(bytes,
+           "\x0a\x01"
+           "a\x12\xd8\xd4\x03",
+           7);
+    start(stage, "/etcdserverpb.KV/Put", bytes, size);
+    qr_buffer_clear(&stage->bytes);
+    qr_grpc_client_drain(stage->client, &stage->bytes, 1024 * 1024);
+    assert_true(stage->bytes.size > 20000);
+    assert_int_equal(feed(stage, stage->bytes.data, 20000), QR_OK);
+    assert_int_equal(ops->wake_ms(stage->connection), NOW + FORBEARANCE_MS);
+    ops->tick(stage->connection, NOW + FORBEARANCE_MS);
+    assert_false(ops->finished(stage->connection));
+    qr_buffer_clear(&stage->bytes);
+    ops->drain(stage->connection, &stage->bytes, 65536);
+    assert_int_equal(qr_grpc_client_feed(stage->client, qr_buffer_slice(&stage->bytes)), QR_OK);
+    assert_true(stage->done);
+    assert_int_equal(stage->code, QR_GRPC_DEADLINE_EXCEEDED);
+    assert_int_equal(stage->node.count, 0);
+    qr_free(bytes);
+}
+
+static void test_random_bytes(void **state)
+{
+    struct stage *stage = *state;
+    qr_prng prng;
+    qr_prng_seed(&prng, 6);
+    uint8_t bytes[600];
+    for (int i = 0; i < 3000; i++) {
+        stage->stream.ops->close(stage->connection);
+        stage->connection = open_connection(stage);
+        size_t size = qr_prng_below(&prng, sizeof bytes), prefix = 0;
+        for (size_t j = 0; j < size; j++)
+            bytes[j] = (uint8_t)(qr_prng_below(&prng, 2) ? qr_prng_below(&prng, 10) : qr_prng_next(&prng));
+        if (qr_prng_below(&prng, 3)) { /* mostly behind a preface and settings, so that frames are reached */
+            static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+            prefix = sizeof hello - 1;
+            feed(stage, hello, prefix);
+        }
+        feed(stage, bytes, size);
+        fake_node_turn(&stage->node);
+        qr_buffer_clear(&stage->bytes);
+        stage->stream.ops->drain(stage->connection, &stage->bytes, 65536);
+        stage->stream.ops->tick(stage->connection, NOW + 2 * FORBEARANCE_MS);
+    }
+}
+
+/* A real conversation with bytes changed under way. */
+static void test_damaged_conversations(void **state)
+{
+    struct stage *stage = *state;
+    qr_prng prng;
+    qr_prng_seed(&prng, 7);
+    for (int i = 0; i < 1500; i++) {
+        stage->stream.ops->close(stage->connection);
+        stage->connection = open_connection(stage);
+        qr_grpc_client_free(stage->client);
+        stage->client = qr_grpc_client_new(&client_handlers, stage, "test");
+        start(stage, "/etcdserverpb.KV/Put", put_a, sizeof put_a - 1);
+        start(stage, "/etcdserverpb.KV/Range", get_a, sizeof get_a - 1);
+        qr_buffer_clear(&stage->bytes);
+        qr_grpc_client_drain(stage->client, &stage->bytes, 65536);
+        for (uint64_t hits = qr_prng_below(&prng, 4); hits > 0; hits--)
+            stage->bytes.data[qr_prng_below(&prng, stage->bytes.size)] = (uint8_t)qr_prng_next(&prng);
+        feed(stage, stage->bytes.data, qr_prng_below(&prng, stage->bytes.size) + 1);
+        if (qr_prng_below(&prng, 2))
+            fake_node_turn(&stage->node);
+        qr_buffer_clear(&stage->bytes);
+        stage->stream.ops->drain(stage->connection, &stage->bytes, 65536);
+        if (stage->node.count > 40)
+            fake_node_turn(&stage->node); /* answers of connections that are long gone */
+    }
+}
+
+int main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, fresh, gone)
+    const struct CMUnitTest tests[] = {
+        ROW(test_put_and_get),
+        ROW(test_errors_reach_the_client),
+        ROW(test_message_too_large),
+        ROW(test_closed_with_requests_at_the_node),
+        ROW(test_pages),
+        ROW(test_pipelined_pages),
+        ROW(test_page_closed_before_the_answer),
+        ROW(test_first_bytes),
+        ROW(test_connections_are_counted),
+        ROW(test_slow_beginners_are_closed),
+        ROW(test_slow_page_requests_are_closed),
+        ROW(test_slow_messages_are_ended),
+        ROW(test_random_bytes),
+        ROW(test_damaged_conversations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+#include "cmocka_all.h"
+#include "core/members.h"
+
+static qr_members of(const char *roles)
+{
+    /* v voter, l learner, o voter that was one before too, x outgoing voter that becomes a learner */
+    qr_members members = {0};
+    for (uint64_t i = 0; roles[i]; i++) {
+        char role = roles[i];
+        assert_int_equal(
+            qr_members_add(&members,
+                           (qr_member){.id = 10 * (i + 1),
+                                       .role = role == 'v' || role == 'o' ? QR_ROLE_VOTER : QR_ROLE_LEARNER,
+                                       .voted_before = role == 'o' || role == 'x'}),
+            QR_OK);
+        members.joint |= role == 'o' || role == 'x';
+    }
+    return members;
+}
+
+static bool in_mask(const void *context, uint64_t id)
+{
+    return *(const uint32_t *)context >> (id / 10 - 1) & 1;
+}
+static uint64_t in_array(const void *context, uint64_t id)
+{
+    return ((const uint64_t *)context)[id / 10 - 1];
+}
+
+/* A quorum is a majority of the voters of each half: compared with counting, for every subset. */
+static void quorum_of_every_subset(void **state)
+{
+    static const char *const shapes[] = {"v",    "vv",    "vvv", "vvvv", "vvvvv", "vvvvvv", "vlv",
+                                         "lllv", "vvvll", "ooo", "oovx", "oxxv",  "ovvxx",  "oovvxl"};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        qr_members members = of(shapes[s]);
+        assert_int_equal(qr_members_check(&members), QR_OK);
+        size_t count = strlen(shapes[s]);
+        for (uint32_t mask = 0; mask < 1u << count; mask++) {
+            int voters = 0, having = 0, voters_old = 0, having_old = 0;
+            for (size_t i = 0; i < count; i++) {
+                bool has = mask >> i & 1, votes = strchr("vo", shapes[s][i]),
+                     voted = strchr("ox", shapes[s][i]);
+                voters += votes, having += votes && has, voters_old += voted, having_old += voted && has;
+            }
+            bool want = 2 * having > voters && (voters_old == 0 || 2 * having_old > voters_old);
+            assert_int_equal(qr_quorum_has(&members, in_mask, &mask), want);
+        }
+    }
+}
+
+/* The quorum value n: a quorum has at least n, and none has more. */
+static void quorum_value_is_the_greatest(void **state)
+{
+    static const char *const shapes[] = {"v", "vv", "vvv", "vvvv", "vvlvv", "oovx", "oxxvv"};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        qr_members members = of(shapes[s]);
+        uint64_t values[QR_MEMBERS_MAX];
+        size_t count = strlen(shapes[s]);
+        for (uint32_t draw = 0; draw < 4096; draw++) {
+            for (size_t i = 0; i < count; i++)
+                values[i] = draw >> (2 * i) & 3;
+            uint64_t value = qr_quorum_value(&members, in_array, values);
+            uint32_t at_least = 0, above = 0;
+            for (size_t i = 0; i < count; i++) {
+                at_least |= (uint32_t)(values[i] >= value) << i;
+                above |= (uint32_t)(values[i] > value) << i;
+            }
+            assert_true(value == 0 || qr_quorum_has(&members, in_mask, &at_least));
+            assert_false(qr_quorum_has(&members, in_mask, &above));
+        }
+    }
+}
+
+static void any_two_quorums_meet_even_when_even(void **state)
+{
+    for (int count = 1; count <= 6; count++) {
+        qr_members members = of("vvvvvv" + (6 - count));
+        for (uint32_t a = 0; a < 1u << count; a++)
+            for (uint32_t b = 0; b < 1u << count; b++)
+                if (qr_quorum_has(&members, in_mask, &a) && qr_quorum_has(&members, in_mask, &b))
+                    assert_true(a & b);
+    }
+}
+
+static void checks_and_finds(void **state)
+{
+    qr_members members = of("vlv");
+    assert_int_equal(qr_members_find(&members, 20)->role, QR_ROLE_LEARNER);
+    assert_null(qr_members_find(&members, 25));
+    assert_true(qr_members_votes(&members, 10));
+    assert_false(qr_members_votes(&members, 20));
+    assert_false(qr_members_votes(&members, 99));
+    assert_int_equal(qr_members_add(&members, (qr_member){.id = 20, .role = QR_ROLE_VOTER}), QR_E_EXISTS);
+    assert_int_equal(qr_members_add(&members, (qr_member){.id = 5, .role = QR_ROLE_VOTER}), QR_OK);
+    assert_int_equal(members.list[0].id, 5);
+    qr_members joint = of("ox");
+    assert_true(qr_members_votes(&joint, 20)); /* outgoing voters still vote */
+
+    qr_members bad = of("ll");
+    assert_int_equal(qr_members_check(&bad), QR_E_INVALID); /* no voter */
+    bad = of("vv");
+    bad.list[1].id = bad.list[0].id;
+    assert_int_equal(qr_members_check(&bad), QR_E_INVALID); /* order */
+    bad = of("vv");
+    bad.list[0].voted_before = 1;
+    assert_int_equal(qr_members_check(&bad), QR_E_INVALID); /* half a joint configuration */
+    bad = of("vv");
+    bad.list[0].role = 3;
+    assert_int_equal(qr_members_check(&bad), QR_E_INVALID);
+    qr_members full = {0};
+    for (uint64_t i = 1; i <= QR_MEMBERS_MAX; i++)
+        assert_int_equal(qr_members_add(&full, (qr_member){.id = i, .role = QR_ROLE_VOTER}), QR_OK);
+    assert_int_equal(qr_members_add(&full, (qr_member){.id = 99, .role = QR_ROLE_VOTER}), QR_E_TOO_LARGE);
+}
+
+static void bytes_there_and_back(void **state)
+{
+    qr_members members = of("oovxl"), back;
+    members.list[2].incarnation = UINT64_MAX;
+    qr_buffer bytes = {0};
+    qr_members_encode(&members, &bytes);
+    qr_reader reader = qr_reader_of(qr_buffer_slice(&bytes));
+    assert_int_equal(qr_members_decode(&reader, &back), QR_OK);
+    assert_int_equal(qr_reader_left(&reader), 0);
+    assert_int_equal(back.count, 5);
+    assert_int_equal(back.list[2].incarnation, UINT64_MAX);
+    assert_int_equal(back.list[3].voted_before, 1);
+    for (size_t size = 0; size < bytes.size; size++) {
+        reader = qr_reader_of(qr_slice_of(bytes.data, size));
+        assert_int_not_equal(qr_members_decode(&reader, &back), QR_OK);
+    }
+    bytes.data[0] = 200; /* more than a group may have */
+    reader = qr_reader_of(qr_buffer_slice(&bytes));
+    assert_int_equal(qr_members_decode(&reader, &back), QR_E_INVALID);
+    qr_buffer_free(&bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quorum_of_every_subset),
+        cmocka_unit_test(quorum_value_is_the_greatest),
+        cmocka_unit_test(any_two_quorums_meet_even_when_even),
+        cmocka_unit_test(checks_and_finds),
+        cmocka_unit_test(bytes_there_and_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
