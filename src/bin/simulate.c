@@ -1,4 +1,5 @@
-/* quorate sim: runs whole clusters in simulated worlds, one for each seed, and says which of them broke a rule. */
+/* quorate sim: runs whole clusters in simulated worlds, one for each seed, and says which of them broke a
+ * rule. */
 #include "bin/simulate.h"
 
 #include <getopt.h>
@@ -15,9 +16,12 @@
 static const char help[] =
     "usage: quorate sim [options]\n"
     "\n"
-    "Runs a whole cluster - the production code of engine, log, tree and node - in a simulated world: disks that lose\n"
-    "and tear what was not synced, a network that loses, repeats, delays and cuts, processes that die at any moment,\n"
-    "clients that read and write. After every step it checks that no rule was broken. One seed is one run, and always\n"
+    "Runs a whole cluster - the production code of engine, log, tree and node - in a simulated world: disks "
+    "that lose\n"
+    "and tear what was not synced, a network that loses, repeats, delays and cuts, processes that die at any "
+    "moment,\n"
+    "clients that read and write. After every step it checks that no rule was broken. One seed is one run, "
+    "and always\n"
     "the same one.\n"
     "\n"
     "  --seeds A-B      run these seeds (default 1-100)\n"
@@ -33,7 +37,8 @@ static const char help[] =
     "  --bug NAME       plant this bug (builds with -Dplanted_bugs=true); 'list' names them\n"
     "  --help           this text\n"
     "\n"
-    "A line for each failure names the seed, the rule, the simulated time and the command that replays it. The exit\n"
+    "A line for each failure names the seed, the rule, the simulated time and the command that replays it. "
+    "The exit\n"
     "status is 0 if no seed failed, 1 if one did, 2 if the options make no sense.\n";
 
 typedef struct campaign {
@@ -47,10 +52,9 @@ typedef struct campaign {
 
 static const struct {
     const char *name, *what;
-} bugs[] = {
-    {"none", "no bug"},
+} bugs[] = {{"none", "no bug"},
 #define BUG_ROW(id, text, explanation) {text, explanation},
-    QR_BUG_LIST(BUG_ROW)
+            QR_BUG_LIST(BUG_ROW)
 #undef BUG_ROW
 };
 
@@ -109,16 +113,34 @@ static bool parse_bug(const char *name, qr_simulate_options *options)
 #endif
 }
 
-enum { OPTION_SEEDS = 256, OPTION_SEED, OPTION_ENGINE, OPTION_NODES, OPTION_FAULT, OPTION_STORY, OPTION_TWICE,
-       OPTION_HASHES, OPTION_FIRST, OPTION_JOBS, OPTION_BUG, OPTION_HELP };
+enum {
+    OPTION_SEEDS = 256,
+    OPTION_SEED,
+    OPTION_ENGINE,
+    OPTION_NODES,
+    OPTION_FAULT,
+    OPTION_STORY,
+    OPTION_TWICE,
+    OPTION_HASHES,
+    OPTION_FIRST,
+    OPTION_JOBS,
+    OPTION_BUG,
+    OPTION_HELP
+};
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, OPTION_SEEDS},   {"seed", required_argument, NULL, OPTION_SEED},
-    {"engine", required_argument, NULL, OPTION_ENGINE}, {"nodes", required_argument, NULL, OPTION_NODES},
-    {"fault-ms", required_argument, NULL, OPTION_FAULT}, {"story", no_argument, NULL, OPTION_STORY},
-    {"twice", no_argument, NULL, OPTION_TWICE},         {"hashes", no_argument, NULL, OPTION_HASHES},
-    {"first", no_argument, NULL, OPTION_FIRST},         {"jobs", required_argument, NULL, OPTION_JOBS},
-    {"bug", required_argument, NULL, OPTION_BUG},       {"help", no_argument, NULL, OPTION_HELP},
+    {"seeds", required_argument, NULL, OPTION_SEEDS},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"engine", required_argument, NULL, OPTION_ENGINE},
+    {"nodes", required_argument, NULL, OPTION_NODES},
+    {"fault-ms", required_argument, NULL, OPTION_FAULT},
+    {"story", no_argument, NULL, OPTION_STORY},
+    {"twice", no_argument, NULL, OPTION_TWICE},
+    {"hashes", no_argument, NULL, OPTION_HASHES},
+    {"first", no_argument, NULL, OPTION_FIRST},
+    {"jobs", required_argument, NULL, OPTION_JOBS},
+    {"bug", required_argument, NULL, OPTION_BUG},
+    {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
 
@@ -156,7 +178,8 @@ static bool take_option(int option, qr_simulate_options *options)
 
 static void say_failure(const qr_simulate_options *options, const qr_simulate_record *record)
 {
-    printf("FAILED seed %" PRIu64 " at %" PRIu64 " ms: %s: %s\n  replay: quorate sim --seed %" PRIu64 " --engine %s",
+    printf("FAILED seed %" PRIu64 " at %" PRIu64 " ms: %s: %s\n  replay: quorate sim --seed %" PRIu64
+           " --engine %s",
            record->seed, record->report.failed_at_ms, record->invariant, record->report.detail, record->seed,
            options->engine->name);
     if (options->nodes)
@@ -201,7 +224,8 @@ static void say_summary(const campaign *all)
     printf("%.0f simulated seconds, %" PRIu64 " events, %" PRIu64 " messages, %" PRIu64 " crashes, %" PRIu64
            " elections\n",
            simulated, total->events, total->messages, total->crashes, total->elections);
-    printf("%" PRIu64 " entries, %" PRIu64 " writes acknowledged, %" PRIu64 " unknown, %" PRIu64 " reads checked\n",
+    printf("%" PRIu64 " entries, %" PRIu64 " writes acknowledged, %" PRIu64 " unknown, %" PRIu64
+           " reads checked\n",
            total->entries, total->writes_acked, total->writes_unknown, total->reads_checked);
     printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);

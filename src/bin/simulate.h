@@ -22,9 +22,9 @@ typedef struct qr_simulate_record {
 /* Runs one seed here, once or twice. A broken promise (QR_ASSERT) is a failure like any other. */
 void qr_simulate_one(const qr_simulate_options *options, uint64_t seed, qr_simulate_record *record);
 
-/* Runs all seeds in options->jobs processes; tell() is called for each, in no special order; false from it ends the
- * campaign. */
-void qr_simulate_all(const qr_simulate_options *options, bool (*tell)(void *context, const qr_simulate_record *record),
-                     void *context);
+/* Runs all seeds in options->jobs processes; tell() is called for each, in no special order; false from it
+ * ends the campaign. */
+void qr_simulate_all(const qr_simulate_options *options,
+                     bool (*tell)(void *context, const qr_simulate_record *record), void *context);
 
 #endif

@@ -1,6 +1,6 @@
-/* A campaign in several processes. Seeds are independent of each other, so each worker takes every n-th one and writes a
- * record per seed into its pipe. A worker that dies (a sanitizer's report, a bad address) takes only its present seed with
- * it: that seed has failed, and a new worker goes on behind it. */
+/* A campaign in several processes. Seeds are independent of each other, so each worker takes every n-th one
+ * and writes a record per seed into its pipe. A worker that dies (a sanitizer's report, a bad address) takes
+ * only its present seed with it: that seed has failed, and a new worker goes on behind it. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -16,7 +16,8 @@
 
 enum { JOBS_MAX = 64 };
 
-/* Where SIGABRT jumps to: a signal handler can be told in no other way. One per process, armed only during a run. */
+/* Where SIGABRT jumps to: a signal handler can be told in no other way. One per process, armed only during a
+ * run. */
 static sigjmp_buf abort_jump;
 static volatile sig_atomic_t abort_armed;
 
@@ -95,10 +96,10 @@ void qr_simulate_one(const qr_simulate_options *options, uint64_t seed, qr_simul
 typedef struct worker {
     pid_t pid;
     int pipe;
-    FILE *errors;   /* its standard error */
-    uint64_t seed;  /* the one it is at */
+    FILE *errors;  /* its standard error */
+    uint64_t seed; /* the one it is at */
     qr_simulate_record record;
-    size_t got;     /* bytes of .record */
+    size_t got; /* bytes of .record */
     bool running;
 } worker;
 
@@ -196,7 +197,8 @@ static bool reap(const qr_simulate_options *options, worker *self, qr_simulate_r
         *record = (qr_simulate_record){.seed = self->seed};
         record->report.failed = true;
         bool ended = self->seed > options->last;
-        snprintf(record->invariant, sizeof record->invariant, "%s", ended ? "leaves-no-memory" : "stays-alive");
+        snprintf(record->invariant, sizeof record->invariant, "%s",
+                 ended ? "leaves-no-memory" : "stays-alive");
         char *detail = record->report.detail;
         first_line(self->errors, detail, sizeof record->report.detail);
         if (detail[0] == 0 && WIFSIGNALED(status))

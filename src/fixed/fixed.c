@@ -1,9 +1,10 @@
 #include "fixed/internal.h"
 
-/* The whole idea. The leader writes what is proposed to its disk, and only what is on its disk goes out (SEND carries the
- * ticket), so its log is always at least as long as anybody's and nothing ever conflicts: there are no terms and no
- * truncation. A follower adds what fits behind its last entry and acknowledges what is on its disk. Loss is repaired by
- * the leader alone: on a heartbeat without progress it starts again behind the last acknowledged entry. */
+/* The whole idea. The leader writes what is proposed to its disk, and only what is on its disk goes out (SEND
+ * carries the ticket), so its log is always at least as long as anybody's and nothing ever conflicts: there
+ * are no terms and no truncation. A follower adds what fits behind its last entry and acknowledges what is on
+ * its disk. Loss is repaired by the leader alone: on a heartbeat without progress it starts again behind the
+ * last acknowledged entry. */
 
 enum { TERM = 1 };
 
@@ -21,9 +22,9 @@ typedef struct fixed_ticket {
 
 typedef struct fixed_read {
     uint64_t tag;
-    uint64_t round, index;  /* leader: may be served from index on once a majority has answered the round */
-    uint64_t from, life;    /* leader: the follower that asked; 0 = our own node */
-    bool asked;             /* follower: the leader was asked since the last retry */
+    uint64_t round, index; /* leader: may be served from index on once a majority has answered the round */
+    uint64_t from, life;   /* leader: the follower that asked; 0 = our own node */
+    bool asked;            /* follower: the leader was asked since the last retry */
 } fixed_read;
 
 typedef struct fixed {
@@ -34,8 +35,8 @@ typedef struct fixed {
     qr_members members;
     qr_trace *trace;
 
-    fixed_log log;    /* the recent entries */
-    fixed_log window; /* older ones that were fetched for somebody */
+    fixed_log log;       /* the recent entries */
+    fixed_log window;    /* older ones that were fetched for somebody */
     uint64_t checkpoint; /* entries up to here are in a checkpoint */
     uint64_t recalled;   /* the last entry found on the disk at boot */
     uint64_t commit, emitted;
@@ -60,10 +61,22 @@ typedef struct fixed {
     const char *broken;
 } fixed;
 
-static fixed *fixed_of(qr_engine *engine) { return (fixed *)engine; }
-static const fixed *fixed_of_const(const qr_engine *engine) { return (const fixed *)engine; }
-static bool leads(const fixed *self) { return self->self == self->leader; }
-static uint64_t last_of(const fixed *self) { return qr_fixed_log_next(&self->log) - 1; }
+static fixed *fixed_of(qr_engine *engine)
+{
+    return (fixed *)engine;
+}
+static const fixed *fixed_of_const(const qr_engine *engine)
+{
+    return (const fixed *)engine;
+}
+static bool leads(const fixed *self)
+{
+    return self->self == self->leader;
+}
+static uint64_t last_of(const fixed *self)
+{
+    return qr_fixed_log_next(&self->log) - 1;
+}
 
 static fixed_peer *peer_of(fixed *self, uint64_t id)
 {
@@ -346,7 +359,10 @@ static void send_append(fixed *self, fixed_peer *peer, qr_effects *effects)
         bytes += entry->bytes.size;
         last++;
     }
-    fixed_message message = {.kind = FIXED_APPEND, .life = self->life, .round = self->round, .commit = self->commit,
+    fixed_message message = {.kind = FIXED_APPEND,
+                             .life = self->life,
+                             .round = self->round,
+                             .commit = self->commit,
                              .first = first};
     qr_buffer buffer;
     qr_buffer_init(&buffer);
@@ -365,7 +381,8 @@ static void send_append(fixed *self, fixed_peer *peer, qr_effects *effects)
 
 static void send_ack(fixed *self, uint64_t last, uint64_t after, qr_effects *effects)
 {
-    fixed_message message = {.kind = FIXED_ACK, .life = self->heard_life, .round = self->heard_round, .first = last};
+    fixed_message message = {
+        .kind = FIXED_ACK, .life = self->heard_life, .round = self->heard_round, .first = last};
     send_plain(&message, self->leader, after, effects);
 }
 
@@ -516,7 +533,8 @@ static void on_recv(fixed *self, const qr_event *event, qr_effects *effects)
         on_ack(self, event->recv.from, &message, effects);
     else if (status == QR_OK && message.kind == FIXED_ASK && leads(self))
         on_ask(self, event->recv.from, &message, effects);
-    else if (status == QR_OK && message.kind == FIXED_TELL && event->recv.from == self->leader && !leads(self))
+    else if (status == QR_OK && message.kind == FIXED_TELL && event->recv.from == self->leader &&
+             !leads(self))
         on_tell(self, &message, effects);
     else
         qr_trace_add(self->trace, QR_TRACE_DROP, event->recv.from, QR_E_INVALID, 0, 0);
@@ -571,7 +589,8 @@ static void lead(fixed *self, uint64_t now_ms, qr_effects *effects)
     self->urgent = false;
 }
 
-/* Follower: asks for the reads that came in since the last turn, and again for all of them once a heartbeat. */
+/* Follower: asks for the reads that came in since the last turn, and again for all of them once a heartbeat.
+ */
 static void ask(fixed *self, uint64_t now_ms, qr_effects *effects)
 {
     bool again = now_ms >= self->ask_ms;
@@ -591,9 +610,9 @@ static void on_tick(fixed *self, uint64_t now_ms, qr_effects *effects)
 {
     if (!self->announced) {
         self->announced = true;
-        qr_engine_role role = leads(self)                                     ? QR_LEADER
+        qr_engine_role role = leads(self)                                    ? QR_LEADER
                               : qr_members_votes(&self->members, self->self) ? QR_FOLLOWER
-                                                                              : QR_LEARNER;
+                                                                             : QR_LEARNER;
         qr_effect *effect = qr_effects_add(effects, QR_EFFECT_ROLE, 0);
         effect->role.role = role;
         effect->role.term = TERM;
@@ -649,7 +668,10 @@ static uint64_t fixed_wake_ms(const qr_engine *engine)
     return self->read_count > 0 ? self->ask_ms : UINT64_MAX;
 }
 
-static const char *fixed_broken(const qr_engine *engine) { return fixed_of_const(engine)->broken; }
+static const char *fixed_broken(const qr_engine *engine)
+{
+    return fixed_of_const(engine)->broken;
+}
 
 static void fixed_status(const qr_engine *engine, qr_engine_status *status)
 {

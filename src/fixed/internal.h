@@ -5,12 +5,13 @@
 #include "fixed/fixed.h"
 
 enum {
-    QR_FIXED_FORMAT = 1,                         /* of records, messages and briefs */
-    QR_FIXED_MEMORY_MAX = 4 * 1024 * 1024,       /* default of config.memory_max */
-    QR_FIXED_MESSAGE_MAX = 256 * 1024,           /* default of config.message_max */
-    QR_FIXED_UNCOMMITTED_MAX = 64 * 1024 * 1024, /* bytes of uncommitted entries; more: PROPOSE is refused with BUSY */
-    QR_FIXED_READS_MAX = 4096,                   /* read batches waiting for a round; more: READ is refused with BUSY */
-    QR_FIXED_BATCH_MAX = 1 << 20,                /* entries in one record or message, before memory is taken for them */
+    QR_FIXED_FORMAT = 1,                   /* of records, messages and briefs */
+    QR_FIXED_MEMORY_MAX = 4 * 1024 * 1024, /* default of config.memory_max */
+    QR_FIXED_MESSAGE_MAX = 256 * 1024,     /* default of config.message_max */
+    QR_FIXED_UNCOMMITTED_MAX =
+        64 * 1024 * 1024,         /* bytes of uncommitted entries; more: PROPOSE is refused with BUSY */
+    QR_FIXED_READS_MAX = 4096,    /* read batches waiting for a round; more: READ is refused with BUSY */
+    QR_FIXED_BATCH_MAX = 1 << 20, /* entries in one record or message, before memory is taken for them */
 };
 
 typedef struct fixed_entry {
@@ -31,7 +32,10 @@ void qr_fixed_log_restart(fixed_log *log, uint64_t first); /* empties it */
 void qr_fixed_log_add(fixed_log *log, qr_entry_kind kind, qr_slice bytes);
 void qr_fixed_log_drop_before(fixed_log *log, uint64_t index);
 void qr_fixed_log_drop_from(fixed_log *log, uint64_t index);
-static inline uint64_t qr_fixed_log_next(const fixed_log *log) { return log->first + log->count; }
+static inline uint64_t qr_fixed_log_next(const fixed_log *log)
+{
+    return log->first + log->count;
+}
 const fixed_entry *qr_fixed_log_find(const fixed_log *log, uint64_t index); /* NULL if it is not there */
 
 /* ------------------------------------------------------------------ bytes ---- */
@@ -45,10 +49,11 @@ typedef enum fixed_message_kind {
 
 typedef struct fixed_message {
     fixed_message_kind kind;
-    uint64_t life;    /* of who asked (APPEND: the leader, ASK: the follower): older answers do not count */
-    uint64_t round;   /* APPEND: the newest read round; ACK: the one that is answered; ASK, TELL: the tag */
-    uint64_t commit;  /* APPEND */
-    uint64_t first;   /* APPEND: index of the first entry; ACK: the last index on the follower's disk; TELL: the index */
+    uint64_t life;   /* of who asked (APPEND: the leader, ASK: the follower): older answers do not count */
+    uint64_t round;  /* APPEND: the newest read round; ACK: the one that is answered; ASK, TELL: the tag */
+    uint64_t commit; /* APPEND */
+    uint64_t first; /* APPEND: index of the first entry; ACK: the last index on the follower's disk; TELL: the
+                       index */
     qr_slice entries; /* APPEND: encoded like a record's */
 } fixed_message;
 

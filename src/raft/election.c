@@ -160,6 +160,7 @@ void qr_raft_count_votes(qr_raft_engine *raft)
             qr_raft_campaign(raft, false);
             return;
         }
+        QR_ASSERT(raft->role == QR_CANDIDATE && raft->vote == raft->config.self);
         raft->role = QR_LEADER;
         raft->leader = raft->config.self;
         note_role(raft);
@@ -209,6 +210,7 @@ void qr_raft_campaign(qr_raft_engine *raft, bool forced)
         qr_raft_halt(raft, "the terms are used up");
         return;
     }
+    QR_ASSERT(raft->role != QR_LEADER && qr_raft_is_voter(raft));
     term_set(raft, raft->term + 1, raft->config.self);
     raft->role = QR_CANDIDATE;
     raft->leader = 0;

@@ -87,6 +87,7 @@ void qr_raft_emit(qr_raft_engine *raft)
             raft->more = true;
             return;
         }
+        QR_ASSERT(raft->emitted < raft->commit && view.term <= raft->term);
         raft->emitted++;
         bytes += view.bytes.size;
         count++;
@@ -101,6 +102,7 @@ void qr_raft_emit(qr_raft_engine *raft)
 void qr_raft_fetch_tick(qr_raft_engine *raft)
 {
     if (raft->want_from && !raft->fetch_running) {
+        QR_ASSERT(raft->want_from > raft->log.base_index && raft->want_to <= raft->log.last);
         raft->fetch_running = true;
         raft->fetch_from = raft->want_from;
         raft->fetch_to = raft->want_to;

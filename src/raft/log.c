@@ -157,7 +157,7 @@ qr_status qr_raft_entry_decode(qr_reader *reader, qr_raft_view *view)
 void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_slice bytes)
 {
     QR_ASSERT(bytes.size <= QR_RAFT_ENTRY_MAX);
-    QR_ASSERT(term >= qr_raft_log_last_term(log) && log->last < QR_RAFT_NUMBER_MAX);
+    QR_ASSERT(term > 0 && log->last < QR_RAFT_NUMBER_MAX); /* that terms rise is for broken() to say */
     size_t need = QR_RAFT_ENTRY_HEADER_MAX + bytes.size;
     qr_raft_chunk *chunk = log->tail;
     if (chunk == NULL || chunk->room - chunk->used < need)

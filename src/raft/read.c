@@ -73,6 +73,7 @@ static void round_end(qr_raft_engine *raft)
 {
     if (!raft->round_running || qr_quorum_value(qr_raft_members(raft), round_of, raft) < raft->round)
         return;
+    QR_ASSERT(raft->role == QR_LEADER && raft->round_index <= raft->commit);
     raft->round_running = false;
     qr_raft_trace(raft, QR_TRACE_READ_DONE, raft->round, raft->round_index, 0, 0);
     reads_serve(raft, &raft->confirming, raft->round_index);
@@ -97,7 +98,8 @@ static void round_begin(qr_raft_engine *raft)
         return;
     if (raft->commit < raft->noop_index && !QR_BUG(raft->config.bug, READ_BEFORE_NOOP))
         return;
-    raft->round++;
+    QR_ASSERT(raft->role == QR_LEADER && raft->confirming.count == 0);
+    raft->round++; /* a context never used before in this term */
     raft->round_running = true;
     raft->round_index = raft->commit;
     reads_move(&raft->waiting, &raft->confirming);
@@ -163,9 +165,11 @@ void qr_raft_reads_tick(qr_raft_engine *raft)
     bool again = raft->ask_running && raft->now_ms - raft->ask_ms >= raft->config.heartbeat_ms;
     if (raft->leader == 0 || !(again || (!raft->ask_running && raft->waiting.count > 0)))
         return;
+    QR_ASSERT(raft->leader != raft->config.self && raft->round_running == false);
     raft->ask_ms = raft->now_ms;
     raft->ask_id++;
     if (!again) {
+        QR_ASSERT(raft->asking.count == 0);
         reads_move(&raft->waiting, &raft->asking);
         raft->ask_first = raft->ask_id;
     }

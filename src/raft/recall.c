@@ -147,6 +147,10 @@ void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *
         raft->config_count--;
         memmove(raft->configs, raft->configs + 1, raft->config_count * sizeof *raft->configs);
     }
+    QR_ASSERT(raft->config_count < QR_RAFT_CONFIGS_MAX && qr_members_check(members) == QR_OK);
+    /* At boot a brief may be younger than the entry that comes again here. */
+    while (raft->config_count && raft->configs[raft->config_count - 1].index >= index)
+        raft->config_count--;
     raft->configs[raft->config_count++] = (qr_raft_config_row){.index = index, .members = *members};
     if (raft->stepped)
         qr_raft_peers_rebuild(raft);
@@ -155,6 +159,7 @@ void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *
 void qr_raft_config_cut(qr_raft_engine *raft, uint64_t index)
 {
     uint32_t before = raft->config_count;
+    QR_ASSERT(raft->config_count >= 1);
     while (raft->config_count > 1 && raft->configs[raft->config_count - 1].index >= index)
         raft->config_count--;
     if (raft->config_count != before && raft->stepped)
@@ -198,10 +203,10 @@ static qr_status recall_entries(qr_raft_engine *raft, qr_raft_record *record)
     } else if (qr_raft_log_term(log, index - 1) != record->prev_term) {
         return QR_E_CORRUPT;
     }
-    if (record->count && index <= log->last) {
+    if (record->count && index <= log->last)
         qr_raft_log_truncate(log, index);
+    if (record->count)
         qr_raft_config_cut(raft, index);
-    }
     for (; record->count; record->count--) {
         qr_raft_entry_decode(&record->entries, &view);
         if (view.term > raft->term || view.term < qr_raft_log_last_term(log))
@@ -271,6 +276,7 @@ static void flight_push(qr_raft_engine *raft, qr_raft_ticket flight)
         raft->flight_first = 0;
         raft->flight_room = room;
     }
+    QR_ASSERT(flight.ticket == raft->tickets && flight.last <= raft->log.last);
     raft->flights[(raft->flight_first + raft->flight_count++) % raft->flight_room] = flight;
 }
 
@@ -295,6 +301,7 @@ void qr_raft_truncate(qr_raft_engine *raft, uint64_t index)
 static void persist_one(qr_raft_engine *raft)
 {
     uint64_t first = raft->unsaved_first, last = first - 1;
+    QR_ASSERT(first > raft->log.base_index && first <= raft->log.last + 1);
     size_t bytes = 0;
     uint8_t parts = (raft->hard_unsaved || raft->restart_unsaved ? RECORD_HARD : 0) |
                     (raft->restart_unsaved ? RECORD_RESTART : 0);
@@ -330,6 +337,7 @@ static void persist_one(qr_raft_engine *raft)
         raft->hard_ticket = raft->tickets;
         raft->hard_ms = raft->now_ms;
     }
+    QR_ASSERT(parts != 0);
     raft->hard_unsaved = raft->restart_unsaved = false;
     raft->unsaved_first = last + 1;
     flight_push(raft, (qr_raft_ticket){.ticket = raft->tickets, .last = last});

@@ -90,6 +90,7 @@ void qr_raft_commit_to(qr_raft_engine *raft, uint64_t index)
         bool all = index == raft->log.last || bytes > raft->uncommitted_bytes;
         raft->uncommitted_bytes = all ? 0 : raft->uncommitted_bytes - bytes;
     }
+    QR_ASSERT(index <= raft->log.last);
     raft->commit = index;
     qr_raft_trace(raft, QR_TRACE_COMMIT, index, raft->term, 0, 0);
 }
@@ -274,6 +275,7 @@ static void on_rejection(qr_raft_engine *raft, qr_raft_peer *peer, const qr_raft
 static void on_agreement(qr_raft_peer *peer, const qr_raft_message *message)
 {
     if (message->match > peer->match) {
+        QR_ASSERT(message->match <= message->accepted);
         peer->match = message->match;
         while (peer->flying_count && peer->flying[peer->flying_first].last <= peer->match) {
             peer->flying_bytes -= peer->flying[peer->flying_first].bytes;

@@ -1,11 +1,18 @@
-/* The workload: a few clients, one request at a time each, on a handful of keys, so that they get into each other's way.
- * Every write carries a mark of its own as its principal: it is found again in entries and on disks. */
+/* The workload: a few clients, one request at a time each, on a handful of keys, so that they get into each
+ * other's way. Every write carries a mark of its own as its principal: it is found again in entries and on
+ * disks.
+ *
+ * Draws stand in statements of their own, here and everywhere in this room: C leaves the order of arguments
+ * and of initialisers open, and one seed is to be one run with every compiler. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "sim/world.h"
 
-static uint64_t below(qr_sim_world *world, uint64_t bound) { return qr_prng_below(&world->prng_client, bound); }
+static uint64_t below(qr_sim_world *world, uint64_t bound)
+{
+    return qr_prng_below(&world->prng_client, bound);
+}
 
 static qr_slice key_name(qr_sim_world *world, uint64_t number)
 {
@@ -44,10 +51,14 @@ typedef struct sim_draft {
 static qr_op put_op(qr_slice key, qr_slice value, bool want_previous)
 {
     uint32_t options = want_previous ? QR_PUT_WANT_PREVIOUS : 0;
-    return (qr_op){.kind = QR_OP_PUT, .put = {.space = QR_SPACE_KEYS, .options = options, .key = key, .value = value}};
+    return (qr_op){.kind = QR_OP_PUT,
+                   .put = {.space = QR_SPACE_KEYS, .options = options, .key = key, .value = value}};
 }
 
-static qr_op range_op(qr_span span) { return (qr_op){.kind = QR_OP_RANGE, .range = {.span = span}}; }
+static qr_op range_op(qr_span span)
+{
+    return (qr_op){.kind = QR_OP_RANGE, .range = {.span = span}};
+}
 
 static qr_op delete_op(qr_span span, bool want_previous)
 {
@@ -57,7 +68,8 @@ static qr_op delete_op(qr_span span, bool want_previous)
 /* Every key and counter, or one of them. */
 static qr_op some_range(qr_sim_world *world)
 {
-    qr_span all = {.kind = QR_SPAN_RANGE, .space = QR_SPACE_KEYS, .key = qr_slice_text("k"), .end = qr_slice_text("z")};
+    qr_span all = {
+        .kind = QR_SPAN_RANGE, .space = QR_SPACE_KEYS, .key = qr_slice_text("k"), .end = qr_slice_text("z")};
     switch (below(world, 4)) {
     case 0: return range_op(all);
     case 1: {
@@ -73,7 +85,8 @@ static qr_op some_range(qr_sim_world *world)
 static void draft_put(qr_sim_world *world, const qr_sim_op *op, sim_draft *draft)
 {
     qr_slice key = key_name(world, below(world, world->plan.keys));
-    draft->then_ops[draft->txn.then_count++] = put_op(key, unique_value(world, op), below(world, 2));
+    qr_slice value = unique_value(world, op);
+    draft->then_ops[draft->txn.then_count++] = put_op(key, value, below(world, 2));
 }
 
 static void draft_delete(qr_sim_world *world, sim_draft *draft)
@@ -136,13 +149,13 @@ static void draft_many(qr_sim_world *world, const qr_sim_op *op, sim_draft *draf
         else
             draft->then_ops[draft->txn.then_count++] = some_range(world);
     }
-    if (below(world, 3) == 0)
-        draft->conditions[draft->txn.condition_count++] = (qr_condition){
-            .span = span_of(key_name(world, below(world, world->plan.keys))),
-            .target = QR_TARGET_VERSION,
-            .relation = (qr_relation)below(world, 4),
-            .number = (int64_t)below(world, 4),
-        };
+    if (below(world, 3) > 0)
+        return;
+    qr_condition condition = {.target = QR_TARGET_VERSION};
+    condition.span = span_of(key_name(world, below(world, world->plan.keys)));
+    condition.relation = (qr_relation)below(world, 4);
+    condition.number = (int64_t)below(world, 4);
+    draft->conditions[draft->txn.condition_count++] = condition;
 }
 
 static void finish_draft(qr_sim_world *world, qr_sim_op *op, const sim_draft *draft)
@@ -366,8 +379,9 @@ void qr_sim_client_next(qr_sim_world *world, uint32_t number)
     client->busy = true;
     world->open_count++;
     draft_request(world, op);
-    qr_sim_after(world, 20 + below(world, 300),
-                 (qr_sim_event){.kind = QR_SIM_SUBMIT, .node = node, .life = world->node[node].life, .pointer = op});
+    qr_sim_after(
+        world, 20 + below(world, 300),
+        (qr_sim_event){.kind = QR_SIM_SUBMIT, .node = node, .life = world->node[node].life, .pointer = op});
 }
 
 void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op)

@@ -1,11 +1,11 @@
 #include "sim/disk.h"
 
-/* Every file is kept twice: as the process sees it (current) and as it would be found after a power failure in which
- * nothing was lucky (durable), with the writes between the two. */
+/* Every file is kept twice: as the process sees it (current) and as it would be found after a power failure
+ * in which nothing was lucky (durable), with the writes between the two. */
 
 enum {
-    NEIGHBOURHOOD = 64,            /* bytes around a write that .durable() is shown */
-    LATENCY_US_MAX = 2 * 1000000,  /* of one operation, however slow the disk is */
+    NEIGHBOURHOOD = 64,           /* bytes around a write that .durable() is shown */
+    LATENCY_US_MAX = 2 * 1000000, /* of one operation, however slow the disk is */
 };
 
 typedef struct sim_write {
@@ -25,7 +25,7 @@ typedef struct sim_file {
     sim_write *writes; /* not synced, oldest first; owned */
     size_t write_count, write_room;
     sim_write synced; /* the newest of those that were; owned */
-    bool seen; /* scratch of the collector */
+    bool seen;        /* scratch of the collector */
 } sim_file;
 
 typedef struct sim_name {
@@ -307,7 +307,8 @@ static qr_status do_folder(qr_sim_disk *disk, const qr_disk_op *op)
 
 static bool lacks_space(qr_sim_disk *disk, const qr_disk_op *op)
 {
-    bool takes_space = op->kind == QR_DISK_CREATE || op->kind == QR_DISK_WRITE;
+    bool takes_space =
+        op->kind == QR_DISK_CREATE || op->kind == QR_DISK_WRITE || op->kind == QR_DISK_WRITE_SYNC;
     return takes_space && op->lane == QR_LANE_BACKGROUND && disk->faults.no_space_per_million > 0 &&
            qr_prng_chance(&disk->prng, disk->faults.no_space_per_million);
 }
@@ -354,10 +355,12 @@ static bool alive(qr_sim_disk *disk)
 
 static uint64_t latency_us(qr_sim_disk *disk, const qr_disk_op *op)
 {
-    bool syncs = op->kind == QR_DISK_SYNC || op->kind == QR_DISK_WRITE_SYNC || op->kind == QR_DISK_SYNC_FOLDER;
+    bool syncs =
+        op->kind == QR_DISK_SYNC || op->kind == QR_DISK_WRITE_SYNC || op->kind == QR_DISK_SYNC_FOLDER;
     uint64_t us = syncs ? qr_prng_between(&disk->prng, disk->config.sync_us_min, disk->config.sync_us_max)
                         : qr_prng_between(&disk->prng, 5, 100);
-    if (!disk->faults.steady && disk->config.slow_per_million && qr_prng_chance(&disk->prng, disk->config.slow_per_million))
+    if (!disk->faults.steady && disk->config.slow_per_million &&
+        qr_prng_chance(&disk->prng, disk->config.slow_per_million))
         us = qr_prng_between(&disk->prng, us, 1000 * 1000);
     if (disk->faults.slow_factor)
         us *= disk->faults.slow_factor;
@@ -405,7 +408,8 @@ static void edge_run(void *self, qr_disk_op *op)
         op->status = QR_E_IO;
 }
 
-static qr_status edge_list(void *self, void (*visit)(void *context, const char *name, uint64_t size), void *context)
+static qr_status edge_list(void *self, void (*visit)(void *context, const char *name, uint64_t size),
+                           void *context)
 {
     qr_sim_disk *disk = self;
     if (!alive(disk))
@@ -447,7 +451,8 @@ static void leave_stale(sim_file *file, const sim_write *write)
 {
     const sim_write *old = &file->synced;
     if (file->durable.size >= write->offset)
-        image_write(&file->durable, write->offset, old->bytes, old->size < write->size ? old->size : write->size);
+        image_write(&file->durable, write->offset, old->bytes,
+                    old->size < write->size ? old->size : write->size);
 }
 
 /* Sector by sector: some of a write is on the disk, some is not. */
@@ -490,11 +495,12 @@ static void crash_file(qr_sim_disk *disk, sim_file *file, bool keep_all)
 static void crash_folder(qr_sim_disk *disk, bool keep_all)
 {
     sim_luck luck = keep_all ? LUCK_ALL : draw_luck(disk);
-    size_t prefix = luck == LUCK_ALL     ? disk->change_count
+    size_t prefix = luck == LUCK_ALL    ? disk->change_count
                     : luck == LUCK_NONE ? 0
                                         : (size_t)qr_prng_below(&disk->prng, disk->change_count + 1);
     for (size_t i = 0; i < disk->change_count; i++) {
-        bool kept = luck == LUCK_MIXED && !disk->config.folder_prefix ? qr_prng_below(&disk->prng, 2) : i < prefix;
+        bool kept =
+            luck == LUCK_MIXED && !disk->config.folder_prefix ? qr_prng_below(&disk->prng, 2) : i < prefix;
         if (kept)
             folder_apply(&disk->durable, &disk->changes[i]);
     }
@@ -561,10 +567,22 @@ qr_disk qr_sim_disk_edge(qr_sim_disk *disk)
     return (qr_disk){.self = disk, .submit = edge_submit, .run = edge_run, .list = edge_list};
 }
 
-qr_sim_disk_faults *qr_sim_disk_faults_of(qr_sim_disk *disk) { return &disk->faults; }
-bool qr_sim_disk_dead(const qr_sim_disk *disk) { return disk->dead; }
-bool qr_sim_disk_failed(const qr_sim_disk *disk) { return disk->failed; }
-uint64_t qr_sim_disk_operations(const qr_sim_disk *disk) { return disk->operations; }
+qr_sim_disk_faults *qr_sim_disk_faults_of(qr_sim_disk *disk)
+{
+    return &disk->faults;
+}
+bool qr_sim_disk_dead(const qr_sim_disk *disk)
+{
+    return disk->dead;
+}
+bool qr_sim_disk_failed(const qr_sim_disk *disk)
+{
+    return disk->failed;
+}
+uint64_t qr_sim_disk_operations(const qr_sim_disk *disk)
+{
+    return disk->operations;
+}
 
 uint64_t qr_sim_disk_digest(const qr_sim_disk *disk)
 {
@@ -572,7 +590,8 @@ uint64_t qr_sim_disk_digest(const qr_sim_disk *disk)
     for (size_t i = 0; i < disk->durable.count; i++) {
         const sim_name *name = &disk->durable.list[i];
         digest = qr_hash_mix(digest, qr_hash(qr_slice_text(name->name), 0));
-        digest = qr_hash_mix(digest, qr_hash(qr_slice_of(name->file->durable.data, name->file->durable.size), 0));
+        digest =
+            qr_hash_mix(digest, qr_hash(qr_slice_of(name->file->durable.data, name->file->durable.size), 0));
     }
     return digest;
 }

@@ -1,6 +1,6 @@
-/* disk: one member's folder, as edge/edge.h promises it and not an inch better. Files have durable content and writes that
- * were not synced; the folder has durable names and changes that were not synced. A crash keeps, drops or tears what was
- * not synced, sector by sector. The disk outlives the process. */
+/* disk: one member's folder, as edge/edge.h promises it and not an inch better. Files have durable content
+ * and writes that were not synced; the folder has durable names and changes that were not synced. A crash
+ * keeps, drops or tears what was not synced, sector by sector. The disk outlives the process. */
 #ifndef QR_SIM_DISK_H
 #define QR_SIM_DISK_H
 
@@ -15,8 +15,8 @@ typedef struct qr_sim_disk_config {
     uint64_t seed;
     uint32_t sync_us_min, sync_us_max; /* of a sync */
     uint32_t slow_per_million;         /* operations that take up to a second instead */
-    bool stale_writes;                 /* a write that was not synced may leave the bytes of the one before it */
-    bool folder_prefix;                /* a crash keeps a prefix of the folder's changes; else any of them */
+    bool stale_writes;  /* a write that was not synced may leave the bytes of the one before it */
+    bool folder_prefix; /* a crash keeps a prefix of the folder's changes; else any of them */
     /* Calls qr_sim_disk_finish() after this time. */
     void (*schedule)(void *context, uint64_t delay_us);
     /* These bytes have just become durable, with some of their neighbourhood. For checkers; may be NULL. */
@@ -28,12 +28,13 @@ typedef struct qr_sim_disk_config {
 
 /* What the nemesis may change while the disk runs. */
 typedef struct qr_sim_disk_faults {
-    uint64_t crash_in;            /* the power fails at the n-th submission or completion from now; 0 = never */
-    uint32_t sync_fails_in;       /* the n-th sync from now fails, and what it should have kept may be lost; 0 = never */
-    uint32_t write_fails_in;      /* the n-th write from now fails; 0 = never */
-    uint32_t no_space_per_million; /* of CREATE and WRITE in the background lane */
-    uint32_t slow_factor;         /* multiplies every latency; 0 = 1 */
-    bool steady;                  /* no slow_per_million */
+    uint64_t crash_in; /* the power fails at the n-th submission or completion from now; 0 = never */
+    uint32_t
+        sync_fails_in; /* the n-th sync from now fails, and what it should have kept may be lost; 0 = never */
+    uint32_t write_fails_in;       /* the n-th write from now fails; 0 = never */
+    uint32_t no_space_per_million; /* of CREATE, WRITE and WRITE_SYNC in the background lane */
+    uint32_t slow_factor;          /* multiplies every latency; 0 = 1 */
+    bool steady;                   /* no slow_per_million */
 } qr_sim_disk_faults;
 
 qr_sim_disk *qr_sim_disk_open(const qr_sim_disk_config *config);
@@ -47,8 +48,8 @@ void qr_sim_disk_finish(qr_sim_disk *disk);
 bool qr_sim_disk_dead(const qr_sim_disk *disk);
 /* Some write or sync has failed since the last crash, and its done() was called with IO. */
 bool qr_sim_disk_failed(const qr_sim_disk *disk);
-/* Decides about everything that was not synced, forgets every operation and turns the power on again. kill: only the
- * process dies; what was written stays written. */
+/* Decides about everything that was not synced, forgets every operation and turns the power on again. kill:
+ * only the process dies; what was written stays written. */
 void qr_sim_disk_crash(qr_sim_disk *disk, bool kill);
 
 uint64_t qr_sim_disk_digest(const qr_sim_disk *disk); /* of all durable content; slow */

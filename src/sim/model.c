@@ -4,7 +4,10 @@
 
 #include "base/status.h"
 
-void qr_sim_model_init(qr_sim_model *model, uint64_t revision) { *model = (qr_sim_model){.revision = revision}; }
+void qr_sim_model_init(qr_sim_model *model, uint64_t revision)
+{
+    *model = (qr_sim_model){.revision = revision};
+}
 
 void qr_sim_model_free(qr_sim_model *model)
 {
@@ -22,8 +25,8 @@ static void end_text(qr_buffer *text)
     text->size--;
 }
 
-static void say_kv(qr_buffer *text, qr_slice key, qr_slice value, uint64_t create, uint64_t mod, uint64_t version,
-                   int64_t lease)
+static void say_kv(qr_buffer *text, qr_slice key, qr_slice value, uint64_t create, uint64_t mod,
+                   uint64_t version, int64_t lease)
 {
     qr_buffer_u8(text, ' ');
     qr_buffer_add_slice(text, key);
@@ -211,7 +214,8 @@ static void run_put(sim_run *run, const qr_put *put)
     const qr_sim_version *old = version_at(key, run->now);
     qr_buffer_format(run->text, "put");
     if (old && (put->options & QR_PUT_WANT_PREVIOUS))
-        say_kv(run->text, key->name, old->value, old->create_revision, old->revision, old->version, old->lease);
+        say_kv(run->text, key->name, old->value, old->create_revision, old->revision, old->version,
+               old->lease);
     qr_sim_version version = {
         .revision = run->now,
         .live = true,
@@ -243,7 +247,8 @@ static void run_delete(sim_run *run, const qr_delete *del)
     }
 }
 
-/* Nested conditions are judged on the state before the whole txn, like the outer ones. Depth is the workload's: small. */
+/* Nested conditions are judged on the state before the whole txn, like the outer ones. Depth is the
+ * workload's: small. */
 static void run_txn(sim_run *run, const qr_txn *txn)
 {
     bool succeeded = true;

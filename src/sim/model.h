@@ -1,6 +1,6 @@
-/* model: what the machine has to do, written down a second time and as simply as possible. A handful of keys, each with its
- * whole history; one transaction after another. Results come out as text, so that two of them are compared with strcmp and
- * a difference can be read. */
+/* model: what the machine has to do, written down a second time and as simply as possible. A handful of keys,
+ * each with its whole history; one transaction after another. Results come out as text, so that two of them
+ * are compared with strcmp and a difference can be read. */
 #ifndef QR_SIM_MODEL_H
 #define QR_SIM_MODEL_H
 

@@ -1,5 +1,5 @@
-/* What goes wrong. Strikes at random times with the faults of the plan, and right after decisions of the nodes where a
- * promise may have been made that is not on the disk yet. */
+/* What goes wrong. Strikes at random times with the faults of the plan, and right after decisions of the
+ * nodes where a promise may have been made that is not on the disk yet. */
 #include <inttypes.h>
 
 #include "sim/world.h"
@@ -20,7 +20,10 @@ typedef enum sim_fault {
     FAULT_COUNT,
 } sim_fault;
 
-static uint64_t below(qr_sim_world *world, uint64_t bound) { return qr_prng_below(&world->prng_nemesis, bound); }
+static uint64_t below(qr_sim_world *world, uint64_t bound)
+{
+    return qr_prng_below(&world->prng_nemesis, bound);
+}
 
 static uint64_t between(qr_sim_world *world, uint64_t low, uint64_t high)
 {
@@ -72,8 +75,9 @@ static uint64_t draw_down_us(qr_sim_world *world)
 
 static void die(qr_sim_world *world, qr_sim_node *node, bool kill, uint64_t delay_us)
 {
-    qr_sim_after(world, delay_us,
-                 (qr_sim_event){.kind = QR_SIM_CRASH, .node = node->number, .life = node->life, .number = kill});
+    qr_sim_after(
+        world, delay_us,
+        (qr_sim_event){.kind = QR_SIM_CRASH, .node = node->number, .life = node->life, .number = kill});
 }
 
 /* ------------------------------------------------------------------- cuts ---- */
@@ -82,8 +86,9 @@ static void tell_link(qr_sim_world *world, uint32_t to, uint32_t peer, uint64_t 
 {
     qr_sim_node *node = &world->node[to];
     if (qr_sim_node_up(node))
-        qr_sim_after(world, delay_us, (qr_sim_event){.kind = QR_SIM_LINK, .node = to, .life = node->life,
-                                                     .number = peer * 4 + flags});
+        qr_sim_after(
+            world, delay_us,
+            (qr_sim_event){.kind = QR_SIM_LINK, .node = to, .life = node->life, .number = peer * 4 + flags});
 }
 
 /* Both ends of each link in the cut hear of it: "up", or "down" if the cut is still there by then. */
@@ -172,8 +177,8 @@ void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number)
         tell_cut(world, cut, false);
 }
 
-/* A leader that does not know yet that it is one no more: answers to it are on their way for long, and while it waits for
- * them the others, who hear nothing of it, go on without it (rows 10 and 11). */
+/* A leader that does not know yet that it is one no more: answers to it are on their way for long, and while
+ * it waits for them the others, who hear nothing of it, go on without it (rows 10 and 11). */
 static void strike_old_leader(qr_sim_world *world)
 {
     qr_sim_node *leader = leader_of(world);
@@ -195,13 +200,15 @@ static void strike_clog(qr_sim_world *world)
     uint32_t to = (from + 1 + (uint32_t)below(world, world->nodes - 1)) % world->nodes;
     uint64_t length_us = between(world, 50000, 3000000);
     world->network.clogged_us[from][to] = world->now_us + length_us;
-    qr_sim_story(world, "the link from n%u to n%u is clogged for %" PRIu64 " ms", from + 1, to + 1, length_us / 1000);
+    qr_sim_story(world, "the link from n%u to n%u is clogged for %" PRIu64 " ms", from + 1, to + 1,
+                 length_us / 1000);
 }
 
 static void strike_pause(qr_sim_world *world, qr_sim_node *node)
 {
     uint64_t length_us = below(world, 2) ? between(world, 10000, 1000000) : between(world, 1000000, 10000000);
-    uint64_t end_us = world->plan.fault_ms * 1000; /* what waits for a paused node is queued for the end of its pause */
+    uint64_t end_us =
+        world->plan.fault_ms * 1000; /* what waits for a paused node is queued for the end of its pause */
     if (world->now_us + length_us > end_us)
         length_us = end_us - world->now_us;
     node->paused_us = world->now_us + length_us;
@@ -290,7 +297,8 @@ static void ambush_question(qr_sim_world *world, const qr_sim_node *candidate, c
         make_cut(world, QR_SIM_CUT_PAIR, cut, some_elections_us(world));
 }
 
-/* Who has just voted forgets it if that is not on its disk, and the one who was elected by it goes out of sight. */
+/* Who has just voted forgets it if that is not on its disk, and the one who was elected by it goes out of
+ * sight. */
 static void ambush_vote(qr_sim_world *world, qr_sim_node *voter, const qr_sim_node *candidate)
 {
     die(world, voter, false, between(world, 50, 3000));
@@ -301,8 +309,9 @@ static void ambush_vote(qr_sim_world *world, qr_sim_node *voter, const qr_sim_no
 /* A leader dies or is cut off young: its first entry is on some disks and not on others (Raft, figure 8). */
 static void ambush_leader(qr_sim_world *world, qr_sim_node *leader)
 {
+    bool kill = below(world, 2);
     if (below(world, 2))
-        die(world, leader, below(world, 2), between(world, 100, below(world, 2) ? 3000 : 20000));
+        die(world, leader, kill, between(world, 100, below(world, 2) ? 3000 : 20000));
     else
         isolate_soon(world, leader, between(world, 1, below(world, 2) ? 1000 : 20000), 0);
 }
@@ -312,8 +321,9 @@ static void ambush_commit(qr_sim_world *world, qr_sim_node *leader)
 {
     if (world->now_us - leader->leads_since_us > 200000)
         return;
+    bool kill = below(world, 2);
     if (below(world, 2))
-        die(world, leader, below(world, 2), between(world, 1, 300));
+        die(world, leader, kill, between(world, 1, 300));
     else
         isolate_soon(world, leader, 0, 0);
 }
@@ -384,4 +394,7 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
     }
 }
 
-uint64_t qr_sim_nemesis_down_us(qr_sim_world *world) { return draw_down_us(world); }
+uint64_t qr_sim_nemesis_down_us(qr_sim_world *world)
+{
+    return draw_down_us(world);
+}

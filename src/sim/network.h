@@ -1,5 +1,5 @@
-/* network: directed links between the members of one world. Each can lose, duplicate, delay and reorder messages, be cut
- * in one direction only, or be clogged. Arrivals are handed to the world as events. */
+/* network: directed links between the members of one world. Each can lose, duplicate, delay and reorder
+ * messages, be cut in one direction only, or be clogged. Arrivals are handed to the world as events. */
 #ifndef QR_SIM_NETWORK_H
 #define QR_SIM_NETWORK_H
 
@@ -27,7 +27,7 @@ typedef struct qr_sim_weather {
 typedef struct qr_sim_network {
     uint32_t nodes;
     qr_sim_weather weather;
-    uint32_t cuts[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX]; /* [from][to]: how many faults hold it cut */
+    uint32_t cuts[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX];       /* [from][to]: how many faults hold it cut */
     uint64_t clogged_us[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX]; /* nothing arrives before this time */
     uint64_t latest_us[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX];  /* the last arrival in order */
     qr_prng prng;
@@ -38,7 +38,8 @@ typedef struct qr_sim_network {
 } qr_sim_network;
 
 void qr_sim_network_init(qr_sim_network *network, uint32_t nodes, uint64_t seed);
-void qr_sim_network_send(qr_sim_network *network, uint32_t from, uint32_t to, qr_slice bytes, uint64_t now_us);
+void qr_sim_network_send(qr_sim_network *network, uint32_t from, uint32_t to, qr_slice bytes,
+                         uint64_t now_us);
 static inline bool qr_sim_network_is_cut(const qr_sim_network *network, uint32_t from, uint32_t to)
 {
     return network->cuts[from][to] > 0;
@@ -48,13 +49,13 @@ static inline bool qr_sim_network_is_cut(const qr_sim_network *network, uint32_t
 typedef uint64_t qr_sim_cut;
 
 typedef enum qr_sim_cut_shape {
-    QR_SIM_CUT_ISOLATE,     /* one node from all others */
-    QR_SIM_CUT_HALVES,      /* two groups */
-    QR_SIM_CUT_ONE_WAY,     /* one direction of one pair */
-    QR_SIM_CUT_DEAF,        /* one node hears nobody, but is heard */
-    QR_SIM_CUT_MUTE,        /* one node is not heard, but hears */
-    QR_SIM_CUT_PAIR,        /* both directions of one pair */
-    QR_SIM_CUT_BRIDGE,      /* two groups that only one node in the middle can reach */
+    QR_SIM_CUT_ISOLATE, /* one node from all others */
+    QR_SIM_CUT_HALVES,  /* two groups */
+    QR_SIM_CUT_ONE_WAY, /* one direction of one pair */
+    QR_SIM_CUT_DEAF,    /* one node hears nobody, but is heard */
+    QR_SIM_CUT_MUTE,    /* one node is not heard, but hears */
+    QR_SIM_CUT_PAIR,    /* both directions of one pair */
+    QR_SIM_CUT_BRIDGE,  /* two groups that only one node in the middle can reach */
     QR_SIM_CUT_SHAPES,
 } qr_sim_cut_shape;
 

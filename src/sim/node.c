@@ -1,6 +1,6 @@
-/* Processes: a real node over a simulated disk and network, born at boot and gone at a crash. Whatever calls into it goes
- * through here, so that after each call the same things are looked after: did the power fail in the middle, did it halt,
- * is what it says of itself still true, when does it want to be called again. */
+/* Processes: a real node over a simulated disk and network, born at boot and gone at a crash. Whatever calls
+ * into it goes through here, so that after each call the same things are looked after: did the power fail in
+ * the middle, did it halt, is what it says of itself still true, when does it want to be called again. */
 #include <inttypes.h>
 
 #include "sim/world.h"
@@ -11,8 +11,8 @@ static uint64_t from_local_ms(const qr_sim_node *node, uint64_t local_ms)
         return node->born_us;
     uint64_t local_us = (local_ms - node->clock_ms) * 1000;
     int64_t rate = 1000000 + node->rate_ppm;
-    return node->born_us + (local_us / (uint64_t)rate) * 1000000 + (local_us % (uint64_t)rate) * 1000000 / (uint64_t)rate +
-           1;
+    return node->born_us + (local_us / (uint64_t)rate) * 1000000 +
+           (local_us % (uint64_t)rate) * 1000000 / (uint64_t)rate + 1;
 }
 
 uint64_t qr_sim_node_now_ms(const qr_sim_node *node)
@@ -65,7 +65,8 @@ static void disk_done(void *context, const qr_disk_op *op)
         qr_sim_mix(world, qr_hash(op->bytes, 0));
     if (op->status == QR_E_IO || op->status == QR_E_NO_SPACE)
         qr_sim_story(world, "n%u disk: %s of %s fails: %s", node->number + 1,
-                     op->kind == QR_DISK_CREATE ? "create" : "write or sync", op->name, qr_status_name(op->status));
+                     op->kind == QR_DISK_CREATE ? "create" : "write or sync", op->name,
+                     qr_status_name(op->status));
 }
 
 static qr_status edge_send(void *self, uint64_t to, qr_slice message)
@@ -115,7 +116,10 @@ static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t 
     qr_sim_oracle_role(node, role, term);
 }
 
-static void on_wake(void *context) { want_turn(context); }
+static void on_wake(void *context)
+{
+    want_turn(context);
+}
 
 static void on_applied(void *context, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
                        uint64_t digest)
@@ -159,7 +163,8 @@ static void settle(qr_sim_node *node, bool was_turn)
         if (!was_turn)
             want_turn(node); /* so that what waits is told */
         else
-            schedule(node, qr_prng_between(&world->prng_nemesis, 1, 500000), (qr_sim_event){.kind = QR_SIM_CRASH});
+            schedule(node, qr_prng_between(&world->prng_nemesis, 1, 500000),
+                     (qr_sim_event){.kind = QR_SIM_CRASH});
         return;
     }
     qr_sim_oracle_look(node);
@@ -181,14 +186,16 @@ void qr_sim_node_turn(qr_sim_node *node)
 void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message)
 {
     uint64_t from = node->world->node[message->from].id;
-    qr_node_on_message(node->node, from, qr_slice_of(message->bytes, message->size), qr_sim_node_now_ms(node));
+    qr_node_on_message(node->node, from, qr_slice_of(message->bytes, message->size),
+                       qr_sim_node_now_ms(node));
     settle(node, false);
 }
 
 void qr_sim_node_link(qr_sim_node *node, uint32_t peer, bool up)
 {
     qr_sim_world *world = node->world;
-    if (up && (!qr_sim_node_up(&world->node[peer]) || qr_sim_network_is_cut(&world->network, peer, node->number)))
+    if (up &&
+        (!qr_sim_node_up(&world->node[peer]) || qr_sim_network_is_cut(&world->network, peer, node->number)))
         return;
     if (node->sees[peer] == up)
         return;
@@ -263,7 +270,8 @@ static void connect_links(qr_sim_node *node)
 
 static void plan_boot(qr_sim_node *node, uint64_t down_us)
 {
-    qr_sim_after(node->world, down_us, (qr_sim_event){.kind = QR_SIM_BOOT, .node = node->number, .life = node->life});
+    qr_sim_after(node->world, down_us,
+                 (qr_sim_event){.kind = QR_SIM_BOOT, .node = node->number, .life = node->life});
 }
 
 void qr_sim_node_boot(qr_sim_node *node)
@@ -278,7 +286,8 @@ void qr_sim_node_boot(qr_sim_node *node)
     node->applied = node->commit = node->term = node->local_index = 0;
     node->wake_us = UINT64_MAX;
     memset(node->sees, 0, sizeof node->sees);
-    if (world->phase == QR_SIM_FAULTS && world->plan.boot_crashes && qr_prng_below(&world->prng_nemesis, 4) == 0)
+    if (world->phase == QR_SIM_FAULTS && world->plan.boot_crashes &&
+        qr_prng_below(&world->prng_nemesis, 4) == 0)
         qr_sim_disk_faults_of(node->disk)->crash_in = qr_prng_between(&world->prng_nemesis, 1, 40);
     node->machine = world->config->machine(world->config->bug);
     qr_node_config config = config_of(node);
@@ -334,8 +343,8 @@ void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
     node->node = NULL;
     node->machine = NULL;
     if (node->taken != NULL)
-        qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s", node->number + 1,
-                    node->taken->mark);
+        qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s",
+                    node->number + 1, node->taken->mark);
     tell_peers(node);
     node->life++; /* events for the dead process are void */
     plan_boot(node, down_us);
@@ -350,13 +359,14 @@ void qr_sim_node_init(qr_sim_world *world, uint32_t number)
     qr_prng prng;
     qr_prng_seed(&prng, seed);
     node->wall_skew_ms = (int64_t)qr_prng_below(&prng, 2000) - 1000;
+    uint64_t draw = qr_prng_next(&prng);
     qr_sim_disk_config config = {
         .seed = seed,
         .sync_us_min = 100,
-        .sync_us_max = qr_prng_below(&prng, 2) ? 1000 : 5000,
+        .sync_us_max = draw & 1 ? 1000 : 5000,
         .slow_per_million = world->plan.slow_disks ? 2000 : 0,
-        .stale_writes = qr_prng_below(&prng, 2),
-        .folder_prefix = qr_prng_below(&prng, 2),
+        .stale_writes = draw & 2,
+        .folder_prefix = draw & 4,
         .schedule = disk_schedule,
         .durable = disk_durable,
         .done = disk_done,

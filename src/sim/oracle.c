@@ -1,6 +1,6 @@
-/* What must be true. The oracle learns the sequence of entries from whoever applies an index first, runs the model over it,
- * and holds everybody else, every answer and every leader against that. Each check has a name that stays the same; row
- * numbers are those of the list of known bugs in doc/design/simulator.md. */
+/* What must be true. The oracle learns the sequence of entries from whoever applies an index first, runs the
+ * model over it, and holds everybody else, every answer and every leader against that. Each check has a name
+ * that stays the same; row numbers are those of the list of known bugs in doc/design/simulator.md. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -68,17 +68,19 @@ static void judge_write(qr_sim_op *op)
     qr_sim_oracle *oracle = &world->oracle;
     uint64_t revision = oracle->commits[op->position - 1].revision;
     if (op->reply_index != op->position)
-        qr_sim_fail(world, "answered-at-its-index", "%s is entry %" PRIu64 " but was answered at %" PRIu64, op->mark,
-                    op->position, op->reply_index);
+        qr_sim_fail(world, "answered-at-its-index", "%s is entry %" PRIu64 " but was answered at %" PRIu64,
+                    op->mark, op->position, op->reply_index);
     if (strcmp(op->reply_text, op->model_text) != 0)
-        qr_sim_fail(world, "answer-follows-model", "%s at %" PRIu64 " answered [%s], the model [%s]", op->mark,
-                    op->position, op->reply_text, op->model_text);
+        qr_sim_fail(world, "answer-follows-model", "%s at %" PRIu64 " answered [%s], the model [%s]",
+                    op->mark, op->position, op->reply_text, op->model_text);
     if (op->position <= op->floor_index)
-        qr_sim_fail(world, "linearizable-writes", "%s is entry %" PRIu64 " but began after %" PRIu64 " was answered",
-                    op->mark, op->position, op->floor_index);
+        qr_sim_fail(world, "linearizable-writes",
+                    "%s is entry %" PRIu64 " but began after %" PRIu64 " was answered", op->mark,
+                    op->position, op->floor_index);
     if (revision < op->floor_revision)
-        qr_sim_fail(world, "linearizable-writes", "%s made revision %" PRIu64 " but began after %" PRIu64 " was seen",
-                    op->mark, revision, op->floor_revision);
+        qr_sim_fail(world, "linearizable-writes",
+                    "%s made revision %" PRIu64 " but began after %" PRIu64 " was seen", op->mark, revision,
+                    op->floor_revision);
     if (op->position > oracle->floor_index)
         oracle->floor_index = op->position;
     if (revision > oracle->floor_revision)
@@ -95,8 +97,8 @@ static void judge_read(qr_sim_op *op)
     if (op->reply_index == 0 && (!linearizable || op->floor_index == 0))
         return; /* nothing was applied yet */
     if (!qr_sim_oracle_revision(oracle, op->reply_index, &revision)) {
-        qr_sim_fail(world, "reads-committed-state", "%s was read at entry %" PRIu64 ", known are %" PRIu64, op->mark,
-                    op->reply_index, oracle->count);
+        qr_sim_fail(world, "reads-committed-state", "%s was read at entry %" PRIu64 ", known are %" PRIu64,
+                    op->mark, op->reply_index, oracle->count);
         return;
     }
     qr_buffer_clear(&world->text);
@@ -139,15 +141,17 @@ void qr_sim_oracle_answered(qr_sim_op *op)
                     node->number + 1, op->mark);
     uint32_t copies = (uint32_t)__builtin_popcount(op->durable_on);
     if (copies < world->quorum)
-        qr_sim_fail(world, "acknowledged-is-durable", "%s is acknowledged by n%u and on the disk of %u of %u members",
-                    op->mark, node->number + 1, copies, world->nodes);
+        qr_sim_fail(world, "acknowledged-is-durable",
+                    "%s is acknowledged by n%u and on the disk of %u of %u members", op->mark,
+                    node->number + 1, copies, world->nodes);
     if (op->position != 0)
         judge_write(op);
 }
 
 /* --------------------------------------------------------------- learning ---- */
 
-/* The rule of core/command.h, written down a second time: a number not above the last one is not applied again. */
+/* The rule of core/command.h, written down a second time: a number not above the last one is not applied
+ * again. */
 static bool admit(qr_sim_world *world, qr_origin origin)
 {
     qr_sim_oracle *oracle = &world->oracle;
@@ -161,15 +165,16 @@ static bool admit(qr_sim_world *world, qr_origin origin)
         return true;
     }
     QR_ASSERT(oracle->source_count < sizeof oracle->sources / sizeof oracle->sources[0]);
-    oracle->sources[oracle->source_count++] =
-        (qr_sim_source){.replica = origin.replica, .incarnation = origin.incarnation, .last = origin.sequence};
+    oracle->sources[oracle->source_count++] = (qr_sim_source){
+        .replica = origin.replica, .incarnation = origin.incarnation, .last = origin.sequence};
     return true;
 }
 
 static void learn_op(qr_sim_world *world, qr_sim_op *op, const qr_command *command, uint64_t index)
 {
     if (!qr_slice_equal(op->body, command->body) || op->kind != QR_REQUEST_WRITE)
-        qr_sim_fail(world, "commands-arrive-intact", "entry %" PRIu64 " is not what %s asked for", index, op->mark);
+        qr_sim_fail(world, "commands-arrive-intact", "entry %" PRIu64 " is not what %s asked for", index,
+                    op->mark);
     if (op->position != 0)
         qr_sim_fail(world, "applied-at-most-once", "%s is applied by entry %" PRIu64 " and again by %" PRIu64,
                     op->mark, op->position, index);
@@ -224,7 +229,8 @@ static void learn(qr_sim_world *world, uint64_t index, uint64_t term, qr_entry_k
         oracle->commits = qr_realloc(oracle->commits, oracle->room * sizeof *oracle->commits);
     }
     qr_sim_commit *commit = &oracle->commits[oracle->count++];
-    *commit = (qr_sim_commit){.term = term, .kind = kind, .hash = qr_hash(bytes, (uint64_t)kind), .digest = digest};
+    *commit =
+        (qr_sim_commit){.term = term, .kind = kind, .hash = qr_hash(bytes, (uint64_t)kind), .digest = digest};
     commit->seen_term = UINT64_MAX;
     if (index > 1 && term < oracle->commits[index - 2].term)
         qr_sim_fail(world, "terms-grow-along-the-log", "entry %" PRIu64 " has term %" PRIu64, index, term);
@@ -236,14 +242,14 @@ static void learn(qr_sim_world *world, uint64_t index, uint64_t term, qr_entry_k
         judge_write(op);
 }
 
-void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
-                           uint64_t digest)
+void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind,
+                           qr_slice bytes, uint64_t digest)
 {
     qr_sim_world *world = node->world;
     qr_sim_oracle *oracle = &world->oracle;
     if (index != node->applied + 1 || index > oracle->count + 1) {
-        qr_sim_fail(world, "applied-in-order", "n%u applies %" PRIu64 " after %" PRIu64, node->number + 1, index,
-                    node->applied);
+        qr_sim_fail(world, "applied-in-order", "n%u applies %" PRIu64 " after %" PRIu64, node->number + 1,
+                    index, node->applied);
         return;
     }
     node->applied = index;
@@ -252,17 +258,18 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
     const qr_sim_commit *commit = &oracle->commits[index - 1];
     if (commit->term != term || commit->hash != qr_hash(bytes, (uint64_t)kind))
         qr_sim_fail(world, "same-command-at-same-index",
-                    "n%u applies another entry %" PRIu64 " (term %" PRIu64 ") than was applied before (term %" PRIu64
-                    ")",
+                    "n%u applies another entry %" PRIu64 " (term %" PRIu64
+                    ") than was applied before (term %" PRIu64 ")",
                     node->number + 1, index, term, commit->term);
     uint64_t revision = node->machine->ops->revision(node->machine);
     if (revision != commit->revision)
         qr_sim_fail(world, commit->admitted ? "state-follows-model" : "applied-at-most-once",
-                    "n%u is at revision %" PRIu64 " after entry %" PRIu64 ", the model at %" PRIu64, node->number + 1,
-                    revision, index, commit->revision);
+                    "n%u is at revision %" PRIu64 " after entry %" PRIu64 ", the model at %" PRIu64,
+                    node->number + 1, revision, index, commit->revision);
     if (commit->digest != digest)
-        qr_sim_fail(world, "equal-digest-at-equal-index", "n%u has digest %016" PRIx64 " at %" PRIu64
-                    ", others %016" PRIx64, node->number + 1, digest, index, commit->digest);
+        qr_sim_fail(world, "equal-digest-at-equal-index",
+                    "n%u has digest %016" PRIx64 " at %" PRIu64 ", others %016" PRIx64, node->number + 1,
+                    digest, index, commit->digest);
     qr_sim_mix(world, digest);
 }
 
@@ -276,7 +283,8 @@ static uint64_t term_at(const qr_engine *engine, uint64_t index)
     return engine->ops->entry(engine, index, &kind, &bytes);
 }
 
-/* Leader Completeness (Raft, 5.4.3; row 2): what was committed in an earlier term is in the log of every later leader. */
+/* Leader Completeness (Raft, 5.4.3; row 2): what was committed in an earlier term is in the log of every
+ * later leader. */
 static void judge_leader(qr_sim_node *node, uint64_t term)
 {
     qr_sim_world *world = node->world;
@@ -291,8 +299,8 @@ static void judge_leader(qr_sim_node *node, uint64_t term)
         uint64_t held = term_at(engine, index);
         if (index > status.last_index || (held != 0 && held != commit->term)) {
             qr_sim_fail(world, "leader-has-all-committed",
-                        "n%u leads term %" PRIu64 " without entry %" PRIu64 " of term %" PRIu64 " (it has %" PRIu64
-                        " entries)",
+                        "n%u leads term %" PRIu64 " without entry %" PRIu64 " of term %" PRIu64
+                        " (it has %" PRIu64 " entries)",
                         node->number + 1, term, index, commit->term, status.last_index);
             return;
         }
@@ -333,17 +341,19 @@ static void look_at_log(qr_sim_node *node, const qr_engine *engine, const qr_eng
     qr_sim_world *world = node->world;
     const qr_sim_oracle *oracle = &world->oracle;
     if (status->commit_index < node->commit)
-        qr_sim_fail(world, "commit-goes-forward", "n%u goes from %" PRIu64 " back to %" PRIu64, node->number + 1,
-                    node->commit, status->commit_index);
+        qr_sim_fail(world, "commit-goes-forward", "n%u goes from %" PRIu64 " back to %" PRIu64,
+                    node->number + 1, node->commit, status->commit_index);
     if (status->commit_index > status->last_index || node->applied > status->commit_index)
         qr_sim_fail(world, "commit-within-log",
                     "n%u has applied %" PRIu64 ", committed %" PRIu64 " and holds %" PRIu64 " entries",
                     node->number + 1, node->applied, status->commit_index, status->last_index);
-    for (uint64_t index = status->commit_index; index > node->commit && index + 8 > status->commit_index; index--) {
+    for (uint64_t index = status->commit_index; index > node->commit && index + 8 > status->commit_index;
+         index--) {
         uint64_t held = term_at(engine, index);
         if (held != 0 && index <= oracle->count && held != oracle->commits[index - 1].term)
             qr_sim_fail(world, "committed-stays",
-                        "n%u holds entry %" PRIu64 " of term %" PRIu64 " as committed, applied was term %" PRIu64,
+                        "n%u holds entry %" PRIu64 " of term %" PRIu64
+                        " as committed, applied was term %" PRIu64,
                         node->number + 1, index, held, oracle->commits[index - 1].term);
     }
     node->commit = status->commit_index;
@@ -361,15 +371,16 @@ void qr_sim_oracle_look(qr_sim_node *node)
     engine->ops->status(engine, &status);
     look_at_log(node, engine, &status);
     if (status.term < node->term)
-        qr_sim_fail(world, "terms-go-forward", "n%u goes from term %" PRIu64 " back to %" PRIu64, node->number + 1,
-                    node->term, status.term);
+        qr_sim_fail(world, "terms-go-forward", "n%u goes from term %" PRIu64 " back to %" PRIu64,
+                    node->number + 1, node->term, status.term);
     node->term = status.term;
     if (status.term > oracle->term_max)
         oracle->term_max = status.term;
     for (uint32_t i = 0; status.role == QR_LEADER && i < status.members.count; i++)
         if (status.match[i] > status.last_index)
-            qr_sim_fail(world, "match-within-log", "n%u counts entry %" PRIu64 " of a member, it has %" PRIu64,
-                        node->number + 1, status.match[i], status.last_index);
+            qr_sim_fail(world, "match-within-log",
+                        "n%u counts entry %" PRIu64 " of a member, it has %" PRIu64, node->number + 1,
+                        status.match[i], status.last_index);
     while (oracle->stamped < oracle->count)
         oracle->commits[oracle->stamped++].seen_term = oracle->term_max;
 }
@@ -396,8 +407,8 @@ void qr_sim_oracle_match(qr_sim_world *world)
             return;
         bool same = term == term_other;
         if ((must_match && !same) || (same && !qr_slice_equal(bytes, bytes_other)))
-            qr_sim_fail(world, "logs-match", "n%u and n%u differ at entry %" PRIu64 " but agree behind it", a + 1,
-                        b + 1, index);
+            qr_sim_fail(world, "logs-match", "n%u and n%u differ at entry %" PRIu64 " but agree behind it",
+                        a + 1, b + 1, index);
         must_match |= same;
     }
 }

@@ -1,10 +1,18 @@
-/* Swarm: each seed draws its own subset of faults and their strength, so that no fault always hides behind another. */
+/* Swarm: each seed draws its own subset of faults and their strength, so that no fault always hides behind
+ * another. */
 #include "sim/world.h"
 
-static bool one_in(qr_prng *prng, uint64_t n) { return qr_prng_below(prng, n) == 0; }
+static bool one_in(qr_prng *prng, uint64_t n)
+{
+    return qr_prng_below(prng, n) == 0;
+}
 
-static uint32_t pick(qr_prng *prng, const uint32_t *list, size_t count) { return list[qr_prng_below(prng, count)]; }
-#define PICK(prng, ...) pick(prng, (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+static uint32_t pick(qr_prng *prng, const uint32_t *list, size_t count)
+{
+    return list[qr_prng_below(prng, count)];
+}
+#define PICK(prng, ...)                                                                                      \
+    pick(prng, (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static void draw_times(qr_sim_plan *plan, qr_prng *prng)
 {
@@ -62,9 +70,9 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     plan->compactions = one_in(prng, 3);
     /* Crashes right after a decision: the moments in which a promise is made but perhaps not on the disk. */
     plan->triggered = one_in(prng, 2);
-    static const qr_trace_kind kinds[] = {QR_TRACE_ROLE,     QR_TRACE_VOTE_GIVE, QR_TRACE_VOTE_ASK, QR_TRACE_TRUNCATE,
-                                          QR_TRACE_REJECT,   QR_TRACE_FETCH,     QR_TRACE_WAL_SEGMENT,
-                                          QR_TRACE_HANDOVER, QR_TRACE_BOOT,      QR_TRACE_WAL_CUT};
+    static const qr_trace_kind kinds[] = {
+        QR_TRACE_ROLE,  QR_TRACE_VOTE_GIVE,   QR_TRACE_VOTE_ASK, QR_TRACE_TRUNCATE, QR_TRACE_REJECT,
+        QR_TRACE_FETCH, QR_TRACE_WAL_SEGMENT, QR_TRACE_HANDOVER, QR_TRACE_BOOT,     QR_TRACE_WAL_CUT};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (one_in(prng, 3))
             plan->triggers |= (uint64_t)1 << kinds[i];

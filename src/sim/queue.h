@@ -1,5 +1,5 @@
-/* queue: what is going to happen in a world, in order of time. A binary heap; events of the same microsecond keep the order
- * in which they were put in, so that a run does not depend on the heap. */
+/* queue: what is going to happen in a world, in order of time. A binary heap; events of the same microsecond
+ * keep the order in which they were put in, so that a run does not depend on the heap. */
 #ifndef QR_SIM_QUEUE_H
 #define QR_SIM_QUEUE_H
 

@@ -1,9 +1,9 @@
-/* sim: a world in one thread. Real nodes (engine, log, machine: the production code) over simulated disks and a simulated
- * network, clients that write and read, a nemesis that breaks things, and checkers that look after every step. One seed
- * gives one run, always: the trace hash says so.
+/* sim: a world in one thread. Real nodes (engine, log, machine: the production code) over simulated disks and
+ * a simulated network, clients that write and read, a nemesis that breaks things, and checkers that look
+ * after every step. One seed gives one run, always: the trace hash says so.
  *
- * Sees node and below, no door, no os. The engine and the machine come in from outside, so every engine runs in the same
- * world. */
+ * Sees node and below, no door, no os. The engine and the machine come in from outside, so every engine runs
+ * in the same world. */
 #ifndef QR_SIM_SIM_H
 #define QR_SIM_SIM_H
 
@@ -17,19 +17,20 @@ typedef struct qr_sim_config {
     uint64_t seed;
     const qr_engine_ops *engine;
     qr_machine *(*machine)(uint32_t bug); /* a new, empty machine that understands core/txn.h */
-    bool elects;        /* false: the engine has a fixed leader; liveness waits for it */
-    uint32_t nodes;     /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
-    uint32_t fault_ms;  /* simulated time with faults; 0 = default */
-    uint32_t bug;       /* core/bugs.h */
-    FILE *story;        /* NULL = none; else every trace record as a sentence, with faults and client calls between */
+    bool elects;                          /* false: the engine has a fixed leader; liveness waits for it */
+    uint32_t nodes;                       /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
+    uint32_t fault_ms;                    /* simulated time with faults; 0 = default */
+    uint32_t bug;                         /* core/bugs.h */
+    FILE
+        *story; /* NULL = none; else every trace record as a sentence, with faults and client calls between */
 } qr_sim_config;
 
 typedef struct qr_sim_report {
     bool failed;
-    const char *invariant;  /* static name of what was violated, "" if nothing */
-    char detail[512];       /* a sentence with the numbers */
-    uint64_t failed_at_ms;  /* simulated */
-    uint64_t trace_hash;    /* of every record, message, disk operation and reply of the run */
+    const char *invariant; /* static name of what was violated, "" if nothing */
+    char detail[512];      /* a sentence with the numbers */
+    uint64_t failed_at_ms; /* simulated */
+    uint64_t trace_hash;   /* of every record, message, disk operation and reply of the run */
     uint64_t simulated_ms, events, messages, crashes, elections, entries;
     uint64_t writes_acked, writes_unknown, reads_checked;
 } qr_sim_report;

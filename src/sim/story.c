@@ -6,7 +6,8 @@
 
 static void begin(qr_sim_world *world)
 {
-    fprintf(world->config->story, "[%6" PRIu64 ".%03" PRIu64 "] ", world->now_us / 1000, world->now_us % 1000);
+    fprintf(world->config->story, "[%6" PRIu64 ".%03" PRIu64 "] ", world->now_us / 1000,
+            world->now_us % 1000);
 }
 
 void qr_sim_story(qr_sim_world *world, const char *format, ...)
@@ -53,8 +54,8 @@ static void say_txn(FILE *out, const qr_txn *txn)
         switch (op->kind) {
         case QR_OP_PUT:
             fprintf(out, " put %.*s=%.*s%s", (int)op->put.key.size, (const char *)op->put.key.data,
-                    (int)(op->put.value.size < 20 ? op->put.value.size : 20), (const char *)op->put.value.data,
-                    op->put.value.size > 20 ? ".." : "");
+                    (int)(op->put.value.size < 20 ? op->put.value.size : 20),
+                    (const char *)op->put.value.data, op->put.value.size > 20 ? ".." : "");
             break;
         case QR_OP_DELETE:
             fprintf(out, " delete %.*s", (int)op->del.span.key.size, (const char *)op->del.span.key.data);
@@ -81,6 +82,7 @@ void qr_sim_story_op(const qr_sim_op *op, const char *what)
     else if (!op->has_reply && op->txn)
         say_txn(out, op->txn);
     if (op->has_reply)
-        fprintf(out, " -> %s at %" PRIu64 ": %s", qr_status_name(op->status), op->reply_index, op->reply_text);
+        fprintf(out, " -> %s at %" PRIu64 ": %s", qr_status_name(op->status), op->reply_index,
+                op->reply_text);
     fputc('\n', out);
 }

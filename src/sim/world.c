@@ -1,5 +1,5 @@
-/* One run: draw a plan, let things go wrong for a while, heal everything, and demand that the store is whole again: first
- * that what was under way is finished, then that new work is done without any trouble at all. */
+/* One run: draw a plan, let things go wrong for a while, heal everything, and demand that the store is whole
+ * again: first that what was under way is finished, then that new work is done without any trouble at all. */
 #include <inttypes.h>
 #include <stdarg.h>
 
@@ -31,17 +31,22 @@ static void on_arrival(void *context, qr_sim_message *message, uint64_t at_us)
     qr_sim_world *world = context;
     if (++world->flight > QR_SIM_FLIGHT_MAX)
         qr_sim_fail(world, "messages-are-bounded", "%" PRIu64 " messages are under way", world->flight);
-    qr_sim_queue_push(&world->queue, (qr_sim_event){.kind = QR_SIM_ARRIVAL, .at_us = at_us, .node = message->to,
-                                                    .pointer = message});
+    qr_sim_queue_push(
+        &world->queue,
+        (qr_sim_event){.kind = QR_SIM_ARRIVAL, .at_us = at_us, .node = message->to, .pointer = message});
 }
 
 /* ------------------------------------------------------------------ phases ---- */
 
-static void look_again(qr_sim_world *world) { qr_sim_after(world, 20000, (qr_sim_event){.kind = QR_SIM_LOOK}); }
+static void look_again(qr_sim_world *world)
+{
+    qr_sim_after(world, 20000, (qr_sim_event){.kind = QR_SIM_LOOK});
+}
 
 static uint64_t patience_us(const qr_sim_world *world)
 {
-    /* Ten election timeouts (one is drawn from [election, 2 * election)), and a little for disks and restarts. */
+    /* Ten election timeouts (one is drawn from [election, 2 * election)), and a little for disks and
+     * restarts. */
     return (uint64_t)world->plan.election_ms * 2 * 10 * 1000 + 1000000;
 }
 
@@ -54,7 +59,8 @@ static void heal(qr_sim_world *world)
     look_again(world);
 }
 
-/* NULL: everybody is up, agrees on a leader, has applied the same, and nothing is open. Else what is missing. */
+/* NULL: everybody is up, agrees on a leader, has applied the same, and nothing is open. Else what is missing.
+ */
 static const char *unrest(const qr_sim_world *world, char *text, size_t size)
 {
     uint64_t leader = 0;
@@ -71,9 +77,13 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
             return text;
         }
         leader = status.engine.leader;
+        if (status.no_space) { /* the alarm goes by itself once there is space again */
+            snprintf(text, size, "n%u still says that its disk is full", i + 1);
+            return text;
+        }
         if (status.applied_index != world->oracle.count || status.engine.last_index != world->oracle.count) {
-            snprintf(text, size, "n%u has applied %" PRIu64 ", holds %" PRIu64 ", entries known %" PRIu64, i + 1,
-                     status.applied_index, status.engine.last_index, world->oracle.count);
+            snprintf(text, size, "n%u has applied %" PRIu64 ", holds %" PRIu64 ", entries known %" PRIu64,
+                     i + 1, status.applied_index, status.engine.last_index, world->oracle.count);
             return text;
         }
         if (status.pending_writes + status.pending_reads > 0) {
@@ -101,7 +111,8 @@ static void begin_calm(qr_sim_world *world)
     qr_sim_client_resume(world);
 }
 
-/* In calm weather nothing is refused, nobody loses the leadership, and messages are few (rows 12, 13 and 23). */
+/* In calm weather nothing is refused, nobody loses the leadership, and messages are few (rows 12, 13 and 23).
+ */
 static void judge_calm(qr_sim_world *world)
 {
     uint64_t ops = world->op_count - world->calm_ops;
@@ -119,13 +130,14 @@ static void judge_calm(qr_sim_world *world)
                         qr_status_name(op->status));
     }
     if (messages > messages_max)
-        qr_sim_fail(world, "messages-are-bounded", "%" PRIu64 " messages for %" PRIu64 " requests in %" PRIu64 " ms",
-                    messages, ops, ms);
+        qr_sim_fail(world, "messages-are-bounded",
+                    "%" PRIu64 " messages for %" PRIu64 " requests in %" PRIu64 " ms", messages, ops, ms);
     if (world->oracle.term_max != world->calm_terms && !handed_over)
-        qr_sim_fail(world, "leader-stays-when-calm", "term %" PRIu64 " became %" PRIu64 " though nothing is broken",
-                    world->calm_terms, world->oracle.term_max);
-    qr_sim_story(world, "---- calm: %" PRIu64 " messages for %" PRIu64 " requests in %" PRIu64 " ms", messages, ops,
-                 ms);
+        qr_sim_fail(world, "leader-stays-when-calm",
+                    "term %" PRIu64 " became %" PRIu64 " though nothing is broken", world->calm_terms,
+                    world->oracle.term_max);
+    qr_sim_story(world, "---- calm: %" PRIu64 " messages for %" PRIu64 " requests in %" PRIu64 " ms",
+                 messages, ops, ms);
 }
 
 static void look(qr_sim_world *world)
@@ -141,7 +153,8 @@ static void look(qr_sim_world *world)
     const char *missing = unrest(world, text, sizeof text);
     if (missing != NULL) {
         if (world->now_us >= world->phase_end_us)
-            qr_sim_fail(world, "heals", "%" PRIu64 " ms after the last fault: %s", patience_us(world) / 1000, missing);
+            qr_sim_fail(world, "heals", "%" PRIu64 " ms after the last fault: %s", patience_us(world) / 1000,
+                        missing);
         return;
     }
     if (world->phase == QR_SIM_HEALING) {
@@ -299,9 +312,10 @@ void qr_sim_run(const qr_sim_config *config, qr_sim_report *report)
     qr_buffer_init(&world->text);
     open_world(world);
     const qr_sim_plan *plan = &world->plan;
-    qr_sim_story(world, "seed %" PRIu64 ": %u nodes, %u clients, heartbeat %u ms, election %u ms, faults for %" PRIu64
-                 " ms", config->seed, world->nodes, plan->clients, plan->heartbeat_ms, plan->election_ms,
-                 plan->fault_ms);
+    qr_sim_story(
+        world,
+        "seed %" PRIu64 ": %u nodes, %u clients, heartbeat %u ms, election %u ms, faults for %" PRIu64 " ms",
+        config->seed, world->nodes, plan->clients, plan->heartbeat_ms, plan->election_ms, plan->fault_ms);
     run(world);
     report->trace_hash = world->hash;
     report->simulated_ms = world->now_us / 1000;

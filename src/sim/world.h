@@ -1,5 +1,5 @@
-/* Private to src/sim: what a world is made of. world.c runs it, node.c owns the processes, client.c the workload, nemesis.c
- * the faults, oracle.c the knowledge of what must be true, story.c the sentences. */
+/* Private to src/sim: what a world is made of. world.c runs it, node.c owns the processes, client.c the
+ * workload, nemesis.c the faults, oracle.c the knowledge of what must be true, story.c the sentences. */
 #ifndef QR_SIM_WORLD_H
 #define QR_SIM_WORLD_H
 
@@ -12,13 +12,13 @@
 
 enum {
     QR_SIM_CLIENTS_MAX = 12,
-    QR_SIM_CUTS_MAX = 16,           /* at once */
-    QR_SIM_KEYS_MAX = 8,            /* keys of the workload, besides the counters */
+    QR_SIM_CUTS_MAX = 16, /* at once */
+    QR_SIM_KEYS_MAX = 8,  /* keys of the workload, besides the counters */
     QR_SIM_COUNTERS_MAX = 2,
-    QR_SIM_MARK_SIZE = 16,          /* bytes of an operation's mark, see qr_sim_op */
-    QR_SIM_FLIGHT_MAX = 20000,      /* messages under way at once; more is a storm */
-    QR_SIM_STEPS_MAX = 20000000,    /* events of one run; more is a livelock */
-    QR_SIM_LEADERS_MAX = 1 << 14,   /* elections that are remembered */
+    QR_SIM_MARK_SIZE = 16,        /* bytes of an operation's mark, see qr_sim_op */
+    QR_SIM_FLIGHT_MAX = 20000,    /* messages under way at once; more is a storm */
+    QR_SIM_STEPS_MAX = 20000000,  /* events of one run; more is a livelock */
+    QR_SIM_LEADERS_MAX = 1 << 14, /* elections that are remembered */
 };
 
 typedef struct qr_sim_world qr_sim_world;
@@ -53,16 +53,16 @@ typedef struct qr_sim_op {
     qr_status status;
     uint64_t reply_index;
     const char *reply_text;
-    uint64_t position;      /* index of the entry that applied it; 0 = not applied so far */
-    const char *model_text; /* what the model says it has to answer */
-    uint32_t durable_on;    /* bit set of the nodes on whose disk it is */
+    uint64_t position;            /* index of the entry that applied it; 0 = not applied so far */
+    const char *model_text;       /* what the model says it has to answer */
+    uint32_t durable_on;          /* bit set of the nodes on whose disk it is */
     struct qr_sim_op *next_taken; /* those a process has taken and not answered */
 } qr_sim_op;
 
 typedef struct qr_sim_client {
-    uint32_t home;    /* the node it prefers */
+    uint32_t home; /* the node it prefers */
     bool sticky, busy;
-    uint64_t known_mod[QR_SIM_KEYS_MAX];             /* as it last saw it */
+    uint64_t known_mod[QR_SIM_KEYS_MAX]; /* as it last saw it */
     uint64_t known_count[QR_SIM_COUNTERS_MAX];
 } qr_sim_client;
 
@@ -114,14 +114,15 @@ typedef struct qr_sim_node {
     bool turn_due, halted, dying, leads;
     uint64_t leads_since_us;
     uint64_t applied, commit, term;
-    uint64_t local_index; /* of the newest local read of this life */
-    bool sees[QR_SIM_NODES_MAX];  /* what it was last told of its links */
+    uint64_t local_index;        /* of the newest local read of this life */
+    bool sees[QR_SIM_NODES_MAX]; /* what it was last told of its links */
     qr_sim_op *taken;
 } qr_sim_node;
 
 /* ------------------------------------------------------------------ plan ---- */
 
-/* Everything the seed draws before the first event: which faults there are in this run and how strong ("swarm"). */
+/* Everything the seed draws before the first event: which faults there are in this run and how strong
+ * ("swarm"). */
 typedef struct qr_sim_plan {
     uint32_t heartbeat_ms, election_ms, request_ms;
     uint64_t fault_ms;
@@ -129,17 +130,23 @@ typedef struct qr_sim_plan {
     size_t engine_memory_max, engine_message_max;
     uint32_t clients, keys, think_ms, value_max;
     uint32_t turn_us_max;
-    uint32_t nemesis_ms;       /* mean time between two faults */
-    bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks, failing_syncs,
-        no_space, clogs, old_leaders, handovers, compactions, all_die;
-    uint32_t cut_shapes;       /* bit set */
-    uint64_t triggers;         /* bit set of trace kinds after which a crash may follow */
-    uint64_t ambushes;         /* bit set of trace kinds of elections after which the worst is done */
+    uint32_t nemesis_ms; /* mean time between two faults */
+    bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
+        failing_syncs, no_space, clogs, old_leaders, handovers, compactions, all_die;
+    uint32_t cut_shapes; /* bit set */
+    uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
+    uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
     uint32_t trigger_per_million;
-    qr_sim_weather weather;    /* while there are faults */
+    qr_sim_weather weather; /* while there are faults */
 } qr_sim_plan;
 
-typedef enum qr_sim_phase { QR_SIM_FAULTS, QR_SIM_HEALING, QR_SIM_CALM, QR_SIM_SETTLING, QR_SIM_OVER } qr_sim_phase;
+typedef enum qr_sim_phase {
+    QR_SIM_FAULTS,
+    QR_SIM_HEALING,
+    QR_SIM_CALM,
+    QR_SIM_SETTLING,
+    QR_SIM_OVER
+} qr_sim_phase;
 
 struct qr_sim_world {
     const qr_sim_config *config;
@@ -172,8 +179,14 @@ struct qr_sim_world {
 /* world.c */
 void qr_sim_fail(qr_sim_world *world, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static inline bool qr_sim_failed(const qr_sim_world *world) { return world->report->failed; }
-static inline void qr_sim_mix(qr_sim_world *world, uint64_t number) { world->hash = qr_hash_mix(world->hash, number); }
+static inline bool qr_sim_failed(const qr_sim_world *world)
+{
+    return world->report->failed;
+}
+static inline void qr_sim_mix(qr_sim_world *world, uint64_t number)
+{
+    world->hash = qr_hash_mix(world->hash, number);
+}
 void qr_sim_after(qr_sim_world *world, uint64_t delay_us, qr_sim_event event);
 
 /* plan.c */
@@ -190,14 +203,17 @@ void qr_sim_node_link(qr_sim_node *node, uint32_t peer, bool up);
 void qr_sim_node_disk(qr_sim_node *node);
 qr_status qr_sim_node_submit(qr_sim_node *node, const qr_request *request);
 uint64_t qr_sim_node_now_ms(const qr_sim_node *node);
-static inline bool qr_sim_node_up(const qr_sim_node *node) { return node->node != NULL; }
+static inline bool qr_sim_node_up(const qr_sim_node *node)
+{
+    return node->node != NULL;
+}
 
 /* client.c */
 void qr_sim_client_init(qr_sim_world *world);
-void qr_sim_client_next(qr_sim_world *world, uint32_t client);   /* thinks up a request and sends it off */
-void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op);   /* it reaches the node */
-void qr_sim_client_unreachable(qr_sim_op *op);                   /* there was nobody to take it */
-void qr_sim_client_resume(qr_sim_world *world);                  /* after a rest */
+void qr_sim_client_next(qr_sim_world *world, uint32_t client); /* thinks up a request and sends it off */
+void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op); /* it reaches the node */
+void qr_sim_client_unreachable(qr_sim_op *op);                 /* there was nobody to take it */
+void qr_sim_client_resume(qr_sim_world *world);                /* after a rest */
 
 /* nemesis.c */
 void qr_sim_nemesis_start(qr_sim_world *world);
@@ -211,10 +227,10 @@ uint64_t qr_sim_nemesis_down_us(qr_sim_world *world); /* how long a dead process
 /* oracle.c */
 void qr_sim_oracle_init(qr_sim_world *world);
 void qr_sim_oracle_free(qr_sim_oracle *oracle);
-void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
-                           uint64_t digest);
+void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind,
+                           qr_slice bytes, uint64_t digest);
 void qr_sim_oracle_role(qr_sim_node *node, qr_engine_role role, uint64_t term);
-void qr_sim_oracle_look(qr_sim_node *node); /* after each call of the node */
+void qr_sim_oracle_look(qr_sim_node *node);    /* after each call of the node */
 void qr_sim_oracle_match(qr_sim_world *world); /* logs of two members; sampled */
 void qr_sim_oracle_durable(qr_sim_node *node, qr_slice bytes);
 /* The node has answered; op->reply_* are filled in. */

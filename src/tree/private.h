@@ -22,6 +22,9 @@ enum {
     QR__INLINE_MAX =
         256, /* bytes of a value that lives inside its version; larger ones are shared and counted */
     QR__KEY_COST = 256, /* bytes the quota charges for a key besides its own bytes */
+    /* Key-values that all ranges and deletes of one command may return together. A command is carried out on
+     * every replica, so one that takes too much memory would end them all. */
+    QR__RETURNED_MAX = 1 << 20,
 };
 
 typedef struct qr__blob {
@@ -274,7 +277,8 @@ typedef struct qr__work {
     int64_t stamp_ms;
     uint64_t base; /* the revision before the command */
     qr__figures before;
-    uint32_t sub; /* changes made so far */
+    uint32_t sub;      /* changes made so far */
+    uint64_t returned; /* key-values in the result so far */
     qr__undo *undo;
     const bool *decisions; /* which branch each txn on the chosen path takes, in order of execution */
     size_t next_decision;

@@ -1,4 +1,7 @@
 /* The command `quorate sim` alone: what the tests of this folder run. */
 #include "bin/bin.h"
 
-int main(int argc, char **argv) { return qr_simulate_main(argc, argv); }
+int main(int argc, char **argv)
+{
+    return qr_simulate_main(argc, argv);
+}

@@ -1,5 +1,5 @@
-/* The toy engine by itself: three engines, a list of messages, no node. Each test drives events by hand and looks at the
- * effects, so the contract of core/engine.h is seen from the engine's side. */
+/* The toy engine by itself: three engines, a list of messages, no node. Each test drives events by hand and
+ * looks at the effects, so the contract of core/engine.h is seen from the engine's side. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,13 +138,18 @@ static void answer_fetch(world *w, member *m)
         if (m->record_last[i] >= from && m->record_first[i] <= to)
             found[count++] = m->records[i];
     m->fetch_from = 0;
-    step(w, m, (qr_event){.kind = QR_EVENT_ENTRIES,
-                          .entries = {.from = from, .to = to, .records = found, .count = count}});
+    step(w, m,
+         (qr_event){.kind = QR_EVENT_ENTRIES,
+                    .entries = {.from = from, .to = to, .records = found, .count = count}});
 }
 
-static member *member_of(world *w, uint64_t id) { return &w->members[id / 10 - 1]; }
+static member *member_of(world *w, uint64_t id)
+{
+    return &w->members[id / 10 - 1];
+}
 
-/* A turn of everybody, with all messages of the turn before delivered; lost: no message to or from that id. */
+/* A turn of everybody, with all messages of the turn before delivered; lost: no message to or from that id.
+ */
 static void turn(world *w, uint64_t lost)
 {
     letter letters[LETTERS_MAX];
@@ -154,8 +159,9 @@ static void turn(world *w, uint64_t lost)
     for (size_t i = 0; i < count; i++) {
         member *to = member_of(w, letters[i].to);
         if (letters[i].from != lost && letters[i].to != lost && to->engine != NULL)
-            step(w, to, (qr_event){.kind = QR_EVENT_RECV,
-                                   .recv = {.from = letters[i].from, .bytes = letters[i].bytes}});
+            step(w, to,
+                 (qr_event){.kind = QR_EVENT_RECV,
+                            .recv = {.from = letters[i].from, .bytes = letters[i].bytes}});
     }
     for (int i = 0; i < MEMBERS; i++) {
         member *m = &w->members[i];
@@ -186,7 +192,8 @@ static void open_member(world *w, member *m)
         .memory_max = w->memory_max,
     };
     for (uint64_t id = 10; id <= MEMBERS * 10; id += 10)
-        assert_int_equal(qr_members_add(&config.members, (qr_member){.id = id, .role = QR_ROLE_VOTER}), QR_OK);
+        assert_int_equal(qr_members_add(&config.members, (qr_member){.id = id, .role = QR_ROLE_VOTER}),
+                         QR_OK);
     m->engine = qr_fixed.open(&config);
     assert_non_null(m->engine);
 }
@@ -295,7 +302,8 @@ static void nothing_is_acknowledged_before_it_is_durable(void **state)
     w.disks_stand = true;
     propose(&w, &w.members[0], "a");
     turns(&w, 30, 0);
-    assert_true(w.members[0].committed == 0 && w.members[1].record_count == 0); /* the leader sends what it has on disk */
+    assert_true(w.members[0].committed == 0 &&
+                w.members[1].record_count == 0); /* the leader sends what it has on disk */
     make_durable(&w, &w.members[0]);
     turns(&w, 30, 0);
     assert_true(w.members[0].committed == 0 && w.members[1].record_count == 1);
@@ -416,7 +424,8 @@ static void the_brief_carries_the_members(void **state)
     brief.data[0] ^= 0x40;
     assert_int_equal(engine->ops->recall(engine, qr_buffer_slice(&brief), true), QR_E_BAD_VERSION);
     brief.data[0] ^= 0x40;
-    assert_int_equal(engine->ops->recall(engine, qr_slice_of(brief.data, brief.size - 1), true), QR_E_CORRUPT);
+    assert_int_equal(engine->ops->recall(engine, qr_slice_of(brief.data, brief.size - 1), true),
+                     QR_E_CORRUPT);
     engine->ops->free(engine);
     qr_buffer_free(&brief);
     done(&w);
@@ -438,10 +447,11 @@ static void random_messages_are_dropped(void **state)
             bytes[k] = (uint8_t)qr_prng_next(&prng);
         if (size > 2 && qr_prng_below(&prng, 4)) {
             bytes[0] = 1;
-            bytes[1] = 2; /* an acknowledgement of nonsense; an append is believed, as the leader is trusted */
+            bytes[1] =
+                2; /* an acknowledgement of nonsense; an append is believed, as the leader is trusted */
         }
-        step(&w, &w.members[0], (qr_event){.kind = QR_EVENT_RECV,
-                                           .recv = {.from = 20, .bytes = qr_slice_of(bytes, size)}});
+        step(&w, &w.members[0],
+             (qr_event){.kind = QR_EVENT_RECV, .recv = {.from = 20, .bytes = qr_slice_of(bytes, size)}});
     }
     assert_true(w.members[0].committed == 1);
     step(&w, &w.members[0], (qr_event){.kind = QR_EVENT_HANDOVER});

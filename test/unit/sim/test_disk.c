@@ -1,4 +1,5 @@
-/* The simulated disk keeps exactly the promises of edge/edge.h: what was synced stays, what was not may go or be torn. */
+/* The simulated disk keeps exactly the promises of edge/edge.h: what was synced stays, what was not may go or
+ * be torn. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,14 +23,24 @@ static void on_schedule(void *context, uint64_t delay_us)
     assert_true(delay_us > 0 && delay_us <= 2000000);
 }
 
-static void on_durable(void *context, qr_slice bytes) { ((desk *)context)->durable_bytes += bytes.size; }
-static void on_done(qr_disk_op *op) { ((desk *)op->owner)->done++; }
+static void on_durable(void *context, qr_slice bytes)
+{
+    ((desk *)context)->durable_bytes += bytes.size;
+}
+static void on_done(qr_disk_op *op)
+{
+    ((desk *)op->owner)->done++;
+}
 
 static void open_desk(desk *d, uint64_t seed)
 {
     *d = (desk){0};
-    qr_sim_disk_config config = {.seed = seed, .sync_us_min = 100, .sync_us_max = 1000, .schedule = on_schedule,
-                                 .durable = on_durable, .context = d};
+    qr_sim_disk_config config = {.seed = seed,
+                                 .sync_us_min = 100,
+                                 .sync_us_max = 1000,
+                                 .schedule = on_schedule,
+                                 .durable = on_durable,
+                                 .context = d};
     d->disk = qr_sim_disk_open(&config);
     d->edge = qr_sim_disk_edge(d->disk);
 }
@@ -175,8 +186,13 @@ static void a_failed_sync_keeps_nothing(void **state)
 
 static qr_disk_op write_op(desk *d, qr_disk_lane lane, uint64_t offset)
 {
-    return (qr_disk_op){.kind = QR_DISK_WRITE_SYNC, .lane = lane, .name = "a", .offset = offset,
-                        .bytes = qr_slice_text("x"), .done = on_done, .owner = d};
+    return (qr_disk_op){.kind = QR_DISK_WRITE_SYNC,
+                        .lane = lane,
+                        .name = "a",
+                        .offset = offset,
+                        .bytes = qr_slice_text("x"),
+                        .done = on_done,
+                        .owner = d};
 }
 
 static void lanes_are_served_in_order(void **state)

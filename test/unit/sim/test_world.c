@@ -90,7 +90,8 @@ static void cuts_have_their_shapes(void **state)
     qr_sim_cut_apply(&network, isolate, false);
     qr_sim_cut_apply(&network, mute, false);
     for (uint32_t i = 0; i < 5; i++)
-        assert_true(i == 2 || (qr_sim_network_is_cut(&network, 2, i) && qr_sim_network_is_cut(&network, i, 2)));
+        assert_true(i == 2 ||
+                    (qr_sim_network_is_cut(&network, 2, i) && qr_sim_network_is_cut(&network, i, 2)));
     assert_false(qr_sim_network_is_cut(&network, 0, 1));
     qr_sim_cut_apply(&network, isolate, true); /* the other one still holds */
     assert_true(qr_sim_network_is_cut(&network, 2, 0) && !qr_sim_network_is_cut(&network, 0, 2));

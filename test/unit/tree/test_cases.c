@@ -3,6 +3,8 @@
 
 #include "tree/private.h"
 
+#include <stdio.h>
+
 static int opened(void **state)
 {
     harness *h = qr_alloc_zero(1, sizeof *h);
@@ -263,6 +265,28 @@ static void test_rejected_txn_does_nothing(void **state)
     harness_check(h);
     expected.put.expected_version = 3;
     assert_non_null(harness_apply(h, HARNESS_TXN(put_op("/d/k", "1"), expected)));
+}
+
+static void test_a_command_returns_only_so_much(void **state)
+{
+    harness *h = *state;
+    enum { RANGES = 1100, KEYS = QR__RETURNED_MAX / RANGES + 1 };
+    char key[16];
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        put(h, key, "v");
+    }
+    qr_op *ops = qr_alloc_zero(RANGES + 1, sizeof *ops);
+    ops[0] = put_op("more", "v");
+    for (int i = 1; i <= RANGES; i++)
+        ops[i] = range_op(range_span("k", "l"));
+    uint64_t digest = digest_of(h);
+    harness_apply(h, &(qr_txn){.then_ops = ops, .then_count = RANGES + 1});
+    assert_int_equal(h->status, QR_E_TOO_LARGE);
+    assert_int_equal(digest_of(h), digest);
+    assert_non_null(harness_query(h, &(qr_txn){.then_ops = ops + 1, .then_count = RANGES}));
+    assert_non_null(harness_apply(h, &(qr_txn){.then_ops = ops, .then_count = RANGES / 2}));
+    qr_free(ops);
 }
 
 static void test_an_unchosen_branch_may_be_impossible(void **state)
@@ -862,6 +886,7 @@ int main(void)
         CASE(test_every_key_of_a_span_must_satisfy),
         CASE(test_nested_paths_are_decided_before),
         CASE(test_rejected_txn_does_nothing),
+        CASE(test_a_command_returns_only_so_much),
         CASE(test_an_unchosen_branch_may_be_impossible),
         CASE(test_spaces),
         CASE(test_spans),

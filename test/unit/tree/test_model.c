@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { COMMANDS = 8000, TREES = 3 };
+enum { COMMANDS = 6000, TREES = 3 };
 
 typedef struct world {
     qr_prng prng;
