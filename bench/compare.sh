@@ -85,6 +85,6 @@ END {
     for (i = 1; i <= names; i++) {
         name = order[i]; e = median(rate["etcd", name]); q = median(rate["quorate", name])
         a = median(cpu["etcd", name]); b = median(cpu["quorate", name])
-        printf "%-20s %12d %12d %7.2fx   %.1f us : %.1f us\n", name, e, q, e > 0 ? q / e : 0, a * 10, b * 10
+        printf "%-20s %12d %12d %7.2fx   %.1f us : %.1f us\n", name, e, q, (e > 0 ? q / e : 0), a * 10, b * 10
     }
 }' "$rows"
