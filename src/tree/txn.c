@@ -185,7 +185,9 @@ static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__vers
     const qr_tree *tree = work->tree;
     if (tree->config.quota_bytes == 0 || put->space != QR_SPACE_KEYS)
         return false;
-    uint64_t cost = tree->now.live_bytes + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
+    /* The records that this put itself brings count from the next one on. */
+    uint64_t cost =
+        tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
     return cost - live_cost(key_size, old) + live_cost(key_size, version) > tree->config.quota_bytes;
 }
 
