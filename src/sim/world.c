@@ -77,10 +77,6 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
             return text;
         }
         leader = status.engine.leader;
-        if (status.no_space) { /* the alarm goes by itself once there is space again */
-            snprintf(text, size, "n%u still says that its disk is full", i + 1);
-            return text;
-        }
         if (status.applied_index != world->oracle.count || status.engine.last_index != world->oracle.count) {
             snprintf(text, size, "n%u has applied %" PRIu64 ", holds %" PRIu64 ", entries known %" PRIu64,
                      i + 1, status.applied_index, status.engine.last_index, world->oracle.count);
