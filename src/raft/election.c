@@ -378,6 +378,24 @@ void qr_raft_on_vote_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_m
 
 /* ------------------------------------------------------------ links ---- */
 
+static bool is_reached(const void *context, uint64_t id)
+{
+    const qr_raft_engine *raft = context;
+    const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
+    return id == raft->config.self || (peer && peer->link == QR_RAFT_LINK_UP);
+}
+
+/* A cluster that starts has no leader to wait for: whoever reaches a quorum and has heard none in its life
+ * asks soon. Where one is alive the others deny the pre-vote, and nothing has happened (D 9.6). */
+static void ask_soon_after_start(qr_raft_engine *raft)
+{
+    if (raft->leader || raft->heard_any || raft->role != QR_FOLLOWER ||
+        !qr_quorum_has(qr_raft_members(raft), is_reached, raft))
+        return;
+    uint64_t soon = raft->now_ms + qr_prng_below(&raft->prng, raft->config.election_ms / 5 + 1);
+    raft->deadline_ms = raft->deadline_ms < soon ? raft->deadline_ms : soon;
+}
+
 void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
 {
     qr_raft_peer *peer = qr_raft_peer_find(raft, id);
@@ -398,6 +416,8 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
         peer->offered_ms = 0;
         return;
     }
+    if (up)
+        ask_soon_after_start(raft);
     if (up || raft->leader != id)
         return;
     /* A dead process loses its connections at once; nobody needs to wait for the timer. If the leader lives

@@ -146,6 +146,7 @@ typedef struct qr_raft_engine {
     /* Election */
     uint64_t deadline_ms; /* not the leader: (pre-)election starts */
     uint64_t heard_ms;    /* from the leader */
+    bool heard_any;       /* a leader, in this life */
     uint64_t gone_leader; /* the leader whose connection broke, 0 = none */
     uint32_t attempts;    /* elections since a leader was heard */
     uint32_t votes;       /* answers, not voters: planted bug only */

@@ -174,6 +174,7 @@ static bool hear_leader(qr_raft_engine *raft, uint64_t from)
     raft->gone_leader = 0;
     raft->postponed = false;
     raft->heard_ms = raft->now_ms;
+    raft->heard_any = true;
     qr_raft_timer_reset(raft);
     return true;
 }

@@ -26,6 +26,26 @@ static void timeouts_lie_between_one_and_two(void **state)
     assert_in_range(most, 1950, 1999);
 }
 
+/* A cluster that starts elects soon after its members have found each other, not after a whole timeout. */
+static void a_start_does_not_wait_for_a_timeout(void **state)
+{
+    uint64_t waited = 0;
+    enum { RUNS = 40 };
+    for (uint64_t seed = 0; seed < RUNS; seed++) {
+        world *w = world_new(3, seed);
+        uint64_t start = w->now_ms;
+        world_boot_all(w);
+        for (uint64_t a = 1; a <= 3; a++)
+            for (uint64_t b = 1; b <= 3; b++)
+                if (a != b)
+                    world_link(w, a, b, true);
+        assert_true(world_until(w, 10000, world_has_leader));
+        waited += w->now_ms - start;
+        world_free(w);
+    }
+    assert_in_range(waited / RUNS, 0, 300);
+}
+
 /* The goal: from kill -9 of the leader to a new one well under 300 ms, when the connections tell of the
  * death. */
 static void a_killed_leader_is_replaced_at_once(void **state)
@@ -299,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timeouts_lie_between_one_and_two),
+        cmocka_unit_test(a_start_does_not_wait_for_a_timeout),
         cmocka_unit_test(a_killed_leader_is_replaced_at_once),
         cmocka_unit_test(slow_disks_get_their_votes_through),
         cmocka_unit_test(a_silent_leader_is_replaced_after_the_timeout),

@@ -25,7 +25,8 @@ static world *led_by_one(uint32_t count, const uint64_t *leader, const golden *f
     world_preset(w, 1, leader, length(leader), term, 0);
     for (uint32_t i = 2; i <= count; i++)
         world_preset(w, i, followers[i - 2].terms, length(followers[i - 2].terms), term, 0);
-    w->member[1].election_ms = 200;
+    for (uint32_t i = 1; i <= count; i++)
+        w->member[i].election_ms = i == 1 ? 200 : 20000;
     world_boot_all(w);
     assert_true(world_until(w, 2000, world_is_even));
     assert_int_equal(world_leader(w), 1);
