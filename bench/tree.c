@@ -13,7 +13,7 @@
 
 enum {
     KEY_SIZE = 24,
-    KEYS_USUAL = 300000, /* about six seconds of CPU time */
+    KEYS_USUAL = 300000, /* a run of a few seconds */
     LOOKUPS = 200000,
 };
 
