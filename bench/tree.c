@@ -11,7 +11,11 @@
 #include "core/txn.h"
 #include "tree/private.h"
 
-enum { KEY_SIZE = 24, LOOKUPS = 400000 };
+enum {
+    KEY_SIZE = 24,
+    KEYS_USUAL = 300000, /* a run of a few seconds */
+    LOOKUPS = 200000,
+};
 
 typedef struct bench {
     size_t count;
@@ -253,7 +257,7 @@ static void bench_index(bench *b)
 
 int main(int argc, char **argv)
 {
-    bench b = {.count = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000};
+    bench b = {.count = argc > 1 ? strtoul(argv[1], NULL, 10) : KEYS_USUAL};
     if (b.count < 1000 || b.count > 100000000) {
         fprintf(stderr, "usage: %s [keys, 1000 to 100000000]\n", argv[0]);
         return 2;

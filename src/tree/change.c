@@ -43,12 +43,11 @@ static void stamp(qr__work *work, uint8_t space, qr__version *version)
         version->create_revision = version->mod_revision;
 }
 
-qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *version)
+qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *path, qr__version *version)
 {
     qr_tree *tree = work->tree;
     qr__index *index = qr__space_of(tree, space);
-    qr__path path;
-    qr__entry *entry = qr__index_path(index, key, &path);
+    qr__entry *entry = path->found ? path->leaf->node.slots[path->at] : NULL;
     qr__version *old = entry ? entry->newest : NULL;
     bool live = version->version != 0, was_live = qr__is_live(old);
     QR_ASSERT(live || was_live);
@@ -62,10 +61,10 @@ qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *
     if (entry == NULL) {
         entry = qr__entry_new(key, &tree->record_bytes);
         entry->newest = version;
-        qr__index_insert(index, &path, entry, live, version->mod_revision);
+        qr__index_insert(index, path, entry, live, version->mod_revision);
     } else {
         entry->newest = version;
-        qr__index_set(index, &path, live, version->mod_revision);
+        qr__index_set(index, path, live, version->mod_revision);
     }
     qr__ring_push(space == QR_SPACE_KEYS ? &tree->history : &tree->hidden,
                   (qr__event){.entry = entry, .version = version});

@@ -1,8 +1,8 @@
 /* What the files of the tree share and nobody else sees. One file a noun:
  *
  *   index.c      the ordered structure: find, insert, remove       span.c     counting and walking it
- *   record.c     entries, versions, values, attributes             change.c   one put or tombstone, and its
- * undoing history.c    the event log, compaction, freeing                directory.c  records of parents
+ *   record.c     entries, versions, values, attributes             change.c   one change, and its undoing
+ *   history.c    the event log, compaction, freeing                directory.c  records of parents
  *   range.c      range queries: visibility, filters, sorting       txn.c      conditions and operations
  *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
  *   check.c      every structural invariant                        tree.c     the machine
@@ -287,9 +287,9 @@ typedef struct qr__work {
     size_t next_decision;
 } qr__work;
 
-/* Makes version the newest of key: it holds value and extra already, version != 0 or 0 for a tombstone;
- * stamps it. */
-qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *version);
+/* Makes version the newest of key, whose way has just been found: it holds value and extra already, version
+ * != 0 or 0 for a tombstone; stamps it. */
+qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *path, qr__version *version);
 void qr__undo_all(qr__work *work);
 /* The path must lie in the key of an entry that has been changed before, old (NULL = no record) is copied. */
 void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old);

@@ -201,7 +201,8 @@ static qr_status put_key(qr__work *work, const qr_put *put, qr_op_result *result
     qr_status status = put->options & QR_PUT_NUMBERED ? numbered_key(work, put, &key) : QR_OK;
     if (status != QR_OK)
         return status;
-    const qr__entry *before = qr__index_find(index, key);
+    qr__path path;
+    const qr__entry *before = qr__index_path(index, key, &path);
     const qr__version *old = before && qr__is_live(before->newest) ? before->newest : NULL;
     status = put_allowed(work, put, old);
     if (status != QR_OK)
@@ -219,7 +220,7 @@ static qr_status put_key(qr__work *work, const qr_put *put, qr_op_result *result
         qr__version_free(version, &tree->record_bytes);
         return QR_E_QUOTA;
     }
-    const qr__entry *entry = qr__change(work, put->space, key, version);
+    const qr__entry *entry = qr__change(work, put->space, key, &path, version);
     *result = (qr_op_result){.kind = QR_OP_PUT, .revision = tree->now.revision, .key = qr__key_of(entry)};
     if (old && (put->options & QR_PUT_WANT_PREVIOUS)) {
         qr_key_value *previous = qr_arena_alloc(work->arena, sizeof *previous);
@@ -273,7 +274,9 @@ static qr_status delete_span(qr__work *work, const qr_delete *del, qr_op_result 
             qr__fill(entries[i], old, false, &previous[i]);
         qr__version *tombstone = qr__version_new(qr_slice_of(NULL, 0), NULL, &tree->record_bytes);
         tombstone->modified_ms = old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
-        qr__change(work, del->span.space, qr__key_of(entries[i]), tombstone);
+        qr__path path;
+        qr__index_path(index, qr__key_of(entries[i]), &path);
+        qr__change(work, del->span.space, qr__key_of(entries[i]), &path, tombstone);
     }
     *result = (qr_op_result){.kind = QR_OP_DELETE,
                              .revision = tree->now.revision,

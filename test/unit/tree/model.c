@@ -118,8 +118,9 @@ static bool seen_without(const model *m, qr_slice path, const model_key *except)
         if (key == except || key->space != QR_SPACE_KEYS || !at_revision(key, UINT64_MAX) ||
             !plain_path(key->key))
             continue;
-        bool below = path.size == 1 || key->key.size == path.size || key->key.data[path.size] == '/';
-        if (key->key.size >= path.size && memcmp(key->key.data, path.data, path.size) == 0 && below)
+        if (key->key.size < path.size || memcmp(key->key.data, path.data, path.size) != 0)
+            continue;
+        if (path.size == 1 || key->key.size == path.size || key->key.data[path.size] == '/')
             return true;
     }
     return false;
