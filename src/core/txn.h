@@ -216,12 +216,19 @@ typedef struct qr_tree_status {
     uint64_t memory_bytes;  /* about what the tree holds of the machine's memory */
 } qr_tree_status;
 
-/* The directory record of a path: kept by every door's writes (doc/doors/one-tree.md). */
+/* The directory record of a path: kept by every door's writes (doc/doors/one-tree.md). A directory can be
+ * seen while its own key lives or a child of it can be seen, so it need not have a key. Zeros if there is no
+ * record. */
 typedef struct qr_directory {
-    uint64_t created;       /* children ever created under it */
-    uint64_t changes;       /* creations and deletions of children */
-    uint64_t children;      /* now */
-    uint64_t last_revision; /* of the last creation or deletion of a child */
+    uint64_t created;       /* children that ever appeared under it */
+    uint64_t changes;       /* appearances and disappearances of children */
+    uint64_t children;      /* that can be seen now */
+    uint64_t last_revision; /* of the last appearance or disappearance of a child */
+    /* Of the directory itself, what its key does not tell. */
+    uint64_t first_revision; /* since when it can be seen without a break; 0 for "/", which always can be */
+    uint64_t bare_revision;  /* since when it has no key of its own; 0 = it has one, and for "/" before any */
+    uint64_t versions; /* states of its own data before the present one or before the present key's first */
+    int64_t first_ms, bare_ms; /* the times of these revisions, by the proposers' clocks */
 } qr_directory;
 
 #endif

@@ -307,7 +307,8 @@ static qr_status do_folder(qr_sim_disk *disk, const qr_disk_op *op)
 
 static bool lacks_space(qr_sim_disk *disk, const qr_disk_op *op)
 {
-    bool takes_space = op->kind == QR_DISK_CREATE || op->kind == QR_DISK_WRITE;
+    bool takes_space =
+        op->kind == QR_DISK_CREATE || op->kind == QR_DISK_WRITE || op->kind == QR_DISK_WRITE_SYNC;
     return takes_space && op->lane == QR_LANE_BACKGROUND && disk->faults.no_space_per_million > 0 &&
            qr_prng_chance(&disk->prng, disk->faults.no_space_per_million);
 }

@@ -32,7 +32,7 @@ typedef struct qr_sim_disk_faults {
     uint32_t
         sync_fails_in; /* the n-th sync from now fails, and what it should have kept may be lost; 0 = never */
     uint32_t write_fails_in;       /* the n-th write from now fails; 0 = never */
-    uint32_t no_space_per_million; /* of CREATE and WRITE in the background lane */
+    uint32_t no_space_per_million; /* of CREATE, WRITE and WRITE_SYNC in the background lane */
     uint32_t slow_factor;          /* multiplies every latency; 0 = 1 */
     bool steady;                   /* no slow_per_million */
 } qr_sim_disk_faults;

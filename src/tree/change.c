@@ -6,9 +6,8 @@ struct qr__undo {
     qr__undo *next;   /* older */
     qr__entry *entry; /* NULL: a directory record */
     uint8_t space;
-    qr_slice path;
-    bool existed;
-    qr_directory old;
+    qr_slice path;           /* of a directory record, in the key of an entry that is undone later */
+    const qr_directory *old; /* NULL: there was none */
 };
 
 static uint64_t live_size(const qr__entry *entry, const qr__version *version)
@@ -77,7 +76,7 @@ qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *
     if (space == QR_SPACE_KEYS) {
         account(tree, entry, version);
         if (live != was_live)
-            qr__directory_note(work, qr__key_of(entry), live);
+            qr__directory_note(work, entry);
     }
     return entry;
 }
@@ -85,9 +84,12 @@ qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *
 void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old)
 {
     qr__undo *undo = qr_arena_zero(work->arena, 1, sizeof *undo);
-    *undo = (qr__undo){.next = work->undo, .path = qr_arena_copy(work->arena, path), .existed = old != NULL};
-    if (old)
-        undo->old = *old;
+    *undo = (qr__undo){.next = work->undo, .path = path};
+    if (old) {
+        qr_directory *copy = qr_arena_alloc(work->arena, sizeof *copy);
+        *copy = *old;
+        undo->old = copy;
+    }
     work->undo = undo;
 }
 
@@ -118,7 +120,7 @@ void qr__undo_all(qr__work *work)
         if (undo->entry)
             undo_change(work->tree, undo->space, undo->entry);
         else
-            qr__directory_put(work->tree, undo->path, undo->existed ? &undo->old : NULL);
+            qr__directory_put(work->tree, undo->path, undo->old);
     }
     work->undo = NULL;
     work->tree->now = work->before;

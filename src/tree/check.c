@@ -2,7 +2,8 @@
 #include "tree/private.h"
 
 typedef struct totals {
-    uint64_t live_bytes, history_bytes, children;
+    uint64_t live_bytes, history_bytes;
+    uint64_t paths;      /* live keys other than "/" that are paths */
     uint64_t in_history; /* versions that an event in the log must point to */
 } totals;
 
@@ -60,7 +61,7 @@ static const char *broken_keys(const qr_tree *tree, const qr__index *index, bool
         const qr__extra *extra = entry->newest->extra;
         sum->live_bytes += entry->key_size + (uint64_t)entry->newest->value_size;
         sum->live_bytes += extra ? extra->attribute_size : 0u;
-        sum->children += entry->key_size > 1 && qr__path_valid(qr__key_of(entry));
+        sum->paths += entry->key_size > 1 && qr__path_valid(qr__key_of(entry));
     }
     return NULL;
 }
@@ -87,53 +88,104 @@ static const char *broken_history(const qr_tree *tree, uint64_t in_history)
     return found == in_history ? NULL : "history: a version without event";
 }
 
-/* Live direct children, found by leaping over what lies deeper. */
-static uint64_t count_children(const qr__index *keys, qr_slice path, qr_buffer *scratch)
+/* ---------------------------------------------------------------- directories ---- */
+
+/* Is the entry below the prefix? Then name is its part up to the next slash, and deeper says whether there is
+ * one. */
+static bool below_prefix(const qr__cursor *cursor, qr_slice prefix, qr_slice *name, bool *deeper)
 {
-    qr_buffer_clear(scratch);
-    qr_buffer_add_slice(scratch, path);
-    if (path.size > 1)
-        qr_buffer_u8(scratch, '/');
-    size_t prefix = scratch->size;
-    uint64_t children = 0;
-    qr__cursor cursor = qr__cursor_seek(keys, qr_buffer_slice(scratch));
-    while (cursor.leaf) {
-        const qr__entry *entry = qr__cursor_entry(&cursor);
-        qr_slice key = qr__key_of(entry);
-        if (!qr_slice_starts(key, qr_slice_of(scratch->data, prefix)))
-            break;
-        const uint8_t *slash = key.size > prefix ? memchr(key.data + prefix, '/', key.size - prefix) : NULL;
-        if (slash == NULL) {
-            children += key.size > prefix && qr__is_live(entry->newest) && qr__path_valid(key);
-            qr__cursor_next(&cursor);
-            continue;
-        }
-        scratch->size = prefix;
-        qr_buffer_add(scratch, key.data + prefix, (size_t)(slash - key.data) - prefix);
-        qr_buffer_u8(scratch, '/' + 1);
-        cursor = qr__cursor_seek(keys, qr_buffer_slice(scratch));
-    }
-    return children;
+    if (cursor->leaf == NULL)
+        return false;
+    qr_slice key = qr__key_of(qr__cursor_entry(cursor));
+    if (!qr_slice_starts(key, prefix))
+        return false;
+    *name = qr_slice_of(key.data + prefix.size, key.size - prefix.size);
+    const uint8_t *slash = name->size ? memchr(name->data, '/', name->size) : NULL;
+    *deeper = slash != NULL;
+    if (slash)
+        name->size = (size_t)(slash - name->data);
+    return true;
 }
 
-static const char *broken_directories(const qr_tree *tree, uint64_t children)
+/* Entries directly below the directory whose path with a slash is in scratch; what lies deeper is leapt over.
+ */
+static uint64_t count_direct(const qr_tree *tree, const qr__index *index, qr_buffer *scratch)
+{
+    size_t prefix = scratch->size;
+    uint64_t count = 0;
+    qr_slice name;
+    bool deeper;
+    qr__cursor cursor = qr__cursor_seek(index, qr_buffer_slice(scratch));
+    while (below_prefix(&cursor, qr_slice_of(scratch->data, prefix), &name, &deeper)) {
+        const qr__entry *entry = qr__cursor_entry(&cursor);
+        if (deeper) {
+            qr_buffer_add_slice(scratch, name);
+            qr_buffer_u8(scratch, '/' + 1);
+            cursor = qr__cursor_seek(index, qr_buffer_slice(scratch));
+            scratch->size = prefix;
+            continue;
+        }
+        if (index != &tree->directories)
+            count += name.size > 0 && qr__is_live(entry->newest) && qr__path_valid(qr__key_of(entry));
+        else
+            count += name.size > 0 && entry->directory->figures.bare_revision > 0;
+        qr__cursor_next(&cursor);
+    }
+    return count;
+}
+
+static const char *broken_directory(const qr_tree *tree, const qr__entry *entry, qr_buffer *scratch)
 {
     const qr__index *keys = &tree->spaces[QR__SPACE_KEYS];
+    const qr_directory *record = &entry->directory->figures;
+    qr_slice path = qr__key_of(entry);
+    bool is_root = path.size == 1;
+    const qr__entry *own = qr__index_find(keys, path);
+    const qr__version *key = own && qr__is_live(own->newest) ? own->newest : NULL;
+    if (!qr__path_valid(path))
+        return "directory: record of something that is no path";
+    if (key ? record->bare_revision > 0 : record->bare_revision == 0 && !is_root)
+        return "directory: does not know whether it has a key";
+    if (!key && !is_root && record->children == 0)
+        return "directory: record of nothing";
+    if (record->changes != 2 * record->created - record->children)
+        return "directory: changes are not appearances and disappearances";
+    if (record->last_revision > tree->now.revision || record->first_revision > record->last_revision ||
+        record->bare_revision > tree->now.revision || (record->first_revision == 0) != is_root)
+        return "directory: revisions out of order";
+    if (key && !is_root &&
+        (key->create_revision < record->first_revision ||
+         (record->versions == 0 && key->create_revision != record->first_revision)))
+        return "directory: key and record do not agree on the beginning";
+    qr_buffer_clear(scratch);
+    qr_buffer_add_slice(scratch, path);
+    if (!is_root)
+        qr_buffer_u8(scratch, '/');
+    uint64_t children = count_direct(tree, keys, scratch) + count_direct(tree, &tree->directories, scratch);
+    return record->children == children ? NULL : "directory: wrong number of children";
+}
+
+/* Each record against the keys and the records directly below it, and then all of them together: every path
+ * that can be seen, which is a key or has a record, must have been counted by its parent. Paths are finite,
+ * so each record stands on keys in the end. */
+static const char *broken_directories(const qr_tree *tree, uint64_t keys)
+{
     const char *broken = NULL;
+    uint64_t seen = keys, counted = 0, cost = 0;
     qr_buffer scratch;
     qr_buffer_init(&scratch);
     qr__cursor cursor = qr__cursor_seek(&tree->directories, qr_slice_of(NULL, 0));
     for (; cursor.leaf && !broken; qr__cursor_next(&cursor)) {
         const qr__entry *entry = qr__cursor_entry(&cursor);
-        const qr_directory *record = &entry->directory->figures;
-        if (record->changes != 2 * record->created - record->children)
-            broken = "directory: changes are not creations and deletions";
-        else if (record->children != count_children(keys, qr__key_of(entry), &scratch))
-            broken = "directory: wrong number of children";
-        children -= record->children;
+        broken = broken_directory(tree, entry, &scratch);
+        seen += entry->key_size > 1 && entry->directory->figures.bare_revision > 0;
+        counted += entry->directory->figures.children;
+        cost += QR__DIRECTORY_COST + (uint64_t)entry->key_size;
     }
     qr_buffer_free(&scratch);
-    return broken ? broken : children ? "directory: a child without a record of its parent" : NULL;
+    if (!broken && seen != counted)
+        broken = "directory: a child without a record of its parent";
+    return broken ? broken : cost != tree->directory_cost ? "directory: wrong sum of costs" : NULL;
 }
 
 const char *qr__broken(const qr_tree *tree)
@@ -154,7 +206,7 @@ const char *qr__broken(const qr_tree *tree)
     if (!broken)
         broken = broken_history(tree, sum.in_history);
     if (!broken)
-        broken = broken_directories(tree, sum.children);
+        broken = broken_directories(tree, sum.paths);
     if (broken)
         return broken;
     uint64_t events = tree->history.end - tree->history.first;

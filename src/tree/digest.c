@@ -64,6 +64,11 @@ void qr__digest_directory(qr_tree *tree, qr_slice path, const qr_directory *reco
         mix(&digest, record->changes);
         mix(&digest, record->children);
         mix(&digest, record->last_revision);
+        mix(&digest, record->first_revision);
+        mix(&digest, record->bare_revision);
+        mix(&digest, record->versions);
+        mix(&digest, (uint64_t)record->first_ms);
+        mix(&digest, (uint64_t)record->bare_ms);
     }
     tree->now.digest = digest;
 }

@@ -1,9 +1,13 @@
 /* Directory records: what a parent knows of its direct children, for keys that are well-formed paths.
  *
- * A record comes into being with the first child and counts every creation and deletion of a direct child,
- * whoever makes it. It ends when nothing is left that could be seen as that directory: with the deletion of
- * the directory's own key while it has no children, or with the last child while it has no own key. What is
- * created there later starts from zero. The record of "/" is never dropped. */
+ * A path can be seen while its own key lives or while a path below it can be seen: so "/a" and "/a/b" are
+ * there as soon as "/a/b/c" is a key. A record comes into being with the first child that can be seen and
+ * counts every child that appears or disappears, whoever makes it so; it ends when the directory itself
+ * disappears, and what appears there later starts from zero. So outside of "/", which is always there and
+ * whose record never ends, a path without a live key can be seen exactly if it has a record.
+ *
+ * The walk up from a key ends at the first directory that was there before, and stays: the next key in it
+ * changes one record, the first one below a new path of n levels n records, at most QR_PATH_LEVELS_MAX. */
 #include "tree/private.h"
 
 /* Length of the well-formed character at text[0], or 0: a control character, malformed UTF-8, or one of the
@@ -74,60 +78,161 @@ const qr_directory *qr__directory_find(const qr_tree *tree, qr_slice path)
     return entry ? &entry->directory->figures : NULL;
 }
 
+/* ------------------------------------------------------------------ storing ---- */
+
+static uint64_t cost_of(const qr__entry *entry)
+{
+    return QR__DIRECTORY_COST + (uint64_t)entry->key_size;
+}
+
+static qr__entry *add(qr_tree *tree, qr_slice path, qr__path *place)
+{
+    qr__entry *entry = qr__entry_new(path, &tree->record_bytes);
+    entry->directory = qr_alloc_zero(1, sizeof *entry->directory);
+    entry->directory->stashed = tree->save ? tree->saves : 0; /* not there when the save began */
+    tree->record_bytes += sizeof *entry->directory;
+    tree->directory_cost += cost_of(entry);
+    qr__index_insert(&tree->directories, place, entry, true, 0);
+    return entry;
+}
+
 void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record)
 {
     qr__path place;
     qr__entry *entry = qr__index_path(&tree->directories, path, &place);
-    if (entry == NULL && record == NULL)
-        return;
-    if (tree->save && entry)
+    if (entry && tree->save)
         qr__save_directory(tree, entry);
-    if (record == NULL) {
+    if (record) {
+        entry = entry ? entry : add(tree, path, &place);
+        entry->directory->figures = *record;
+    } else if (entry) {
         qr__index_remove(&tree->directories, &place);
+        tree->directory_cost -= cost_of(entry);
         tree->record_bytes -= sizeof *entry->directory;
         qr_free(entry->directory);
         qr__entry_free(entry, &tree->record_bytes);
-        return;
     }
-    if (entry == NULL) {
-        entry = qr__entry_new(path, &tree->record_bytes);
-        entry->directory = qr_alloc_zero(1, sizeof *entry->directory);
-        tree->record_bytes += sizeof *entry->directory;
-        entry->directory->stashed = tree->save ? tree->saves : 0; /* not there when the save began */
-        qr__index_insert(&tree->directories, &place, entry, true, 0);
-    }
-    entry->directory->figures = *record;
 }
 
-static void replace(qr__work *work, qr_slice path, const qr_directory *old, const qr_directory *record)
+/* ----------------------------------------------------------------- changing ---- */
+
+static const qr__version *own_key(const qr_tree *tree, qr_slice path)
 {
-    qr__undo_directory(work, path, old);
-    qr__directory_put(work->tree, path, record);
+    const qr__entry *entry = qr__index_find(&tree->spaces[QR__SPACE_KEYS], path);
+    return entry && qr__is_live(entry->newest) ? entry->newest : NULL;
+}
+
+/* The record of a path, about to be changed; *made: there was none. Good until the next record comes or goes.
+ */
+static qr_directory *touch(qr__work *work, qr_slice path, bool *made)
+{
+    qr_tree *tree = work->tree;
+    qr__path place;
+    qr__entry *entry = qr__index_path(&tree->directories, path, &place);
+    *made = entry == NULL;
+    qr__undo_directory(work, path, entry ? &entry->directory->figures : NULL);
+    if (entry == NULL)
+        entry = add(tree, path, &place);
+    else if (tree->save)
+        qr__save_directory(tree, entry);
+    return &entry->directory->figures;
+}
+
+static void drop(qr__work *work, qr_slice path, const qr_directory *record)
+{
+    qr__undo_directory(work, path, record);
+    qr__directory_put(work->tree, path, NULL);
+    qr__digest_directory(work->tree, path, NULL);
+}
+
+/* Fills a new record with what the directory itself has been so far; says whether it could be seen before. */
+static bool begin(qr__work *work, qr_slice path, qr_directory *record)
+{
+    if (path.size == 1)
+        return true;
+    const qr__version *own = own_key(work->tree, path);
+    record->first_revision = own ? own->create_revision : work->tree->now.revision;
+    record->first_ms = own ? own->created_ms : work->stamp_ms;
+    record->bare_revision = own ? 0 : record->first_revision;
+    record->bare_ms = own ? 0 : record->first_ms;
+    return own != NULL;
+}
+
+/* A directory that can be seen gets a key of its own, or loses it: that is one more state of its data. */
+static void note_own(qr__work *work, qr_slice path, const qr__version *version)
+{
+    bool made;
+    qr_directory *record = touch(work, path, &made);
+    QR_ASSERT(!made || path.size == 1);
+    if (qr__is_live(version)) {
+        record->versions++;
+        record->bare_revision = 0;
+        record->bare_ms = 0;
+    } else {
+        record->versions += version->older->version;
+        record->bare_revision = version->mod_revision;
+        record->bare_ms = version->modified_ms;
+    }
     qr__digest_directory(work->tree, path, record);
 }
 
-void qr__directory_note(qr__work *work, qr_slice key, bool created)
+static void note_child(qr__work *work, qr_directory *record, bool appears)
 {
-    qr_tree *tree = work->tree;
-    if (key.size <= 1 || !qr__path_valid(key))
-        return;
-    qr_slice parent = qr__path_parent(key);
-    const qr_directory *old = qr__directory_find(tree, parent);
-    qr_directory record = old ? *old : (qr_directory){0};
-    QR_ASSERT(created || record.children > 0);
-    record.created += created;
-    record.changes++;
-    record.children = created ? record.children + 1 : record.children - 1;
-    record.last_revision = tree->now.revision;
-    bool stays = record.children > 0 || parent.size == 1;
-    if (!stays) {
-        const qr__entry *own = qr__index_find(&tree->spaces[QR__SPACE_KEYS], parent);
-        stays = own && qr__is_live(own->newest);
+    QR_ASSERT(appears || record->children > 0);
+    record->created += appears;
+    record->changes++;
+    record->children = appears ? record->children + 1 : record->children - 1;
+    record->last_revision = work->tree->now.revision;
+}
+
+static void appear(qr__work *work, qr_slice path)
+{
+    bool seen_before = false;
+    while (path.size > 1 && !seen_before) {
+        path = qr__path_parent(path);
+        bool made;
+        qr_directory *record = touch(work, path, &made);
+        seen_before = !made || begin(work, path, record);
+        note_child(work, record, true);
+        qr__digest_directory(work->tree, path, record);
     }
-    replace(work, parent, old, stays ? &record : NULL);
-    if (!created) {
-        const qr_directory *own = qr__directory_find(tree, key);
-        if (own && own->children == 0)
-            replace(work, key, own, NULL);
+}
+
+static void disappear(qr__work *work, qr_slice path)
+{
+    bool stays = false;
+    while (path.size > 1 && !stays) {
+        path = qr__path_parent(path);
+        const qr_directory *old = qr__directory_find(work->tree, path);
+        QR_CHECK(old != NULL && old->children > 0, "a key without a record of its parent");
+        stays = old->children > 1 || path.size == 1 || old->bare_revision == 0;
+        if (!stays) {
+            drop(work, path, old);
+            continue;
+        }
+        bool made;
+        qr_directory *record = touch(work, path, &made);
+        note_child(work, record, false);
+        qr__digest_directory(work->tree, path, record);
+    }
+}
+
+void qr__directory_note(qr__work *work, const qr__entry *entry)
+{
+    qr_slice key = qr__key_of(entry);
+    const qr__version *version = entry->newest;
+    QR_ASSERT(qr__is_live(version) != qr__is_live(version->older));
+    if (!qr__path_valid(key))
+        return;
+    const qr_directory *record = qr__directory_find(work->tree, key);
+    if (key.size == 1 || (record && record->children > 0)) {
+        note_own(work, key, version);
+    } else if (qr__is_live(version)) {
+        QR_ASSERT(record == NULL);
+        appear(work, key);
+    } else {
+        if (record)
+            drop(work, key, record);
+        disappear(work, key);
     }
 }

@@ -4,14 +4,16 @@
  * checksum of the chunk before: so chunks are known to be complete and in order). Records begin with a kind:
  *   HEAD       index, revision, compacted, digest: u64 each
  *   KEY        space u8, key; its versions follow, newest first. A key is named again in the next chunk if it
- * runs on VERSION    bits u8, index, mod revision, sub, create revision, version: varints; created, modified:
- * u64 milliseconds; value (unless SAME_VALUE: that of the version before); with HAS_EXTRA: lease u64, detach
- * u8, flags, acl, acl version: varints, attribute DIRECTORY  path, created, changes, children, last revision:
- * varints END        keys, versions: varints Bytes are a varint length and the bytes. */
+ *              runs on
+ *   VERSION    bits u8, index, mod revision, sub, create revision, version: varints; created, modified: u64
+ *              milliseconds; value (unless SAME_VALUE: that of the version before); with HAS_EXTRA: lease
+ * u64, detach u8, flags, acl, acl version: varints, attribute DIRECTORY  path, created, changes, children,
+ * last, first and bare revision, versions: varints; first, bare: u64 milliseconds END        keys, versions:
+ * varints Bytes are a varint length and the bytes. Format 2: format 1 knew no directories without a key. */
 #ifndef QR_TREE_IMAGE_H
 #define QR_TREE_IMAGE_H
 
-enum { QR__IMAGE_FORMAT = 1 };
+enum { QR__IMAGE_FORMAT = 2 };
 
 enum {
     QR__IMAGE_HEAD = 1,

@@ -133,6 +133,11 @@ static bool load_directory(qr_tree *tree, qr_reader *reader)
     record.changes = qr_reader_varint(reader);
     record.children = qr_reader_varint(reader);
     record.last_revision = qr_reader_varint(reader);
+    record.first_revision = qr_reader_varint(reader);
+    record.bare_revision = qr_reader_varint(reader);
+    record.versions = qr_reader_varint(reader);
+    record.first_ms = (int64_t)qr_reader_u64(reader);
+    record.bare_ms = (int64_t)qr_reader_u64(reader);
     if (reader->failed || !qr__path_valid(path))
         return false;
     qr__directory_put(tree, path, &record);

@@ -22,6 +22,11 @@ enum {
     QR__INLINE_MAX =
         256, /* bytes of a value that lives inside its version; larger ones are shared and counted */
     QR__KEY_COST = 256, /* bytes the quota charges for a key besides its own bytes */
+    /* And for a directory record besides its path: one key may bring as many of them as it has levels. */
+    QR__DIRECTORY_COST = 160,
+    /* Key-values that all ranges and deletes of one command may return together. A command is carried out on
+     * every replica, so one that takes too much memory would end them all. */
+    QR__RETURNED_MAX = 1 << 20,
 };
 
 typedef struct qr__blob {
@@ -250,13 +255,14 @@ struct qr_tree {
     uint64_t applied_index; /* of the log */
     qr__ring
         history; /* events of the space of keys with mod_revision >= compacted, and those still to be freed */
-    uint64_t trimmed;      /* number in history: chains are cut below all events before it */
-    qr__ring hidden;       /* events of the other spaces whose older versions are still to be freed */
-    uint64_t record_bytes; /* of entries, versions, values, directory records */
-    uint64_t queries;      /* served since the start; nothing replicated may look at it */
-    uint64_t saves;        /* begun since the start */
-    qr__save *save;        /* NULL unless a save runs */
-    qr__load *load;        /* NULL unless a load runs */
+    uint64_t trimmed;        /* number in history: chains are cut below all events before it */
+    qr__ring hidden;         /* events of the other spaces whose older versions are still to be freed */
+    uint64_t record_bytes;   /* of entries, versions, values, directory records */
+    uint64_t directory_cost; /* what the quota charges for all directory records */
+    uint64_t queries;        /* served since the start; nothing replicated may look at it */
+    uint64_t saves;          /* begun since the start */
+    qr__save *save;          /* NULL unless a save runs */
+    qr__load *load;          /* NULL unless a load runs */
 };
 
 /* NULL for a byte that is no space, and for the directory space, which is not read or written by requests. */
@@ -274,7 +280,8 @@ typedef struct qr__work {
     int64_t stamp_ms;
     uint64_t base; /* the revision before the command */
     qr__figures before;
-    uint32_t sub; /* changes made so far */
+    uint32_t sub;      /* changes made so far */
+    uint64_t returned; /* key-values in the result so far */
     qr__undo *undo;
     const bool *decisions; /* which branch each txn on the chosen path takes, in order of execution */
     size_t next_decision;
@@ -284,6 +291,7 @@ typedef struct qr__work {
  * stamps it. */
 qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__version *version);
 void qr__undo_all(qr__work *work);
+/* The path must lie in the key of an entry that has been changed before, old (NULL = no record) is copied. */
 void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old);
 
 qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_arena *arena,
@@ -298,8 +306,8 @@ qr_status qr__txn_query(qr_tree *tree, const qr_txn *txn, qr_arena *arena, qr_tx
 bool qr__path_valid(qr_slice key);
 qr_slice qr__path_parent(qr_slice path); /* of a valid path other than "/" */
 const qr_directory *qr__directory_find(const qr_tree *tree, qr_slice path); /* NULL if there is no record */
-/* Counts the creation or deletion of a key in the space of keys. */
-void qr__directory_note(qr__work *work, qr_slice key, bool created);
+/* Keeps the records after the creation or deletion of a key in the space of keys. */
+void qr__directory_note(qr__work *work, const qr__entry *entry);
 void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record); /* NULL removes it */
 
 void qr__history_free_all(qr_tree *tree);

@@ -54,6 +54,11 @@ static void write_directory(qr_slice path, const qr_directory *record, qr_buffer
     qr_buffer_varint(out, record->changes);
     qr_buffer_varint(out, record->children);
     qr_buffer_varint(out, record->last_revision);
+    qr_buffer_varint(out, record->first_revision);
+    qr_buffer_varint(out, record->bare_revision);
+    qr_buffer_varint(out, record->versions);
+    qr_buffer_u64(out, (uint64_t)record->first_ms);
+    qr_buffer_u64(out, (uint64_t)record->bare_ms);
 }
 
 void qr__save_directory(qr_tree *tree, qr__entry *entry)

@@ -185,7 +185,9 @@ static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__vers
     const qr_tree *tree = work->tree;
     if (tree->config.quota_bytes == 0 || put->space != QR_SPACE_KEYS)
         return false;
-    uint64_t cost = tree->now.live_bytes + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
+    /* The records that this put itself brings count from the next one on. */
+    uint64_t cost =
+        tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
     return cost - live_cost(key_size, old) + live_cost(key_size, version) > tree->config.quota_bytes;
 }
 
@@ -285,12 +287,22 @@ static qr_status delete_span(qr__work *work, const qr_delete *del, qr_op_result 
 
 static qr_status execute(qr__work *work, const qr_txn *txn, qr_txn_result *result);
 
+/* Queries are not bounded here: they cost only the replica that is asked, and have one door to answer to. */
+static qr_status bounded(qr__work *work, qr_status status, const qr_op_result *result)
+{
+    if (status != QR_OK)
+        return status;
+    work->returned += result->kv_count;
+    return work->index > 0 && work->returned > QR__RETURNED_MAX ? QR_E_TOO_LARGE : QR_OK;
+}
+
 static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *result)
 {
     switch (op->kind) {
-    case QR_OP_RANGE: return qr__range(work->tree, &op->range, work->base, work->arena, result);
+    case QR_OP_RANGE:
+        return bounded(work, qr__range(work->tree, &op->range, work->base, work->arena, result), result);
     case QR_OP_PUT: return put_key(work, &op->put, result);
-    case QR_OP_DELETE: return delete_span(work, &op->del, result);
+    case QR_OP_DELETE: return bounded(work, delete_span(work, &op->del, result), result);
     case QR_OP_TXN: {
         qr_txn_result *nested = qr_arena_zero(work->arena, 1, sizeof *nested);
         qr_status status = execute(work, op->txn, nested);

@@ -147,3 +147,40 @@ qr_op txn_op(const qr_txn *txn)
 {
     return (qr_op){.kind = QR_OP_TXN, .txn = txn};
 }
+
+int harness_setup(void **state)
+{
+    harness *h = qr_alloc_zero(1, sizeof *h);
+    harness_open(h, NULL);
+    *state = h;
+    return 0;
+}
+
+int harness_teardown(void **state)
+{
+    harness *h = *state;
+    harness_work(h);
+    harness_check(h);
+    harness_close(h);
+    qr_free(h);
+    return 0;
+}
+
+uint64_t revision_of(harness *h)
+{
+    return h->machine->ops->revision(h->machine);
+}
+uint64_t digest_of(harness *h)
+{
+    return h->machine->ops->digest(h->machine);
+}
+
+void put(harness *h, const char *key, const char *value)
+{
+    assert_non_null(harness_op(h, put_op(key, value)));
+}
+
+uint64_t delete_key(harness *h, const char *key)
+{
+    return harness_op(h, delete_op(key_span(key)))->count;
+}

@@ -34,6 +34,14 @@ void harness_check(harness *h);
 /* Saves, with chunks of about budget bytes, and loads into a new machine. */
 qr_machine *harness_copy(harness *h, size_t budget, const qr_tree_config *config);
 
+/* Set-up and tear-down of a case whose state is a harness; the latter checks it once more. */
+int harness_setup(void **state);
+int harness_teardown(void **state);
+uint64_t revision_of(harness *h);
+uint64_t digest_of(harness *h);
+void put(harness *h, const char *key, const char *value); /* as a command that must succeed */
+uint64_t delete_key(harness *h, const char *key);         /* how many were deleted */
+
 qr_span key_span(const char *key);
 qr_span range_span(const char *from, const char *to);
 qr_span from_span(const char *from);

@@ -110,37 +110,76 @@ static model_directory *find_directory(const model *m, qr_slice path)
     return NULL;
 }
 
-static void drop_if_gone(model *m, qr_slice path)
+/* Is there a live key at or below the path, other than this one? */
+static bool seen_without(const model *m, qr_slice path, const model_key *except)
 {
-    model_directory *record = find_directory(m, path);
-    if (record == NULL || record->record.children > 0 || path.size == 1)
-        return;
-    if (at_revision(find_key(m, QR_SPACE_KEYS, path, false), UINT64_MAX))
-        return;
-    *record = m->directories[--m->directory_count];
+    for (size_t i = 0; i < m->count; i++) {
+        const model_key *key = m->keys[i];
+        if (key == except || key->space != QR_SPACE_KEYS || !at_revision(key, UINT64_MAX) ||
+            !plain_path(key->key))
+            continue;
+        bool below = path.size == 1 || key->key.size == path.size || key->key.data[path.size] == '/';
+        if (key->key.size >= path.size && memcmp(key->key.data, path.data, path.size) == 0 && below)
+            return true;
+    }
+    return false;
 }
 
-static void note(model *m, qr_slice key, bool created)
+static model_directory *make_directory(model *m, qr_slice path, int64_t stamp_ms)
 {
-    if (!plain_path(key) || key.size == 1)
-        return;
-    qr_slice parent = parent_of(key);
-    model_directory *record = find_directory(m, parent);
-    if (record == NULL) {
-        if (m->directory_count == m->directory_room) {
-            m->directory_room = m->directory_room ? m->directory_room * 2 : 64;
-            m->directories = qr_realloc(m->directories, m->directory_room * sizeof *m->directories);
-        }
-        record = &m->directories[m->directory_count++];
-        *record = (model_directory){.path = qr_arena_copy(&m->arena, parent)};
+    if (m->directory_count == m->directory_room) {
+        m->directory_room = m->directory_room ? m->directory_room * 2 : 64;
+        m->directories = qr_realloc(m->directories, m->directory_room * sizeof *m->directories);
     }
-    record->record.changes++;
-    record->record.created += created;
-    record->record.children += created ? 1 : (uint64_t)-1;
-    record->record.last_revision = m->revision;
-    drop_if_gone(m, parent);
-    if (!created)
-        drop_if_gone(m, key);
+    model_directory *made = &m->directories[m->directory_count++];
+    *made = (model_directory){.path = qr_arena_copy(&m->arena, path)};
+    if (path.size == 1)
+        return made;
+    const model_version *own = at_revision(find_key(m, QR_SPACE_KEYS, path, false), UINT64_MAX);
+    if (own) {
+        made->record.first_revision = own->create;
+        made->record.first_ms = own->created_ms;
+    } else {
+        made->record.first_revision = made->record.bare_revision = m->revision;
+        made->record.first_ms = made->record.bare_ms = stamp_ms;
+    }
+    return made;
+}
+
+/* A key of a directory that was there without it, or stays there without it. */
+static void note_own(model *m, const model_key *key)
+{
+    model_directory *own = find_directory(m, key->key);
+    if (own == NULL)
+        own = make_directory(m, key->key, 0);
+    const model_version *now = &key->versions[key->count - 1];
+    own->record.versions += now->version ? 1 : now[-1].version;
+    own->record.bare_revision = now->version ? 0 : now->mod;
+    own->record.bare_ms = now->version ? 0 : now->modified_ms;
+}
+
+static void note(model *m, const model_key *key, bool created, int64_t stamp_ms)
+{
+    if (!plain_path(key->key))
+        return;
+    if (key->key.size == 1 || seen_without(m, key->key, key))
+        note_own(m, key);
+    for (qr_slice path = key->key; path.size > 1; path = parent_of(path)) {
+        if (seen_without(m, path, key))
+            continue; /* there before and after */
+        model_directory *record = find_directory(m, parent_of(path));
+        if (record == NULL)
+            record = make_directory(m, parent_of(path), stamp_ms);
+        record->record.changes++;
+        record->record.created += created;
+        record->record.children += created ? 1 : (uint64_t)-1;
+        record->record.last_revision = m->revision;
+    }
+    for (qr_slice path = key->key; path.size > 1 && !created; path = parent_of(path)) {
+        model_directory *record = find_directory(m, path);
+        if (record && !seen_without(m, path, key))
+            *record = m->directories[--m->directory_count];
+    }
 }
 
 qr_directory model_directory_of(const model *m, qr_slice path)
@@ -175,7 +214,7 @@ static void append(run *r, model_key *key, model_version version)
     bool was_live = key->count && key->versions[key->count - 1].version;
     key->versions[key->count++] = version;
     if (key->space == QR_SPACE_KEYS && was_live != (version.version != 0))
-        note(m, key->key, version.version != 0);
+        note(m, key, version.version != 0, r->stamp_ms);
 }
 
 static void fill(const model_key *key, const model_version *version, bool keys_only, qr_key_value *kv)
@@ -262,6 +301,8 @@ static qr_status do_put(run *r, const qr_put *put, qr_op_result *result)
     if (!old || version.modified_ms < r->stamp_ms)
         version.modified_ms = r->stamp_ms;
     uint64_t cost = model_live_bytes(m) + 256 * model_live_keys(m);
+    for (size_t i = 0; i < m->directory_count; i++)
+        cost += 160 + m->directories[i].path.size;
     if (old)
         cost -= 256 + name.size + old->value.size + old->attribute.size;
     if (m->quota && put->space == QR_SPACE_KEYS &&

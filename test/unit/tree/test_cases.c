@@ -1,44 +1,9 @@
-/* The rules one by one: revisions, transactions, ranges, puts, compaction, history, directories, quota. */
+/* The rules one by one: revisions, transactions, ranges, puts, compaction, history, quota. */
 #include "harness.h"
 
 #include "tree/private.h"
 
-static int opened(void **state)
-{
-    harness *h = qr_alloc_zero(1, sizeof *h);
-    harness_open(h, NULL);
-    *state = h;
-    return 0;
-}
-
-static int closed(void **state)
-{
-    harness *h = *state;
-    harness_work(h);
-    harness_check(h);
-    harness_close(h);
-    qr_free(h);
-    return 0;
-}
-
-static uint64_t revision_of(harness *h)
-{
-    return h->machine->ops->revision(h->machine);
-}
-static uint64_t digest_of(harness *h)
-{
-    return h->machine->ops->digest(h->machine);
-}
-
-static void put(harness *h, const char *key, const char *value)
-{
-    assert_non_null(harness_op(h, put_op(key, value)));
-}
-
-static uint64_t delete_key(harness *h, const char *key)
-{
-    return harness_op(h, delete_op(key_span(key)))->count;
-}
+#include <stdio.h>
 
 /* ------------------------------------------------------------------ revisions ---- */
 
@@ -263,6 +228,28 @@ static void test_rejected_txn_does_nothing(void **state)
     harness_check(h);
     expected.put.expected_version = 3;
     assert_non_null(harness_apply(h, HARNESS_TXN(put_op("/d/k", "1"), expected)));
+}
+
+static void test_a_command_returns_only_so_much(void **state)
+{
+    harness *h = *state;
+    enum { RANGES = 1100, KEYS = QR__RETURNED_MAX / RANGES + 1 };
+    char key[16];
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        put(h, key, "v");
+    }
+    qr_op *ops = qr_alloc_zero(RANGES + 1, sizeof *ops);
+    ops[0] = put_op("more", "v");
+    for (int i = 1; i <= RANGES; i++)
+        ops[i] = range_op(range_span("k", "l"));
+    uint64_t digest = digest_of(h);
+    harness_apply(h, &(qr_txn){.then_ops = ops, .then_count = RANGES + 1});
+    assert_int_equal(h->status, QR_E_TOO_LARGE);
+    assert_int_equal(digest_of(h), digest);
+    assert_non_null(harness_query(h, &(qr_txn){.then_ops = ops + 1, .then_count = RANGES}));
+    assert_non_null(harness_apply(h, &(qr_txn){.then_ops = ops, .then_count = RANGES / 2}));
+    qr_free(ops);
 }
 
 static void test_an_unchosen_branch_may_be_impossible(void **state)
@@ -643,140 +630,6 @@ static void test_upkeep_by_age(void **state)
     harness_close(h);
 }
 
-/* ---------------------------------------------------------------- directories ---- */
-
-static void assert_directory(harness *h, const char *path, uint64_t created, uint64_t changes,
-                             uint64_t children)
-{
-    qr_directory record = harness_directory(h, path);
-    assert_int_equal(record.created, created);
-    assert_int_equal(record.changes, changes);
-    assert_int_equal(record.children, children);
-}
-
-static void test_directory_counts(void **state)
-{
-    harness *h = *state;
-    put(h, "/q", "");
-    put(h, "/q/a", "");
-    put(h, "/q/b", "");
-    put(h, "/q/c", "");
-    put(h, "/q/c", "again");
-    put(h, "/q/c/deep", "");
-    assert_directory(h, "/q", 3, 3, 3);
-    assert_directory(h, "/q/c", 1, 1, 1);
-    assert_directory(h, "/", 1, 1, 1);
-    delete_key(h, "/q/b");
-    assert_directory(h, "/q", 3, 4, 2);
-    assert_int_equal(harness_directory(h, "/q").last_revision, revision_of(h));
-    put(h, "q/x", ""); /* no path */
-    put(h, "/q//x", "");
-    put(h, "/q/x/", "");
-    put(h, "/q/./x", "");
-    assert_directory(h, "/q", 3, 4, 2);
-    assert_directory(h, "/q/.", 0, 0, 0);
-}
-
-static void test_directory_ends(void **state)
-{
-    harness *h = *state;
-    put(h, "/q", "");
-    put(h, "/q/a", "");
-    delete_key(h, "/q/a");
-    assert_directory(h, "/q", 1, 2, 0); /* its own key keeps it */
-    delete_key(h, "/q");
-    assert_directory(h, "/q", 0, 0, 0);
-    put(h, "/v/a", ""); /* nobody made /v */
-    put(h, "/v/b", "");
-    delete_key(h, "/v/a");
-    assert_directory(h, "/v", 2, 3, 1);
-    delete_key(h, "/v/b");
-    assert_directory(h, "/v", 0, 0, 0);
-    put(h, "/w", "");
-    put(h, "/w/a", "");
-    delete_key(h, "/w"); /* with a child: goes on without a key */
-    assert_directory(h, "/w", 1, 1, 1);
-    assert_int_equal(harness_op(h, delete_op(from_span("")))->count, 1);
-    assert_directory(h, "/w", 0, 0, 0);
-    assert_directory(h, "/", 2, 4, 0); /* the root stays */
-}
-
-static void test_numbered_puts(void **state)
-{
-    harness *h = *state;
-    put(h, "/q", "");
-    put(h, "/q/other", "");
-    qr_op op = put_op("/q/n-", "1");
-    op.put.options = QR_PUT_NUMBERED;
-    assert_slice(harness_op(h, op)->key, "/q/n-0000000001");
-    delete_key(h, "/q/n-0000000001");
-    assert_slice(harness_op(h, op)->key, "/q/n-0000000002");
-    op.put.key = qr_slice_text("/q/");
-    assert_slice(harness_op(h, op)->key, "/q/0000000003");
-    const qr_txn_result *two = harness_apply(h, HARNESS_TXN(op, op));
-    assert_slice(two->ops[0].key, "/q/0000000004");
-    assert_slice(two->ops[1].key, "/q/0000000005");
-    op.put.key = qr_slice_text("no-path");
-    harness_op(h, op);
-    assert_int_equal(h->status, QR_E_INVALID);
-    /* The number is a signed one of 32 bits. */
-    qr_tree *tree = (qr_tree *)h->machine;
-    qr_directory record = *qr__directory_find(tree, qr_slice_text("/q"));
-    record.created = 0x80000000u;
-    record.changes = 2 * record.created - record.children;
-    qr__directory_put(tree, qr_slice_text("/q"), &record);
-    op.put.key = qr_slice_text("/q/w");
-    assert_slice(harness_op(h, op)->key, "/q/w-2147483648");
-    assert_slice(harness_op(h, op)->key, "/q/w-2147483647");
-}
-
-static void test_paths(void **state)
-{
-    (void)state;
-    const char *good[] = {
-        "/", "/a", "/a/b", "/...", "/.a", "/a.", "/ ", "/\xc2\xa0", "/\xe2\x82\xac/x", "/\xef\xa4\x80"};
-    const char *bad[] = {"",
-                         "a",
-                         "//",
-                         "/a/",
-                         "/a//b",
-                         "/.",
-                         "/..",
-                         "/a/./b",
-                         "/a/..",
-                         "/a\x1f",
-                         "/\x7f",
-                         "/\xc2\x80",
-                         "/\xc2\x9f",
-                         "/\xc0\xaf",
-                         "/\xed\xa0\x80",
-                         "/\xee\x80\x80",
-                         "/\xef\xbf\xb0",
-                         "/\xf0\x9f\x98\x80",
-                         "/\xe2\x82",
-                         "/\x80",
-                         "/\xc2",
-                         "/\xe0\x80\xaf"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        if (!qr__path_valid(qr_slice_text(good[i])))
-            fail_msg("refused: %s", good[i]);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (qr__path_valid(qr_slice_text(bad[i])))
-            fail_msg("accepted: bad path %zu", i);
-    assert_false(qr__path_valid(qr_slice_of("/a\0b", 4)));
-    char deep[2 * QR_PATH_LEVELS_MAX + 3], wide[QR_PATH_MAX + 2];
-    for (size_t i = 0; i < sizeof deep; i++)
-        deep[i] = i % 2 ? 'a' : '/';
-    assert_true(qr__path_valid(qr_slice_of(deep, 2 * QR_PATH_LEVELS_MAX)));
-    assert_false(qr__path_valid(qr_slice_of(deep, 2 * QR_PATH_LEVELS_MAX + 2)));
-    memset(wide, 'a', sizeof wide);
-    wide[0] = '/';
-    assert_true(qr__path_valid(qr_slice_of(wide, QR_PATH_MAX)));
-    assert_false(qr__path_valid(qr_slice_of(wide, QR_PATH_MAX + 1)));
-    assert_slice(qr__path_parent(qr_slice_text("/a")), "/");
-    assert_slice(qr__path_parent(qr_slice_text("/a/b")), "/a");
-}
-
 /* ---------------------------------------------------------------- determinism ---- */
 
 static void test_digest_covers_what_changes(void **state)
@@ -846,7 +699,7 @@ static void test_planted_bug_makes_digests_differ(void **state)
 }
 #endif
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, opened, closed)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 int main(void)
 {
@@ -862,6 +715,7 @@ int main(void)
         CASE(test_every_key_of_a_span_must_satisfy),
         CASE(test_nested_paths_are_decided_before),
         CASE(test_rejected_txn_does_nothing),
+        CASE(test_a_command_returns_only_so_much),
         CASE(test_an_unchosen_branch_may_be_impossible),
         CASE(test_spaces),
         CASE(test_spans),
@@ -878,10 +732,6 @@ int main(void)
         CASE(test_compaction_keeps_the_newest),
         cmocka_unit_test(test_upkeep_by_bytes),
         cmocka_unit_test(test_upkeep_by_age),
-        CASE(test_directory_counts),
-        CASE(test_directory_ends),
-        CASE(test_numbered_puts),
-        cmocka_unit_test(test_paths),
         cmocka_unit_test(test_digest_covers_what_changes),
         CASE(test_malformed_bodies_change_nothing),
 #ifdef QR_PLANTED_BUGS
