@@ -480,7 +480,7 @@ static void crash_file(qr_sim_disk *disk, sim_file *file, bool keep_all)
             image_write(&file->durable, write->offset, write->bytes, write->size);
         else if (luck == LUCK_MIXED && draw == 1)
             tear(disk, file, write);
-        else if (luck == LUCK_MIXED && disk->config.stale_writes)
+        else if (disk->config.stale_writes && (luck == LUCK_MIXED || qr_prng_below(&disk->prng, 2)))
             leave_stale(file, write);
         if (file->durable.size > write->offset) {
             size_t there = file->durable.size - (size_t)write->offset;

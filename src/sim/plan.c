@@ -41,7 +41,7 @@ static void draw_weather(qr_sim_plan *plan, qr_prng *prng)
     if (one_in(prng, 2))
         weather->loss = PICK(prng, 1000, 10000, 50000, 200000);
     if (one_in(prng, 2))
-        weather->duplication = PICK(prng, 10000, 100000, 300000, 500000);
+        weather->duplication = PICK(prng, 10000, 200000, 500000);
     if (one_in(prng, 2)) {
         weather->straggling = PICK(prng, 1000, 10000, 50000);
         weather->straggle_us_max = PICK(prng, 20, 200, 1000, 5000) * 1000;
@@ -83,6 +83,12 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
             if (!one_in(prng, 3))
                 plan->ambushes |= (uint64_t)1 << elections[i];
     }
+    if (one_in(prng, 5)) { /* leaders fall fast, and entries travel one by one: old ones and new ones apart */
+        plan->ambushes |= (uint64_t)1 << QR_TRACE_ROLE | (uint64_t)1 << QR_TRACE_COMMIT;
+        plan->engine_message_max = 1;
+        plan->think_ms = 5;
+        plan->all_die = false;
+    }
     plan->trigger_per_million = PICK(prng, 20000, 100000, 300000);
 }
 
@@ -90,7 +96,7 @@ void qr_sim_plan_draw(qr_sim_world *world)
 {
     qr_prng prng;
     qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 1));
-    uint32_t nodes = PICK(&prng, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5);
+    uint32_t nodes = PICK(&prng, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5);
     world->nodes = world->config->nodes ? world->config->nodes : nodes;
     world->quorum = world->nodes / 2 + 1;
     qr_sim_plan *plan = &world->plan;
