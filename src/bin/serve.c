@@ -263,7 +263,7 @@ static qr_status open_node(member *self)
     const qr_serve_config *config = &self->config;
     uint64_t seed;
     qr_os_random(&seed, sizeof seed);
-    qr_tree_config tree = {.quota_bytes = config->quota_bytes};
+    qr_tree_config tree = {.admit_bytes = config->quota_bytes};
     qr_node_config node = {
         .cluster = config->cluster,
         .group = 1,

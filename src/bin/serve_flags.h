@@ -8,7 +8,7 @@
 #define QR_SERVE_FLAG_LIST(X)                                                                                \
     X(NAME, "name", TEXT, "default", "NAME", "Name of this member; it must stand in --initial-cluster.")     \
     X(DATA_DIR, "data-dir", TEXT, "", "FOLDER",                                                              \
-      "Where the log and the checkpoints are kept; made (mode 0700) if it is missing. Without it "           \
+      "Where the log is kept; made (mode 0700) if it is missing. Without it "                                \
       "NAME.etcd.")                                                                                          \
     X(LISTEN_CLIENT, "listen-client-urls", TEXT, "http://localhost:2379", "URLS",                            \
       "Where clients are served: comma separated, http://HOST:PORT each.")                                   \
@@ -30,11 +30,10 @@
     X(ELECTION, "election-timeout", NUMBER, "1000", "MS",                                                    \
       "How long a leader may be silent before an election; at least five heartbeats, less than 50000.")      \
     X(SNAPSHOT_COUNT, "snapshot-count", NUMBER, "100000", "ENTRIES",                                         \
-      "Taken for etcd's sake: checkpoints are made by the size of the log, not by the number of entries.")   \
+      "Taken for etcd's sake: the log is kept whole.")                                                       \
     X(QUOTA, "quota-backend-bytes", NUMBER, "0", "BYTES",                                                    \
-      "Live bytes above which writes are refused; 0 is 2 GiB, a negative number is no quota. The same on "   \
-      "every "                                                                                               \
-      "member.")                                                                                             \
+      "Live bytes above which puts that come to this member are refused; 0 is 2 GiB, a negative number is "  \
+      "no quota.")                                                                                           \
     X(REQUEST_MAX, "max-request-bytes", NUMBER, "1572864", "BYTES", "Greatest request of a client.")         \
     X(TXN_OPS, "max-txn-ops", NUMBER, "128", "OPERATIONS", "Most operations in a transaction.")              \
     X(LOG_LEVEL, "log-level", TEXT, "info", "LEVEL",                                                         \

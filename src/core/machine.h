@@ -19,6 +19,10 @@ typedef struct qr_machine_ops {
      * the arena. */
     qr_status (*apply)(qr_machine *machine, uint64_t index, const qr_command *command, qr_arena *arena,
                        const void **result);
+    /* Asked at the member that a request came to, before it is proposed: QR_OK, or why this member refuses it
+     * (its own memory is used up, say). Never part of apply: members may differ here, the replicated state
+     * may not. May be NULL. */
+    qr_status (*admit)(const qr_machine *machine, qr_slice body, qr_arena *arena);
     /* query: of the machine's own type (the tree's is a const qr_txn without writes). Changes nothing. */
     qr_status (*query)(qr_machine *machine, const void *query, qr_arena *arena, const void **result);
     /* Rolling digest of the state after the last apply: equal at equal index on all replicas. */

@@ -107,6 +107,7 @@ struct qr_node {
     uint64_t recalled_index; /* last entry found at boot */
     bool caught_up;          /* local reads may be served */
     qr_arena arena;          /* of the apply or query under way */
+    qr_arena admission;      /* submit() may be called while a reply that lives in the other one is read */
 
     /* requests */
     qr_pendings pendings;

@@ -60,6 +60,7 @@ void qr_node_free(qr_node *node)
     qr_node__free_held(node);
     qr_effects_free(&node->effects);
     qr_arena_free(&node->arena);
+    qr_arena_free(&node->admission);
     qr_buffer_free(&node->inbox);
     qr_buffer_free(&node->message);
     qr_free(node->pendings.ring);
@@ -104,6 +105,21 @@ void qr_node__step(qr_node *node, qr_event *event)
 
 /* ---------------------------------------------------------------- requests ---- */
 
+static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t deadline_ms)
+{
+    if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
+        return QR_E_TOO_LARGE;
+    if (node->no_space) /* the log could only pile up in memory */
+        return QR_E_NO_SPACE;
+    if (node->machine->ops->admit != NULL) {
+        qr_arena_reset(&node->admission);
+        qr_status status = node->machine->ops->admit(node->machine, request->body, &node->admission);
+        if (status != QR_OK)
+            return status;
+    }
+    return qr_pending__add(node, request, deadline_ms);
+}
+
 static qr_status submit_handover(qr_node *node, const qr_request *request, uint64_t deadline_ms)
 {
     if (node->handover.wanted)
@@ -127,13 +143,7 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
         request->deadline_ms ? request->deadline_ms : node->now_ms + node->config.request_ms;
     qr_status status = QR_OK;
     switch (request->kind) {
-    case QR_REQUEST_WRITE:
-        if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
-            return QR_E_TOO_LARGE;
-        if (node->no_space) /* the log could only pile up in memory */
-            return QR_E_NO_SPACE;
-        status = qr_pending__add(node, request, deadline_ms);
-        break;
+    case QR_REQUEST_WRITE: status = submit_write(node, request, deadline_ms); break;
     case QR_REQUEST_READ:
     case QR_REQUEST_READ_LOCAL:
         if (node->read_count >= QR_NODE_PENDING_MAX)

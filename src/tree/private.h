@@ -300,6 +300,7 @@ bool qr__span_point(const qr_span *span);
 /* False if the span is empty by its bounds. */
 bool qr__span_bounds(const qr_span *span, qr_slice *from, const qr_slice **to);
 
+uint64_t qr__quota_charge(const qr_tree *tree); /* live bytes, as the quota counts them */
 qr_status qr__txn_apply(qr__work *work, const qr_txn *txn, qr_txn_result *result);
 qr_status qr__txn_query(qr_tree *tree, const qr_txn *txn, qr_arena *arena, qr_txn_result *result);
 

@@ -118,6 +118,35 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
     return QR_E_INVALID;
 }
 
+static bool puts_any(const qr_txn *txn);
+
+static bool puts_any_of(const qr_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((ops[i].kind == QR_OP_PUT && ops[i].put.space == QR_SPACE_KEYS) ||
+            (ops[i].kind == QR_OP_TXN && puts_any(ops[i].txn)))
+            return true;
+    return false;
+}
+
+static bool puts_any(const qr_txn *txn)
+{
+    return puts_any_of(txn->then_ops, txn->then_count) || puts_any_of(txn->else_ops, txn->else_count);
+}
+
+/* Deletes and compactions pass: they are the way out. */
+static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena *arena)
+{
+    const qr_tree *tree = tree_of_const(machine);
+    if (tree->config.admit_bytes == 0 || qr__quota_charge(tree) <= tree->config.admit_bytes)
+        return QR_OK;
+    qr_body body;
+    qr_status status = qr_body_decode(bytes, arena, &body);
+    if (status != QR_OK)
+        return status;
+    return body.kind == QR_BODY_TXN && puts_any(&body.txn) ? QR_E_QUOTA : QR_OK;
+}
+
 static uint64_t tree_digest(const qr_machine *machine)
 {
     return tree_of_const(machine)->now.digest;
@@ -186,6 +215,7 @@ static void tree_free(qr_machine *machine)
 static const qr_machine_ops ops = {
     .name = "tree",
     .apply = tree_apply,
+    .admit = tree_admit,
     .query = tree_query,
     .digest = tree_digest,
     .revision = tree_revision,

@@ -13,9 +13,11 @@ typedef struct qr_tree_config {
     uint64_t history_bytes_max; /* older versions kept before upkeep() proposes a compaction; 0 = the default,
                                    1 GiB */
     int64_t history_ms_max;     /* age bound of the history; 0 = off */
-    uint64_t quota_bytes; /* live bytes above which puts are refused with QUOTA; 0 = off. Replicated: equal on
-                             all */
-    uint32_t bug;         /* core/bugs.h */
+    /* Live bytes above which puts are refused with QUOTA; 0 = off. quota_bytes is a rule of apply and must be
+     * the same on every replica, always; admit_bytes is this member's own and holds before a put is proposed.
+     */
+    uint64_t quota_bytes, admit_bytes;
+    uint32_t bug; /* core/bugs.h */
 } qr_tree_config;
 
 qr_machine *qr_tree_open(const qr_tree_config *config);

@@ -179,6 +179,11 @@ static uint64_t live_cost(uint64_t key_size, const qr__version *version)
            (version->extra ? version->extra->attribute_size : 0u);
 }
 
+uint64_t qr__quota_charge(const qr_tree *tree)
+{
+    return tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
+}
+
 static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__version *old,
                          const qr__version *version, uint64_t key_size)
 {
@@ -186,9 +191,8 @@ static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__vers
     if (tree->config.quota_bytes == 0 || put->space != QR_SPACE_KEYS)
         return false;
     /* The records that this put itself brings count from the next one on. */
-    uint64_t cost =
-        tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
-    return cost - live_cost(key_size, old) + live_cost(key_size, version) > tree->config.quota_bytes;
+    return qr__quota_charge(tree) - live_cost(key_size, old) + live_cost(key_size, version) >
+           tree->config.quota_bytes;
 }
 
 static qr_status put_key(qr__work *work, const qr_put *put, qr_op_result *result)
