@@ -388,6 +388,10 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
         if (!qr_sim_node_up(node))
             qr_sim_after(world, 1 + below(world, 5000),
                          (qr_sim_event){.kind = QR_SIM_BOOT, .node = i, .life = node->life});
+        else /* what a slow disk has begun is done soon; the event that was to end it ends a later one early
+              */
+            qr_sim_after(world, between(world, 100, 5000),
+                         (qr_sim_event){.kind = QR_SIM_DISK, .node = i, .life = node->life});
         for (uint32_t peer = 0; peer < world->nodes; peer++)
             if (peer != i)
                 tell_link(world, i, peer, 1, between(world, 10000, 50000));
