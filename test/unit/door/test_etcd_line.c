@@ -9,7 +9,7 @@
 
 enum {
     NOW = 5000,
-    CLIENTS = 6,
+    CLIENTS = 9,
     CALLS = 8, /* of a client, in a test that tells them apart */
     MIB = 1024 * 1024,
     BIG = 9 * MIB, /* the values of the large range: one alone passes the bound of a connection */
@@ -421,6 +421,37 @@ static void test_the_node_refuses_who_waited(void **state)
     assert_int_equal(stage->door->ring.reserved, 0);
 }
 
+/* Called up, and no room after all: it keeps its place. */
+static void test_places_are_kept(void **state)
+{
+    struct stage *stage = *state;
+    struct client *client = &stage->clients[0];
+    static const char previous[] = "\x20\x01\x28\x01"; /* prev_kv, ignore_value */
+    for (size_t i = 0; i < 3; i++)
+        start_big(client);
+    for (size_t i = 0; i < 9; i++)
+        put(stage, "b1", 0, previous); /* at the node behind the ranges; their answers fill the connection */
+    fake_node_turn(&stage->node);
+    while (stage->node.count == 0)
+        assert_true(listen_to(client, 256 * 1024) > 0);
+    const qr_etcd_call *called_up = newest(stage), *behind = called_up->line->waiting.first;
+    assert_true(called_up->ticket == 1 && behind->ticket == 2);
+    fake_request read = stage->node.queue[0];
+    stage->node.count = 0;
+    for (size_t i = 0; i < 9; i++) {
+        put(stage, "b2", 0, previous);
+        fake_node_turn(&stage->node);
+    }
+    stage->node.queue[stage->node.count++] = read;
+    fake_node_turn(&stage->node);
+    assert_ptr_equal(called_up->line->waiting.first, called_up);
+    assert_ptr_equal(called_up->next, behind);
+    assert_int_equal(called_up->reserved, 0);
+    converse(client);
+    assert_int_equal(client->ended, client->sent);
+    assert_true(client->calls[1].order < client->calls[2].order);
+}
+
 static void test_answers_of_writes_pass(void **state)
 {
     struct stage *stage = *state;
@@ -463,11 +494,14 @@ static void test_the_door_has_a_bound(void **state)
     start_big(late);
     start_big(later);
     start_big(later);
-    start_small(small);
+    for (size_t i = 0; i < 3; i++)
+        start_small(small);
+    uint64_t before = stage->door->ring.unsent;
     fake_node_turn(&stage->node);
-    assert_true(stage->door->ring.unsent < 28 * (uint64_t)MIB);
+    assert_true(stage->door->ring.unsent > before + 100 && stage->door->ring.unsent < before + 200); /* one */
     converse(small);
-    assert_answered(small, 0, 100); /* not held by those who do not read */
+    for (size_t i = 0; i < 3; i++)
+        assert_answered(small, i, 100); /* not held by those who do not read */
     converse(late);
     converse(later);
     assert_int_equal(late->ended + later->ended, 0);
@@ -486,7 +520,34 @@ static void test_the_door_has_a_bound(void **state)
     assert_answered(later, 1, BIG);
 }
 
-/* Nobody takes all turns: two connections with reads in line are served alternately. */
+/* A connection with many reads in line does not go first with all of them. */
+static void test_the_ring_goes_round(void **state)
+{
+    struct stage *stage = *state;
+    stage->door->ring.unsent_max = 4 * MIB;
+    struct client *full = &stage->clients[0], *many = &stage->clients[1], *one = &stage->clients[2];
+    static const char range_one[] = "\x0a\x02"
+                                    "b1";
+    start_big(full);
+    for (size_t i = 0; i < 6; i++)
+        start(many, range_path, range_one, sizeof range_one - 1);
+    start(one, range_path, range_one, sizeof range_one - 1);
+    fake_node_turn(&stage->node);
+    assert_int_equal(stage->node.count, 0);
+    const qr_etcd_line *first = stage->door->ring.first;
+    const qr_etcd_call *of_many = first->waiting.first, *of_one = first->next->waiting.first;
+    close_client(full);
+    listen_to(many, 256 * 1024);
+    assert_int_equal(stage->node.count, 4);
+    assert_ptr_equal(stage->node.queue[0].request.owner, of_many);
+    assert_ptr_equal(stage->node.queue[1].request.owner, of_one);
+    converse(many);
+    converse(one);
+    assert_answered(many, 5, MIB);
+    assert_answered(one, 0, MIB);
+}
+
+/* Two connections that both ask for too much are served alternately. */
 static void test_turns_are_taken(void **state)
 {
     struct stage *stage = *state;
@@ -513,19 +574,19 @@ static void test_a_turn_has_a_bound(void **state)
     struct stage *stage = *state;
     for (size_t i = 0; i < CLIENTS; i++)
         start_big(&stage->clients[i]);
-    start_small(&stage->clients[5]);
-    struct client *last = &stage->clients[5];
-    size_t wakes = last->wakes;
+    struct client *last = &stage->clients[5], *silent = &stage->clients[6];
+    start_small(last);
+    size_t wakes = silent->wakes;
     fake_node_turn(&stage->node);
     assert_true(stage->door->ring.unsent > 36 * (uint64_t)MIB);
     assert_true(stage->door->ring.unsent < 37 * (uint64_t)MIB);
-    assert_true(last->wakes > wakes);
+    assert_true(silent->wakes > wakes);
     listen_to(last, 256 * 1024);
     assert_answered(last, 1, 100); /* small ones pass */
-    assert_int_equal(stage->node.count, 2);
-    assert_true(stage->door->ring.reserved > 18 * (uint64_t)MIB);
+    assert_int_equal(stage->node.count, 3);
+    assert_true(stage->door->ring.reserved > 27 * (uint64_t)MIB);
     fake_node_turn(&stage->node);
-    assert_true(stage->door->ring.unsent > 54 * (uint64_t)MIB);
+    assert_true(stage->door->ring.unsent > 63 * (uint64_t)MIB);
     for (size_t i = 0; i < CLIENTS; i++) {
         converse(&stage->clients[i]);
         assert_answered(&stage->clients[i], 0, BIG);
@@ -593,8 +654,10 @@ int main(void)
         ROW(test_streams_reset_in_line),
         ROW(test_connection_closed_with_a_line),
         ROW(test_the_node_refuses_who_waited),
+        ROW(test_places_are_kept),
         ROW(test_answers_of_writes_pass),
         ROW(test_the_door_has_a_bound),
+        ROW(test_the_ring_goes_round),
         ROW(test_turns_are_taken),
         ROW(test_a_turn_has_a_bound),
         ROW(test_random_doings),
