@@ -47,14 +47,18 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->transport = transport;
     call->stream = stream;
     call->connection = NULL;
+    call->line = NULL;
     call->method = method;
     call->now_ms = now_ms;
     call->timeout_ms = UINT64_MAX;
     call->references = 1;
-    call->started = call->finished = false;
+    call->started = call->finished = call->writes = call->local = false;
     call->txn = NULL;
     call->answer = NULL;
+    call->list = NULL;
     call->next = call->previous = NULL;
+    call->deadline_ms = UINT64_MAX;
+    call->ticket = call->measured = call->reserved = call->unsent = 0;
     door->references++;
     return call;
 }
@@ -64,6 +68,7 @@ static void release(qr_etcd_call *call)
     QR_ASSERT(call->references > 0);
     if (--call->references > 0)
         return;
+    QR_ASSERT(!call->list && !call->reserved && !call->unsent);
     qr_etcd_door *door = call->door;
     if (door->spare_count < QR_ETCD_SPARE_CALLS_MAX && call->arena.total <= QR_ETCD_SPARE_BYTES_MAX) {
         qr_arena_reset(&call->arena);
@@ -97,6 +102,8 @@ void qr_etcd_call_half_closed(qr_etcd_call *call)
 
 void qr_etcd_call_closed(qr_etcd_call *call)
 {
+    if (call->line)
+        qr_etcd_line_leave(call);
     call->transport = NULL;
     call->stream = NULL;
     call->connection = NULL;
@@ -181,48 +188,102 @@ static bool is_hasty(const qr_etcd_call *call)
     return call->timeout_ms < QR_NODE_REQUEST_MS;
 }
 
+void qr_etcd_call_expire(qr_etcd_call *call)
+{
+    qr_etcd_call_fail(call, is_hasty(call) ? QR_ETCD_E_DEADLINE : QR_ETCD_E_TIMED_OUT);
+}
+
 static void done(void *owner, const qr_reply *reply)
 {
     qr_etcd_call *call = owner;
+    qr_etcd_line_release(call);
     if (reply->status == QR_OK)
         call->answer(call, reply);
-    else if (reply->status == QR_E_TIMEOUT && is_hasty(call))
-        qr_etcd_call_fail(call, QR_ETCD_E_DEADLINE);
+    else if (reply->status == QR_E_TIMEOUT)
+        qr_etcd_call_expire(call);
     else
         qr_etcd_call_fail(call, qr_etcd_error_of(reply->status));
     QR_ASSERT(call->finished);
     release(call);
 }
 
+/* Of a read whose answer may be large. */
+static void done_reading(void *owner, const qr_reply *reply)
+{
+    qr_etcd_call *call = owner;
+    qr_etcd_line_release(call);
+    if (reply->status != QR_OK || !call->line || !qr_etcd_line_holds(call, reply->result)) {
+        done(call, reply);
+        return;
+    }
+    qr_etcd_line_stand(call);
+    release(call); /* the stream has another one */
+}
+
 static void submit(qr_etcd_call *call, qr_request *request)
 {
     QR_ASSERT(call->answer && !call->finished);
-    request->done = done;
+    if (!request->done)
+        request->done = done;
     request->owner = call;
-    request->deadline_ms = is_hasty(call) ? call->now_ms + call->timeout_ms : 0;
     call->references++;
     qr_status status = qr_node_submit(call->door->config.node, request);
     if (status == QR_OK)
         return;
     call->references--; /* the caller holds another one */
     QR_ASSERT(call->references > 0);
+    qr_etcd_line_release(call);
     qr_etcd_call_fail(call, qr_etcd_error_of(status));
+}
+
+static uint64_t deadline_of(const qr_etcd_call *call)
+{
+    return is_hasty(call) ? call->now_ms + call->timeout_ms : 0;
+}
+
+static void submit_read(qr_etcd_call *call, uint64_t deadline_ms)
+{
+    qr_request request = {.kind = call->local ? QR_REQUEST_READ_LOCAL : QR_REQUEST_READ,
+                          .query = &call->query,
+                          .deadline_ms = deadline_ms};
+    if (call->line && call->query.kind == QR_QUERY_TXN)
+        request.done = done_reading;
+    submit(call, &request);
 }
 
 void qr_etcd_call_read(qr_etcd_call *call, bool local)
 {
-    qr_request request = {.kind = local ? QR_REQUEST_READ_LOCAL : QR_REQUEST_READ, .query = &call->query};
-    submit(call, &request);
+    call->local = local;
+    uint64_t deadline_ms = deadline_of(call);
+    if (call->line && call->query.kind == QR_QUERY_TXN) {
+        call->deadline_ms = deadline_ms ? deadline_ms : call->line->now_ms + QR_NODE_REQUEST_MS;
+        if (qr_etcd_line_is_full(call->line)) {
+            qr_etcd_line_stand(call);
+            return;
+        }
+    }
+    submit_read(call, deadline_ms);
+}
+
+void qr_etcd_call_again(qr_etcd_call *call)
+{
+    QR_ASSERT(call->line && call->deadline_ms && call->deadline_ms != UINT64_MAX);
+    submit_read(call, call->deadline_ms);
 }
 
 void qr_etcd_call_write(qr_etcd_call *call, qr_slice body)
 {
-    qr_request request = {.kind = QR_REQUEST_WRITE, .body = body};
+    if (call->line && call->line->unsent_writes > QR_ETCD_UNSENT_WRITES_MAX) {
+        qr_etcd_call_fail(call, QR_ETCD_E_TOO_MANY_REQUESTS);
+        return;
+    }
+    call->writes = true;
+    qr_request request = {.kind = QR_REQUEST_WRITE, .body = body, .deadline_ms = deadline_of(call)};
     submit(call, &request);
 }
 
 void qr_etcd_call_handover(qr_etcd_call *call, uint64_t target)
 {
-    qr_request request = {.kind = QR_REQUEST_HANDOVER, .target = target};
+    qr_request request = {.kind = QR_REQUEST_HANDOVER, .target = target, .deadline_ms = deadline_of(call)};
     submit(call, &request);
 }

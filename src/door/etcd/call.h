@@ -5,6 +5,9 @@
  *   new --message--> started --(submitted)--> waiting for the node --done--> answered
  *                        \--(refused by a check)--------------------------> answered
  *
+ * A read may have to wait in the line of its connection before the node, or behind it and then go to the node
+ * again (line.h).
+ *
  * A request outlives its stream: a call has one reference of its stream until qr_etcd_call_closed(), and one
  * of the node while the node has its request. The last one gone returns it to the door's small pool. */
 #ifndef QR_DOOR_ETCD_CALL_H
@@ -13,6 +16,7 @@
 #include "core/txn.h"
 #include "door/etcd/error.h"
 #include "door/etcd/etcd.h"
+#include "door/etcd/line.h"
 #include "door/etcd/message.h"
 #include "rpc.pb-c.h"
 
@@ -29,7 +33,6 @@ enum {
     QR_ETCD_ANSWER_MAX = 1024 * 1024 * 1024, /* bytes of one answer */
 };
 
-typedef struct qr_etcd_call qr_etcd_call;
 typedef struct qr_etcd_connection qr_etcd_connection;
 
 typedef struct qr_etcd_transport {
@@ -58,11 +61,14 @@ struct qr_etcd_call {
     const qr_etcd_transport *transport; /* NULL once the stream is closed */
     void *stream;                       /* the transport's */
     qr_etcd_connection *connection;     /* the transport's; may be NULL */
+    qr_etcd_line *line;                 /* of a gRPC connection; else NULL */
     const qr_etcd_method *method;
     uint64_t now_ms;     /* when it arrived */
     uint64_t timeout_ms; /* the client's patience; UINT64_MAX = not said */
     uint32_t references;
     bool started, finished;
+    bool writes;    /* was given to the node as a write */
+    bool local;     /* a read of what is applied here */
     qr_arena arena; /* of the request and of the making of its answer */
     /* What a method keeps until the node has answered. */
     qr_query query;
@@ -70,8 +76,14 @@ struct qr_etcd_call {
     qr_etcd_range_request range;
     const QrEtcdpb__TxnRequest *txn;                           /* kept only if the answer needs it */
     void (*answer)(qr_etcd_call *call, const qr_reply *reply); /* after QR_OK only */
-    /* Of the connection's list of calls that still wait for their message; of the door's pool. */
+    /* The connection's calls that wait for their message or stand in line; .next also of the door's pool. */
+    qr_etcd_list *list; /* the one it is in; NULL = none */
     qr_etcd_call *next, *previous;
+    uint64_t deadline_ms; /* of a read: when the patience with it is over */
+    uint64_t ticket;      /* its place in line; 0 = never stood there */
+    uint64_t measured;    /* bytes of its answer, once it had to wait for room for it */
+    uint64_t reserved;    /* of line and door, while the node has it again */
+    uint64_t unsent;      /* bytes of its answer in memory */
 };
 
 /* "/package.Service/Method". NULL: not served, and text (in the arena) says so in gRPC's words. */
@@ -84,6 +96,11 @@ void qr_etcd_call_message(qr_etcd_call *call, qr_slice message);
 /* No more messages come: a call without one fails. */
 void qr_etcd_call_half_closed(qr_etcd_call *call);
 void qr_etcd_call_closed(qr_etcd_call *call);
+
+/* ---- for the line ---- */
+
+void qr_etcd_call_again(qr_etcd_call *call);  /* to the node */
+void qr_etcd_call_expire(qr_etcd_call *call); /* the patience is over */
 
 /* ---- for the methods ---- */
 

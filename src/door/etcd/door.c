@@ -36,6 +36,7 @@ qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config)
         door->config.txn_ops_max = QR_ETCD_TXN_OPS_DEFAULT;
     if (!door->config.connections_max)
         door->config.connections_max = QR_ETCD_CONNECTIONS_DEFAULT;
+    door->ring.unsent_max = QR_ETCD_UNSENT_DOOR_MAX;
     door->limits = qr_grpc_limits_default;
     door->limits.message_max = door->config.request_max < UINT32_MAX - QR_ETCD_MESSAGE_ROOM
                                    ? door->config.request_max + QR_ETCD_MESSAGE_ROOM

@@ -14,6 +14,7 @@ struct qr_etcd_door {
     uint32_t spare_count;
     uint64_t references; /* the owner's, one of each call in use, one of a publication under way */
     uint32_t connections;
+    qr_etcd_ring ring;
     qr_etcd_publication publication;
 };
 

@@ -7,8 +7,6 @@
 enum {
     PREFACE_SIZE = 24,
     REQUEST_WAIT_MS = 30000, /* for a begun request to become whole */
-    UNSENT_MAX =
-        64 * 1024 * 1024, /* bytes of answers a client leaves unread; more: its new calls are refused */
 };
 
 static const char preface[PREFACE_SIZE + 1] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,53 +15,22 @@ typedef enum connection_kind { KIND_UNKNOWN, KIND_GRPC, KIND_HTTP } connection_k
 
 struct qr_etcd_connection {
     qr_etcd_door *door;
-    qr_stream_waker waker;
     connection_kind kind;
     uint8_t head[PREFACE_SIZE]; /* what came while the kind is unknown */
     size_t head_size;
     qr_grpc_server *grpc;
     qr_http1 *http;
-    uint64_t now_ms;
-    uint64_t deadline_ms;       /* for the preface or the HTTP request under way; UINT64_MAX = none */
-    qr_etcd_call *first, *last; /* gRPC calls without their message, oldest first */
-    qr_etcd_call *page;         /* the /health under way */
-    uint64_t requests;          /* HTTP requests seen */
-    uint64_t unsent;            /* bytes of answers that were not drained yet, about */
+    uint64_t deadline_ms;     /* for the preface or the HTTP request under way; UINT64_MAX = none */
+    qr_etcd_line line;        /* what is unsent, and the reads that wait for it */
+    qr_etcd_list messageless; /* gRPC calls without their message, oldest first */
+    qr_etcd_call *page;       /* the /health under way */
+    uint64_t requests;        /* HTTP requests seen */
     bool overdue;
 };
 
 static void wake(qr_etcd_connection *connection)
 {
-    if (connection->waker.wake)
-        connection->waker.wake(connection->waker.self);
-}
-
-/* ---- calls without a message ---- */
-
-static void enlist(qr_etcd_connection *connection, qr_etcd_call *call)
-{
-    call->previous = connection->last;
-    call->next = NULL;
-    if (connection->last)
-        connection->last->next = call;
-    else
-        connection->first = call;
-    connection->last = call;
-}
-
-static void delist(qr_etcd_connection *connection, qr_etcd_call *call)
-{
-    if (!call->previous && connection->first != call)
-        return; /* was taken out before */
-    if (call->previous)
-        call->previous->next = call->next;
-    else
-        connection->first = call->next;
-    if (call->next)
-        call->next->previous = call->previous;
-    else
-        connection->last = call->previous;
-    call->next = call->previous = NULL;
+    qr_etcd_line_wake(&connection->line);
 }
 
 /* ---- gRPC ---- */
@@ -81,8 +48,8 @@ static void grpc_end(qr_etcd_call *call)
 static void grpc_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
 {
     qr_etcd_connection *connection = call->connection;
-    delist(connection, call);
-    connection->unsent += qr_grpc_call_queued(call->stream);
+    qr_etcd_list_leave(call);
+    qr_etcd_line_built(call, qr_grpc_call_queued(call->stream));
     qr_grpc_finish(call->stream, code, text);
     wake(connection);
 }
@@ -99,15 +66,13 @@ static void on_call(void *context, qr_grpc_call *stream, qr_slice path)
     qr_grpc_call_set_data(stream, NULL);
     if (!method) {
         qr_grpc_finish(stream, QR_GRPC_UNIMPLEMENTED, text);
-    } else if (connection->unsent > UNSENT_MAX) {
-        qr_grpc_finish(stream, qr_etcd_error_code(QR_ETCD_E_TOO_MANY_REQUESTS),
-                       qr_etcd_error_text(QR_ETCD_E_TOO_MANY_REQUESTS));
     } else {
         qr_etcd_call *call =
-            qr_etcd_call_new(connection->door, method, &grpc_transport, stream, connection->now_ms);
+            qr_etcd_call_new(connection->door, method, &grpc_transport, stream, connection->line.now_ms);
         call->connection = connection;
+        call->line = &connection->line;
         call->timeout_ms = qr_grpc_call_timeout_ms(stream);
-        enlist(connection, call);
+        qr_etcd_list_add(&connection->messageless, call);
         qr_grpc_call_set_data(stream, call);
     }
     qr_arena_free(&arena);
@@ -130,7 +95,7 @@ static void on_message(void *context, qr_grpc_call *stream, qr_slice message)
     qr_etcd_call *call = qr_grpc_call_data(stream);
     if (!call || call->started || call->finished)
         return;
-    delist(connection, call);
+    qr_etcd_list_leave(call);
     if (lacks_leader(connection, stream))
         qr_etcd_call_fail(call, QR_ETCD_E_NO_LEADER);
     else
@@ -149,7 +114,6 @@ static void on_closed(void *context, qr_grpc_call *stream)
     qr_etcd_call *call = qr_grpc_call_data(stream);
     if (!call)
         return;
-    delist(context, call);
     qr_grpc_call_set_data(stream, NULL);
     qr_etcd_call_closed(call);
 }
@@ -201,7 +165,7 @@ static void on_request(void *context, qr_http1 *http, const qr_http1_request *re
     } else {
         QR_ASSERT(!connection->page); /* http1 hands over one request at a time */
         qr_etcd_call *call = qr_etcd_call_new(connection->door, &qr_etcd_health_page, &page_transport, http,
-                                              connection->now_ms);
+                                              connection->line.now_ms);
         call->connection = connection;
         connection->page = call;
         qr_etcd_call_message(call, qr_slice_of(NULL, 0));
@@ -220,8 +184,7 @@ static void *stream_open(void *self, const char *peer, qr_stream_waker waker, ui
         return NULL;
     qr_etcd_connection *connection = qr_alloc_zero(1, sizeof *connection);
     connection->door = door;
-    connection->waker = waker;
-    connection->now_ms = now_ms;
+    qr_etcd_line_open(&connection->line, door, waker, now_ms);
     connection->deadline_ms = now_ms + REQUEST_WAIT_MS;
     door->connections++;
     return connection;
@@ -229,7 +192,9 @@ static void *stream_open(void *self, const char *peer, qr_stream_waker waker, ui
 
 static qr_status feed_grpc(qr_etcd_connection *connection, qr_slice bytes)
 {
-    return qr_grpc_server_feed(connection->grpc, bytes);
+    qr_status status = qr_grpc_server_feed(connection->grpc, bytes);
+    qr_etcd_line_stirred(&connection->line);
+    return status;
 }
 
 static qr_status feed_http(qr_etcd_connection *connection, qr_slice bytes)
@@ -238,7 +203,7 @@ static qr_status feed_http(qr_etcd_connection *connection, qr_slice bytes)
     qr_status status = qr_http1_feed(connection->http, bytes);
     /* Nothing became whole and nothing is being answered: this is a part of a request, and its clock runs. */
     if (connection->requests == before && !connection->page && connection->deadline_ms == UINT64_MAX)
-        connection->deadline_ms = connection->now_ms + REQUEST_WAIT_MS;
+        connection->deadline_ms = connection->line.now_ms + REQUEST_WAIT_MS;
     return status;
 }
 
@@ -268,7 +233,7 @@ static qr_status decide(qr_etcd_connection *connection, qr_slice *bytes)
 static qr_status stream_feed(void *stream, qr_slice bytes, uint64_t now_ms)
 {
     qr_etcd_connection *connection = stream;
-    connection->now_ms = now_ms;
+    connection->line.now_ms = now_ms;
     if (connection->kind == KIND_UNKNOWN) {
         qr_status status = decide(connection, &bytes);
         if (status != QR_OK)
@@ -282,35 +247,35 @@ static qr_status stream_feed(void *stream, qr_slice bytes, uint64_t now_ms)
 static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
 {
     qr_etcd_connection *connection = stream;
-    size_t before = out->size;
     if (connection->http) {
         qr_http1_drain(connection->http, out, size_max);
     } else if (connection->grpc) {
         qr_grpc_server_drain(connection->grpc, out, size_max);
-        uint64_t drained = out->size - before;
-        connection->unsent -= drained < connection->unsent ? drained : connection->unsent;
-        if (!qr_grpc_server_pending(connection->grpc) && drained == 0)
-            connection->unsent = 0;
+        qr_etcd_line_drained(&connection->line);
     }
 }
 
 static uint64_t stream_wake_ms(void *stream)
 {
     const qr_etcd_connection *connection = stream;
-    uint64_t oldest = connection->first ? connection->first->now_ms + REQUEST_WAIT_MS : UINT64_MAX;
-    return oldest < connection->deadline_ms ? oldest : connection->deadline_ms;
+    const qr_etcd_call *oldest = connection->messageless.first;
+    uint64_t wake_ms = oldest ? oldest->now_ms + REQUEST_WAIT_MS : UINT64_MAX;
+    if (connection->deadline_ms < wake_ms)
+        wake_ms = connection->deadline_ms;
+    return connection->line.deadline_ms < wake_ms ? connection->line.deadline_ms : wake_ms;
 }
 
 static void stream_tick(void *stream, uint64_t now_ms)
 {
     qr_etcd_connection *connection = stream;
-    connection->now_ms = now_ms;
+    qr_etcd_line_tick(&connection->line, now_ms);
     if (now_ms >= connection->deadline_ms) {
         connection->overdue = true;
         connection->deadline_ms = UINT64_MAX;
     }
-    while (connection->first && now_ms >= connection->first->now_ms + REQUEST_WAIT_MS)
-        qr_etcd_call_fail(connection->first, QR_ETCD_E_DEADLINE); /* takes it off the list */
+    const qr_etcd_list *messageless = &connection->messageless;
+    while (messageless->first && now_ms >= messageless->first->now_ms + REQUEST_WAIT_MS)
+        qr_etcd_call_fail(messageless->first, QR_ETCD_E_DEADLINE); /* takes it off the list */
 }
 
 static int stream_finished(void *stream)
@@ -329,7 +294,8 @@ static void stream_close(void *stream)
         qr_grpc_server_free(connection->grpc); /* on_closed for every call */
     if (connection->http)
         qr_http1_free(connection->http);
-    QR_ASSERT(!connection->first);
+    QR_ASSERT(!connection->messageless.first);
+    qr_etcd_line_close(&connection->line);
     QR_ASSERT(connection->door->connections > 0);
     connection->door->connections--;
     qr_free(connection);
