@@ -33,7 +33,7 @@ typedef struct qr_pendings {
     uint64_t first, next; /* slot numbers: first <= n < next is in use, at ring[n & (room - 1)] */
     uint64_t unsent;      /* first <= unsent <= next: from here on nothing was offered on the present route */
     size_t bytes;
-    uint64_t sent_ms; /* when something was last sent, or one was applied */
+    uint64_t sent_ms; /* when the oldest one was sent, or one was applied */
 } qr_pendings;
 
 typedef struct qr_read {

@@ -134,10 +134,13 @@ static void gather_inbox(qr_node *node, size_t *count)
 static void mark_sent(qr_node *node, uint64_t upto)
 {
     qr_pendings *pendings = &node->pendings;
+    /* The clock of "nothing moves" starts with the oldest one that is on its way; later ones do not set it
+     * back, or a single lost forward could hold up a busy member for as long as it stays busy. */
+    if (pendings->first == pendings->unsent)
+        pendings->sent_ms = node->now_ms;
     for (uint64_t n = pendings->unsent; n < upto; n++)
         slot(pendings, n)->was_sent = true;
     pendings->unsent = upto;
-    pendings->sent_ms = node->now_ms;
 }
 
 static uint64_t sequence_before(qr_node *node, uint64_t number)

@@ -401,7 +401,6 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
     qr_raft_peer *peer = qr_raft_peer_find(raft, id);
     if (peer == NULL)
         return;
-    qr_raft_trace(raft, QR_TRACE_LINK, id, up, 0, 0);
     peer->link = up ? QR_RAFT_LINK_UP : QR_RAFT_LINK_DOWN;
     peer->down_ms = raft->now_ms;
     if (raft->role == QR_LEADER) {

@@ -362,7 +362,6 @@ void qr_raft_on_durable(qr_raft_engine *raft, uint64_t ticket)
         raft->flight_first = (raft->flight_first + 1) % raft->flight_room;
         raft->flight_count--;
     }
-    qr_raft_trace(raft, QR_TRACE_DURABLE, ticket, 0, 0, 0);
     if (!had_vote && ticket >= raft->hard_ticket)
         qr_raft_vote_durable(raft, raft->now_ms - raft->hard_ms);
 }

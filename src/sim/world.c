@@ -215,6 +215,9 @@ static void handle_for_process(qr_sim_world *world, const qr_sim_event *event)
     case QR_SIM_SUBMIT: qr_sim_client_submit(world, event->pointer); break;
     default:
         QR_ASSERT(event->kind == QR_SIM_CRASH);
+        /* What the nemesis had planned is void once the faults have ended. */
+        if (world->phase != QR_SIM_FAULTS && !node->halted && !qr_sim_disk_dead(node->disk))
+            break;
         qr_sim_node_crash(node, event->number & 1, qr_sim_nemesis_down_us(world));
     }
 }

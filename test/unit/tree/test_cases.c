@@ -508,6 +508,35 @@ static void test_quota(void **state)
     harness_close(h);
 }
 
+/* A member's own limit is asked for before a put is proposed; apply knows nothing of it, or members with
+ * different limits would part. */
+static void test_admission(void **state)
+{
+    (void)state;
+    harness limited, *h = &limited;
+    harness_open(h, &(qr_tree_config){.admit_bytes = 256});
+    qr_op one = put_op("d", "1"), del = {.kind = QR_OP_DELETE, .del = {.span = key_span("d")}};
+    qr_txn nested = {.else_ops = &one, .else_count = 1};
+    qr_op deep = {.kind = QR_OP_TXN, .txn = &nested};
+    const struct {
+        const qr_op *op;
+        qr_status full;
+    } cases[] = {{&one, QR_E_QUOTA}, {&deep, QR_E_QUOTA}, {&del, QR_OK}};
+    for (int full = 0; full < 2; full++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            qr_buffer body = {0};
+            qr_arena arena = {0};
+            qr_body_encode_txn(&(qr_txn){.then_ops = cases[i].op, .then_count = 1}, &body);
+            qr_status status = h->machine->ops->admit(h->machine, qr_buffer_slice(&body), &arena);
+            assert_int_equal(status, full ? cases[i].full : QR_OK);
+            qr_buffer_free(&body);
+            qr_arena_free(&arena);
+        }
+        put(h, "d", "1"); /* committed is applied, whatever this member thinks */
+    }
+    harness_close(h);
+}
+
 /* ----------------------------------------------------------------- compaction ---- */
 
 static void test_compaction_bounds(void **state)
@@ -727,6 +756,7 @@ int main(void)
         CASE(test_time_does_not_go_back),
         CASE(test_kept_values_are_not_copied),
         cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_admission),
         CASE(test_compaction_bounds),
         CASE(test_tombstone_at_the_compacted_revision_stays),
         CASE(test_compaction_keeps_the_newest),
