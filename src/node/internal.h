@@ -13,6 +13,8 @@ enum {
     QR_NODE_RETRY_MS = 20, /* until a refused read or a stuck forward is tried again */
     QR_NODE_SWEEP_MS = 50, /* how exact deadlines are */
     QR_NODE_UPKEEP_MS = 1000,
+    QR_NODE_READ_BUDGET =
+        8 * 1024 * 1024,       /* bytes of results (without values) that one turn makes for reads */
     QR_NODE_WORK_BUDGET = 512, /* of the machine's housekeeping a turn */
     QR_BOOT_SHIFT = 40,        /* sequence = boot << 40 | number */
 };
@@ -114,6 +116,8 @@ struct qr_node {
     qr_read_queue reads_waiting, reads_local;
     qr_read_batch *batches, **batches_tail;
     size_t read_count;
+    size_t read_bytes; /* made in this turn */
+    bool more_reads;   /* some could be served but for the budget */
     uint64_t next_tag, retry_reads_ms;
     qr_accepted accepted[QR_MEMBERS_MAX];
     size_t accepted_count;

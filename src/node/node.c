@@ -315,7 +315,7 @@ uint64_t qr_node_wake_ms(const qr_node *node)
     if (node->halted)
         return UINT64_MAX;
     uint64_t wake = node->engine->ops->wake_ms(node->engine);
-    if (node->stepped || node->durable_ticket != node->told_ticket)
+    if (node->stepped || node->more_reads || node->durable_ticket != node->told_ticket)
         wake = node->now_ms;
     bool waiting =
         node->read_count > 0 || node->pendings.first < node->pendings.next || node->handover.wanted;

@@ -44,6 +44,7 @@ static void serve(qr_node *node, qr_read *read)
     const void *result = NULL;
     qr_arena_reset(&node->arena);
     qr_status status = node->machine->ops->query(node->machine, read->query, &node->arena, &result);
+    node->read_bytes += node->arena.total;
     finish(node, read, status, result);
 }
 
@@ -106,22 +107,28 @@ void qr_reads__refused(qr_node *node, uint64_t tag)
     node->retry_reads_ms = node->now_ms + QR_NODE_RETRY_MS;
 }
 
+/* Serves from the queue as far as the turn's budget goes: a row of huge scans must not hold up heartbeats.
+ * True when the queue is empty. */
+static bool serve_queue(qr_node *node, qr_read_queue *queue)
+{
+    for (size_t left = queue->count; left > 0 && node->read_bytes < QR_NODE_READ_BUDGET; left--)
+        serve(node, queue_take(queue));
+    node->more_reads |= queue->count > 0;
+    return queue->count == 0;
+}
+
 void qr_reads__serve(qr_node *node)
 {
+    node->read_bytes = 0;
+    node->more_reads = false;
     for (qr_read_batch **at = &node->batches; *at != NULL;) {
-        if (!(*at)->ready || (*at)->index > node->applied_index) {
+        if ((*at)->ready && (*at)->index <= node->applied_index && serve_queue(node, &(*at)->reads))
+            remove_batch(node, at);
+        else
             at = &(*at)->next;
-            continue;
-        }
-        qr_read *read;
-        while ((read = queue_take(&(*at)->reads)) != NULL)
-            serve(node, read);
-        remove_batch(node, at);
     }
-    if (!node->caught_up)
-        return;
-    for (size_t left = node->reads_local.count; left > 0; left--)
-        serve(node, queue_take(&node->reads_local));
+    if (node->caught_up)
+        serve_queue(node, &node->reads_local);
 }
 
 static void sweep_queue(qr_node *node, qr_read_queue *queue)

@@ -161,6 +161,8 @@ static qr_status memory_apply(qr_machine *base, uint64_t index, const qr_command
 }
 static qr_status memory_query(qr_machine *base, const void *query, qr_arena *arena, const void **result)
 {
+    if (strcmp(query, "huge") == 0)
+        qr_arena_alloc(arena, 5 * 1024 * 1024);
     *result = ((memory *)base)->text;
     return QR_OK;
 }
@@ -315,7 +317,8 @@ static void write_letter(stage *s, char letter)
 
 static void read_letter(stage *s, char letter, qr_request_kind kind)
 {
-    qr_request request = {.kind = kind, .query = "", .done = answered, .owner = ask(s, letter)};
+    qr_request request = {
+        .kind = kind, .query = letter == 'H' ? "huge" : "", .done = answered, .owner = ask(s, letter)};
     assert_int_equal(qr_node_submit(s->node, &request), QR_OK);
 }
 
@@ -485,6 +488,51 @@ static void reads_wait_for_the_index_and_survive_a_refusal(void **state)
     stage_free(s);
 }
 
+static void huge_reads_are_spread_over_turns(void **state)
+{
+    static const qr_request_kind kinds[] = {QR_REQUEST_READ, QR_REQUEST_READ_LOCAL};
+    for (int kind = 0; kind < 2; kind++) {
+        stage *s = stage_new(SELF);
+        set_leader(s, 1, SELF, SELF);
+        write_letter(s, 'w');
+        turns(s, 1);
+        engine_of(s)->commit = 1;
+        turns(s, 2);
+        size_t before = s->answer_count;
+        for (int i = 0; i < 5; i++)
+            read_letter(s, 'H', kinds[kind]);
+        turns(s, 1);
+        assert_int_equal(s->answer_count - before, 2 * 2); /* the second one passes the budget */
+        assert_true(qr_node_wake_ms(s->node) <= s->now_ms);
+        turns(s, 2);
+        assert_int_equal(s->answer_count - before, 2 * 5);
+        stage_free(s);
+    }
+}
+
+/* Later forwards that get through do not set back the clock of the one that was lost. */
+static void a_lost_forward_is_mended_under_traffic(void **state)
+{
+    stage *leader = stage_new(SELF), *follower = stage_new(OTHER);
+    set_leader(leader, 1, SELF, SELF);
+    set_leader(follower, 1, SELF, OTHER);
+    write_letter(follower, 'a');
+    turns(follower, 1); /* this message is lost */
+    for (char letter = 'b'; letter < 'k'; letter++) {
+        follower->now_ms += 100;
+        write_letter(follower, letter);
+        turns(follower, 1);
+        deliver(follower, OTHER, leader);
+        turns(leader, 1);
+    }
+    assert_in_range(engine_of(leader)->last, 6, 10);
+    engine_of(leader)->commit = engine_of(leader)->last;
+    turns(leader, 1);
+    assert_memory_equal(text_of(leader), "abcdef", 6);
+    stage_free(leader);
+    stage_free(follower);
+}
+
 static void local_reads_wait_until_a_restart_has_caught_up(void **state)
 {
     stage *s = stage_new(SELF);
@@ -551,6 +599,8 @@ int main(void)
         cmocka_unit_test(a_write_that_was_passed_over_is_tried_again),
         cmocka_unit_test(deadlines_tell_what_is_known),
         cmocka_unit_test(reads_wait_for_the_index_and_survive_a_refusal),
+        cmocka_unit_test(huge_reads_are_spread_over_turns),
+        cmocka_unit_test(a_lost_forward_is_mended_under_traffic),
         cmocka_unit_test(local_reads_wait_until_a_restart_has_caught_up),
         cmocka_unit_test(foreign_damaged_and_old_messages_are_dropped),
         cmocka_unit_test(sequences_of_a_new_boot_are_above_all_earlier_ones),
