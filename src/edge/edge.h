@@ -51,8 +51,8 @@ struct qr_disk_op {
     void (*done)(qr_disk_op *op);   /* called from the replica's own thread, never from inside submit() */
     void *owner;                    /* the caller's */
     /* set by the edge */
-    qr_status
-        status; /* QR_OK, NOT_FOUND, EXISTS, NO_SPACE (CREATE, and the writing of WRITE and WRITE_SYNC), IO */
+    /* QR_OK, NOT_FOUND, EXISTS, NO_SPACE (CREATE, and the writing half of WRITE and WRITE_SYNC), IO */
+    qr_status status;
     uint64_t got;     /* READ: bytes read, fewer than size at the end of the file */
     qr_disk_op *next; /* the edge's while under way */
 };

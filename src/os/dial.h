@@ -6,7 +6,8 @@
 
 typedef struct qr_dial qr_dial;
 
-/* Connects to host:port ("127.0.0.1:2379" or "http://127.0.0.1:2379") within timeout_ms. NULL: *sentence says why. */
+/* Connects to host:port ("127.0.0.1:2379" or "http://127.0.0.1:2379") within timeout_ms. NULL: *sentence says
+ * why. */
 qr_dial *qr_dial_open(const char *endpoint, uint64_t timeout_ms, qr_arena *arena, const char **sentence);
 qr_status qr_dial_send(qr_dial *dial, qr_slice bytes);
 /* Appends what arrives, at least one byte. TIMEOUT, IO (closed). */

@@ -1,8 +1,9 @@
-/* os: the only system calls. An event loop (libuv), client and peer sockets, the disk thread, the clock, signals and the
- * log sink. Knows no engine, no node and no protocol: it moves bytes and calls back.
+/* os: the only system calls. An event loop (libuv), client and peer sockets, the disk thread, the clock,
+ * signals and the log sink. Knows no engine, no node and no protocol: it moves bytes and calls back.
  *
- * One loop thread does everything but the disk; one disk thread carries out qr_disk_op in lanes. No pointer to a live
- * object crosses: an operation belongs to the disk thread from submit() to its completion, which the loop thread runs. */
+ * One loop thread does everything but the disk; one disk thread carries out qr_disk_op in lanes. No pointer
+ * to a live object crosses: an operation belongs to the disk thread from submit() to its completion, which
+ * the loop thread runs. */
 #ifndef QR_OS_OS_H
 #define QR_OS_OS_H
 
@@ -13,10 +14,11 @@
 typedef struct qr_os qr_os;
 
 typedef struct qr_os_handlers {
-    /* Once per round of the loop in which something happened (bytes, a completion, a timer): take a turn. Afterwards
-     * every stream that asked to be woken is drained, and each connection written once. */
+    /* Once per round of the loop in which something happened (bytes, a completion, a timer): take a turn.
+     * Afterwards every stream that asked to be woken is drained, and each connection written once. */
     void (*turn)(void *context, uint64_t now_ms, int64_t wall_ms);
-    uint64_t (*wake_ms)(void *context); /* when turn() is wanted even if nothing happens; UINT64_MAX = never */
+    uint64_t (*wake_ms)(
+        void *context); /* when turn() is wanted even if nothing happens; UINT64_MAX = never */
     void (*on_message)(void *context, uint64_t from, qr_slice message, uint64_t now_ms);
     void (*on_link)(void *context, uint64_t peer, bool up, uint64_t now_ms);
     void (*on_signal)(void *context, int signal); /* SIGTERM, SIGINT, SIGHUP, on the loop thread */
@@ -32,15 +34,16 @@ int64_t qr_os_wall_ms(void);
 void qr_os_random(void *into, size_t size); /* from the kernel; for ids and seeds */
 
 /* ---- disk: files of one folder ----
- * Makes the folder (0700) if it is missing. Refuses, with a sentence in the arena: PERMISSION when others may read or write
- * it or it belongs to someone else, BUSY when another process holds its lock, IO. Synchronous run() may be used before
- * qr_os_run; submit() needs the loop. */
-qr_status qr_os_disk_open(qr_os *os, const char *folder, qr_disk *disk, qr_arena *arena, const char **sentence);
+ * Makes the folder (0700) if it is missing. Refuses, with a sentence in the arena: PERMISSION when others may
+ * read or write it or it belongs to someone else, BUSY when another process holds its lock, IO. Synchronous
+ * run() may be used before qr_os_run; submit() needs the loop. */
+qr_status qr_os_disk_open(qr_os *os, const char *folder, qr_disk *disk, qr_arena *arena,
+                          const char **sentence);
 
 /* ---- peers: framed messages over TCP, one connection in each direction ----
- * doc/formats/peer.md: a hello with cluster, group, sender, receiver and incarnation, then length-prefixed frames. Each
- * member dials every other one (again after a pause that doubles up to a second). on_link(up) when our connection to the
- * peer has been greeted back; on_link(down) as soon as either direction breaks. */
+ * doc/formats/peer.md: a hello with cluster, group, sender, receiver and incarnation, then length-prefixed
+ * frames. Each member dials every other one (again after a pause that doubles up to a second). on_link(up)
+ * when our connection to the peer has been greeted back; on_link(down) as soon as either direction breaks. */
 typedef struct qr_os_peer {
     uint64_t id;
     const char *host; /* copied */
@@ -55,16 +58,20 @@ typedef struct qr_os_peers_config {
 } qr_os_peers_config;
 
 qr_status qr_os_peers_start(qr_os *os, const qr_os_peers_config *config, qr_network *network);
-/* Peer port; may be called for several addresses, before or after qr_os_peers_start. Statuses as qr_os_listen. */
-qr_status qr_os_peers_listen(qr_os *os, const char *host, uint16_t port, qr_arena *arena, const char **sentence);
+/* Peer port; may be called for several addresses, before or after qr_os_peers_start. Statuses as
+ * qr_os_listen. */
+qr_status qr_os_peers_listen(qr_os *os, const char *host, uint16_t port, qr_arena *arena,
+                             const char **sentence);
 
 /* ---- client ports ----
- * EXISTS with a sentence: the port is taken. host: a literal address, "localhost" (both families), or a name. */
+ * EXISTS with a sentence: the port is taken. host: a literal address, "localhost" (both families), or a name.
+ */
 qr_status qr_os_listen(qr_os *os, const char *host, uint16_t port, qr_stream_door door, qr_arena *arena,
                        const char **sentence);
 
 /* "http://host:port[/]" -> host and port; INVALID with a sentence. https is UNSUPPORTED so far. */
-qr_status qr_os_parse_url(const char *url, qr_arena *arena, const char **host, uint16_t *port, const char **sentence);
+qr_status qr_os_parse_url(const char *url, qr_arena *arena, const char **host, uint16_t *port,
+                          const char **sentence);
 
 /* ---- log sink: one line an event, to stderr, stdout or a file ---- */
 typedef enum qr_log_level { QR_LOG_DEBUG, QR_LOG_INFO, QR_LOG_WARN, QR_LOG_ERROR } qr_log_level;

@@ -1,6 +1,6 @@
-/* Fuzz target: command bodies, decoded and applied to a tree. The input is a run of bodies, each behind its length in two
- * bytes (little-endian; the last one may be cut short). Whatever comes in: a body that is accepted has only this one form,
- * a command that is rejected changes nothing, and the tree stays whole. */
+/* Fuzz target: command bodies, decoded and applied to a tree. The input is a run of bodies, each behind its
+ * length in two bytes (little-endian; the last one may be cut short). Whatever comes in: a body that is
+ * accepted has only this one form, a command that is rejected changes nothing, and the tree stays whole. */
 #include <stdint.h>
 
 #include "core/txn.h"

@@ -1,7 +1,7 @@
 /* Any bytes as a message: refused or unpacked within the published memory; what was unpacked can be packed
  * and unpacked again, and is the same then. */
-#include "sample.pb-c.h"
 #include "wire/protobuf.h"
+#include "sample.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
