@@ -192,6 +192,25 @@ static void test_damaged_middle(void **state)
     stop(h);
 }
 
+/* Without the head behind it a segment's end is not known; yet only the last one may be torn. */
+static void test_no_tail_is_torn_in_the_middle(void **state)
+{
+    (void)state;
+    harness *h = start(200);
+    harness_close(h);
+    findings good, f;
+    inspect(h->disk, &good);
+    fake_disk_file(h->disk, "0000000000000001.wal")->data[20] ^= 1;
+    inspect(h->disk, &f);
+    assert_memory_equal(&f.reports[0], &good.reports[0], sizeof f.reports[0]);
+    fake_disk_file(h->disk, "0000000000000000.wal")->data[good.reports[0].next_position - 1] ^= 1;
+    inspect(h->disk, &f);
+    assert_int_equal(f.reports[0].verdict, QR_WAL_DAMAGED);
+    assert_int_equal(f.reports[0].records, good.reports[0].records - 1);
+    assert_int_equal(f.reports[0].position, f.reports[0].next_position);
+    stop(h);
+}
+
 static void patch_head(qr_buffer *file, size_t at, uint64_t value)
 {
     qr_store_u64(file->data + at, value);
@@ -244,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_empty_folder),
         cmocka_unit_test(test_torn_tail),
         cmocka_unit_test(test_damaged_middle),
+        cmocka_unit_test(test_no_tail_is_torn_in_the_middle),
         cmocka_unit_test(test_foreign_missing_and_newer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
