@@ -5,7 +5,9 @@
  * append.c   appending, and the flush that makes it durable
  * index.c    which entries are where, in memory
  * fetch.c    reading entries back
- * recover.c  opening
+ * walk.c     checking a log without changing it
+ * recover.c  opening: a walk, then whatever has to be repaired
+ * inspect.c  a walk that goes on behind damage and tells
  * wal.c      the small rest
  *
  * The order of everything on the disk is strict: a flush is written and synced before the next one is
@@ -234,6 +236,50 @@ bool qr_wal_spare_take(qr_wal *wal, uint32_t span, wal_spare *spare);
 void qr_wal_workshop_advance(qr_wal *wal); /* starts whatever background work is due */
 void qr_wal_workshop_retry(
     qr_wal *wal); /* called at each flush: counts down to the next attempt on a full disk */
+
+/* -------------------------------------------------------------- walk.c ---- */
+
+typedef struct wal_file {
+    uint64_t number; /* in the name */
+    uint64_t size;
+    wal_head head;
+} wal_file;
+
+typedef struct wal_files {
+    wal_file *list; /* owned; in order of number */
+    size_t count, room;
+} wal_files;
+
+typedef struct wal_walk {
+    qr_wal *wal; /* its position and chain are where the walk is */
+    const qr_disk *disk;
+    qr_arena *arena;
+    /* Of the last failure: the whole sentence, its last part, its position. */
+    const char *sentence, *what;
+    uint64_t failed_at;
+    wal_files segments, spares;
+    qr_wal_visit visit; /* may be NULL */
+    void *visit_context;
+    qr_buffer bytes; /* of the segment being walked */
+    uint64_t chunk;  /* position where the last chunk of the log begins */
+} wal_walk;
+
+qr_status qr_wal_walk_fail(wal_walk *o, qr_status status, const char *name, uint64_t position,
+                           const char *what);
+qr_status qr_wal_walk_run(wal_walk *o, qr_disk_op *op,
+                          const char *what); /* NO_SPACE or IO, with a sentence */
+/* Notes a file that the folder's list shows; false: it is not one of the log's. */
+bool qr_wal_walk_file(wal_walk *o, const char *name, uint64_t size);
+qr_status qr_wal_walk_head(wal_walk *o, wal_file *file); /* reads and checks file->head by itself */
+/* Against the configuration, and against the oldest head for what the configuration does not know. */
+qr_status qr_wal_walk_identity(wal_walk *o, const wal_head *head, const wal_head *oldest);
+qr_status qr_wal_walk_neighbour(wal_walk *o, const wal_head *head, const wal_head *before);
+void qr_wal_walk_begin(wal_walk *o, const wal_head *oldest); /* heads are checked; segments may be walked */
+/* One segment: its brief, its records, its end. `next` is NULL for the last one. */
+qr_status qr_wal_walk_segment(wal_walk *o, const wal_file *file, const wal_file *next, bool is_oldest);
+/* Behind the last segment's records: CORRUPT, or [wal->position, *end) is a torn chunk to be cut. */
+qr_status qr_wal_walk_tail(wal_walk *o, const wal_file *file, uint64_t *end);
+void qr_wal_walk_free(wal_walk *o); /* what the walk owns; not wal */
 
 /* append.c */
 void qr_wal_flying_advance(qr_wal *wal); /* a spare may have come, or a flush may be due */

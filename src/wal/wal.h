@@ -85,6 +85,37 @@ typedef struct qr_wal_status {
 } qr_wal_status;
 void qr_wal_status_of(const qr_wal *wal, qr_wal_status *status);
 
+/* ---- inspecting: the checks of opening on a log that nobody has open, without writing anything ---- */
+
+typedef enum qr_wal_verdict {
+    QR_WAL_SOUND,
+    QR_WAL_TORN,      /* the last segment only: opening would cut .torn bytes at .position */
+    QR_WAL_DAMAGED,   /* opening would refuse with .status, for what stands at .position */
+    QR_WAL_UNCHECKED, /* it can't be read (IO), or it is of a newer format (BAD_VERSION) */
+    QR_WAL_SPARE,     /* holds no records: opening would remove it */
+    QR_WAL_STRANGER,  /* not a file of the log */
+} qr_wal_verdict;
+
+typedef struct qr_wal_report {
+    char name[QR_DISK_NAME_MAX];
+    uint64_t size; /* bytes of the file */
+    qr_wal_verdict verdict;
+    qr_status status; /* DAMAGED, UNCHECKED: why; else QR_OK */
+    const char *what; /* the same as a clause, "its head is damaged"; NULL = nothing to say. The arena's */
+    uint64_t position, torn;
+    /* Segments whose head is whole (has_head): */
+    bool has_head;
+    uint32_t span;
+    uint64_t sequence, segment_size, cluster, group, member, incarnation;
+    uint64_t first_position, next_position; /* of its good records; equal when there is none */
+    uint64_t records, index_first, index_last; /* good ones up to the first bad one; least and greatest entry, 0 = none */
+} qr_wal_report;
+
+/* Visits every segment in order, damaged or not, then spares, then strangers. Identity is that of the oldest whole head.
+ * QR_OK: all could be checked, whatever was found. Else with a sentence: NOT_FOUND (no segment), IO, BAD_VERSION. */
+qr_status qr_wal_inspect(const qr_disk *disk, void (*visit)(void *context, const qr_wal_report *report), void *context,
+                         qr_arena *arena, const char **sentence);
+
 void qr_wal_close(qr_wal *wal); /* frees; does not flush. No operation may be under way, or the disk is dead */
 
 #endif

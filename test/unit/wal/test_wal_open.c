@@ -146,6 +146,24 @@ static void test_wrong_files(void **state)
     stop(h);
 }
 
+static void note_refusal(void *context, const qr_wal_report *report)
+{
+    bool *refused = context;
+    *refused = *refused || report->verdict == QR_WAL_DAMAGED || report->verdict == QR_WAL_UNCHECKED;
+}
+
+/* By inspecting. */
+static bool is_refused(fake_disk *disk)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const char *sentence;
+    bool refused = false;
+    (void)qr_wal_inspect(&disk->disk, note_refusal, &refused, &arena, &sentence);
+    qr_arena_free(&arena);
+    return refused;
+}
+
 /* Every byte of every segment, one at a time: either open() refuses, or what comes back is right and nothing
  * but the last flush may be missing. The harness compares every record that comes back. */
 static void test_flip_every_byte(void **state)
@@ -170,7 +188,9 @@ static void test_flip_every_byte(void **state)
             h->model.durable = acknowledged - 2; /* the last flush had two records */
             h->disk = fake_disk_clone(good);
             h->number = at;
+            bool foretold = is_refused(h->disk);
             qr_status status = harness_open(h);
+            DEMAND(h, foretold == (status != QR_OK));
             if (status == QR_OK && h->model.count == acknowledged)
                 unseen++;
             else if (status == QR_OK)
@@ -219,7 +239,9 @@ static void test_lost_and_misplaced_blocks(void **state)
                 memset(at, 0, 512);
             else
                 memcpy(at, fake_disk_file(h->disk, other)->data + block % 32 * 512, 512);
+            bool foretold = is_refused(h->disk);
             qr_status status = harness_open(h);
+            DEMAND(h, foretold == (status != QR_OK));
             refused += status == QR_E_CORRUPT;
             DEMAND(h, status == QR_OK || status == QR_E_CORRUPT);
             harness_close(h);
