@@ -1,14 +1,14 @@
 /* The server side of a gRPC connection: drives an HTTP/2 session and turns its frames into handler calls.
  *
  * Floods. A peer can make a server work or remember more than it pays for itself. What bounds each kind:
- *   PING                 how often: on_ping()
- *   PING, SETTINGS       answers that are not drained yet: QR_GRPC_ACKS_MAX; entries of a frame:
- * QR_GRPC_SETTINGS_MAX CONTINUATION         QR_GRPC_CONTINUATIONS_MAX frames of a header block
- * (CVE-2024-28182) streams and resets   strike(), below (CVE-2023-44487 "rapid reset", CVE-2025-8671 "made
- * you reset") refused streams      frames waiting to be drained: outbound_frames_max() A peer over a bound
- * gets GOAWAY with ENHANCE_YOUR_CALM and the connection ends. The library has a limit of its own on resets,
- * but it asks the clock, which would make a simulated run depend on the machine it runs on: it is switched
- * off in favour of strike(). */
+ * - PING: how often, on_ping(); answers that are not drained yet, QR_GRPC_ACKS_MAX, as for SETTINGS;
+ * - SETTINGS: entries of a frame, QR_GRPC_SETTINGS_MAX;
+ * - CONTINUATION: frames of a header block, QR_GRPC_CONTINUATIONS_MAX (CVE-2024-28182);
+ * - streams and resets: strike(), below (CVE-2023-44487 "rapid reset", CVE-2025-8671 "made you reset");
+ * - refused streams: frames waiting to be drained, outbound_frames_max().
+ * A peer over a bound gets GOAWAY with ENHANCE_YOUR_CALM and the connection ends. The library has a limit of
+ * its own on resets, but it asks the clock, which would make a simulated run depend on the machine it runs
+ * on: it is switched off in favour of strike(). */
 #include <stdio.h>
 
 #include "wire/http2/grpc_server.h"

@@ -390,13 +390,16 @@ static void test_busy_clients_are_not_closed(void **state)
     static const char unknown[] = "\0\0\0\x4d\0\0\0\0"; /* an empty frame of a type that is ignored */
     assert_int_equal(feed(stage, hello, sizeof hello), QR_OK);
     assert_int_equal(feed(stage, unknown, 5), QR_OK);
+    ops->drain(stage->connection, &stage->bytes, 65536);
+    uint8_t rest_and_begun[sizeof unknown];
+    memcpy(rest_and_begun, unknown + 5, sizeof unknown - 5);
+    memcpy(rest_and_begun + sizeof unknown - 5, unknown, 5);
     uint64_t now_ms = NOW;
     for (int i = 0; i < 20; i++) {
         now_ms += FORBEARANCE_MS - 1;
         ops->tick(stage->connection, now_ms);
         assert_false(ops->finished(stage->connection));
-        assert_int_equal(feed_at(stage, unknown + 5, sizeof unknown - 5, now_ms), QR_OK);
-        assert_int_equal(feed_at(stage, unknown, 5, now_ms), QR_OK);
+        assert_int_equal(feed_at(stage, rest_and_begun, sizeof rest_and_begun, now_ms), QR_OK);
     }
     assert_closed_at(stage, now_ms + FORBEARANCE_MS);
 }
