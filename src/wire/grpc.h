@@ -58,8 +58,18 @@ typedef struct qr_grpc_handlers {
 /* limits NULL: the default. handlers and context are borrowed for life. Handlers run inside feed(); on_closed also inside
  * drain() and free(). They may send, finish and shut down, but not feed, drain or free. */
 qr_grpc_server *qr_grpc_server_new(const qr_grpc_handlers *handlers, void *context, const qr_grpc_limits *limits);
+/* The time of the bytes that are fed next, in ms from any start, never going back. A server that was never told the time
+ * does not mind how often it is pinged; one that was ends the connection of a client that pings too often, by the rule
+ * and with the words of grpc-go: GOAWAY with ENHANCE_YOUR_CALM and "too_many_pings". */
+void qr_grpc_server_now(qr_grpc_server *server, uint64_t now_ms);
 /* Not QR_OK: the connection is to be closed after draining. */
 qr_status qr_grpc_server_feed(qr_grpc_server *server, qr_slice bytes);
+/* What was fed ends before the client's preface (its SETTINGS included) is complete, inside a frame, inside a header block,
+ * or inside a message of a call that is not finished. Nobody but the caller has a clock that could end this. */
+bool qr_grpc_server_partial(const qr_grpc_server *server);
+/* Frames that have become whole, a header block counted as one: while it is partial(), a change of this number tells a
+ * client that goes on from one that has stopped. */
+uint64_t qr_grpc_server_frames(const qr_grpc_server *server);
 void qr_grpc_server_drain(qr_grpc_server *server, qr_buffer *out, size_t size_max);
 bool qr_grpc_server_pending(const qr_grpc_server *server);  /* drain() would give something */
 bool qr_grpc_server_finished(const qr_grpc_server *server); /* GOAWAY done, no streams: close the connection */

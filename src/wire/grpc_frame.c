@@ -85,6 +85,48 @@ void qr_grpc_deframer_free(qr_grpc_deframer *deframer)
     qr_buffer_free(&deframer->body);
 }
 
+static void pass_frame(qr_grpc_position *position)
+{
+    enum {
+        TYPE_AT = 3,
+        FLAGS_AT = 4,
+        HEADERS = 1,
+        CONTINUATION = 9,
+        END_HEADERS = 4
+    }; /* RFC 9113, 4.1 and 6 */
+    uint8_t type = position->head[TYPE_AT];
+    if (type == HEADERS || type == CONTINUATION)
+        position->in_block = !(position->head[FLAGS_AT] & END_HEADERS);
+    position->head_size = 0;
+    if (!position->in_block)
+        position->frames++;
+}
+
+void qr_grpc_position_pass(qr_grpc_position *position, qr_slice bytes)
+{
+    while (bytes.size > 0) {
+        if (position->magic_size < QR_GRPC_MAGIC_SIZE) {
+            size_t size = smaller(bytes.size, (size_t)QR_GRPC_MAGIC_SIZE - position->magic_size);
+            position->magic_size = (uint8_t)(position->magic_size + size);
+            advance(&bytes, size);
+            continue;
+        }
+        if (position->head_size < QR_GRPC_HEAD_SIZE) {
+            position->head[position->head_size++] = bytes.data[0];
+            advance(&bytes, 1);
+            if (position->head_size < QR_GRPC_HEAD_SIZE)
+                continue;
+            const uint8_t *head = position->head;
+            position->payload_left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+        }
+        size_t size = smaller(bytes.size, position->payload_left);
+        position->payload_left -= (uint32_t)size;
+        advance(&bytes, size);
+        if (position->payload_left == 0)
+            pass_frame(position);
+    }
+}
+
 void qr_grpc_prefix_store(uint8_t *at, uint32_t message_size)
 {
     at[0] = 0;

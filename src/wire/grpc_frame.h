@@ -1,12 +1,14 @@
 /* grpc_frame: the parts of the gRPC protocol that need no HTTP/2: length-prefixed messages, grpc-timeout, and
- * the percent-encoding of grpc-message. Inside the wire room only; used by the server and the client side.
- * The protocol is described in gRPC's own "PROTOCOL-HTTP2.md". */
+ * the percent-encoding of grpc-message; and the boundaries of HTTP/2's own frames. Inside the wire room only;
+ * used by the server and the client side. The protocol is described in gRPC's own "PROTOCOL-HTTP2.md". */
 #ifndef QR_WIRE_GRPC_FRAME_H
 #define QR_WIRE_GRPC_FRAME_H
 
 #include "base/base.h"
 
 enum {
+    QR_GRPC_MAGIC_SIZE = 24,   /* the first bytes of a client (RFC 9113, 3.4) */
+    QR_GRPC_HEAD_SIZE = 9,     /* of a frame of HTTP/2 (RFC 9113, 4.1) */
     QR_GRPC_PREFIX_SIZE = 5,   /* one byte of flags, four of big-endian length */
     QR_GRPC_TEXT_MAX = 2048,   /* bytes of a grpc-message before its encoding; the rest is cut off */
     QR_GRPC_BODY_KEPT = 65536, /* bytes of room a deframer keeps between two messages */
@@ -47,6 +49,25 @@ static inline bool qr_grpc_deframer_torn(const qr_grpc_deframer *deframer)
 }
 void qr_grpc_deframer_reset(qr_grpc_deframer *deframer); /* forgets what it holds; keeps the memory */
 void qr_grpc_deframer_free(qr_grpc_deframer *deframer);
+
+/* Where in a client's bytes of HTTP/2 the input stands, told from the preface and the heads of the frames
+ * alone: the library that reads them does not say. Judges nothing; of input that breaks the protocol it tells
+ * nothing useful. */
+typedef struct qr_grpc_position {
+    uint8_t magic_size; /* bytes of the preface that have arrived */
+    uint8_t head_size;  /* of the frame under way; 0 = none */
+    uint8_t head[QR_GRPC_HEAD_SIZE];
+    uint32_t payload_left; /* valid once the head is whole */
+    bool in_block;         /* a header block waits for its CONTINUATION */
+    uint64_t frames;       /* that have become whole, a header block counted as one */
+} qr_grpc_position;
+
+void qr_grpc_position_pass(qr_grpc_position *position, qr_slice bytes);
+/* Inside the preface (to which the first frame belongs: RFC 9113, 3.4), a frame or a header block. */
+static inline bool qr_grpc_position_inside(const qr_grpc_position *position)
+{
+    return position->frames == 0 || position->head_size != 0 || position->in_block;
+}
 
 /* Writes the prefix of an uncompressed message. */
 void qr_grpc_prefix_store(uint8_t *at, uint32_t message_size);

@@ -20,8 +20,9 @@ struct qr_etcd_connection {
     size_t head_size;
     qr_grpc_server *grpc;
     qr_http1 *http;
-    uint64_t deadline_ms;     /* for the preface or the HTTP request under way; UINT64_MAX = none */
-    qr_etcd_line line;        /* what is unsent, and the reads that wait for it */
+    uint64_t
+        deadline_ms;   /* for what has arrived in part, see feed_grpc() and feed_http(); UINT64_MAX = none */
+    qr_etcd_line line; /* what is unsent, and the reads that wait for it */
     qr_etcd_list messageless; /* gRPC calls without their message, oldest first */
     qr_etcd_call *page;       /* the /health under way */
     uint64_t requests;        /* HTTP requests seen */
@@ -192,8 +193,16 @@ static void *stream_open(void *self, const char *peer, qr_stream_waker waker, ui
 
 static qr_status feed_grpc(qr_etcd_connection *connection, qr_slice bytes)
 {
+    uint64_t before = qr_grpc_server_frames(connection->grpc);
+    qr_grpc_server_now(connection->grpc, connection->line.now_ms);
     qr_status status = qr_grpc_server_feed(connection->grpc, bytes);
     qr_etcd_line_stirred(&connection->line);
+    /* A busy client may end in the middle of a frame whenever we look; each whole frame starts the clock
+     * anew. */
+    if (!qr_grpc_server_partial(connection->grpc))
+        connection->deadline_ms = UINT64_MAX;
+    else if (connection->deadline_ms == UINT64_MAX || qr_grpc_server_frames(connection->grpc) != before)
+        connection->deadline_ms = connection->line.now_ms + REQUEST_WAIT_MS;
     return status;
 }
 
@@ -225,7 +234,6 @@ static qr_status decide(qr_etcd_connection *connection, qr_slice *bytes)
     if (connection->head_size < PREFACE_SIZE)
         return QR_OK;
     connection->kind = KIND_GRPC;
-    connection->deadline_ms = UINT64_MAX;
     connection->grpc = qr_grpc_server_new(&grpc_handlers, connection, &connection->door->limits);
     return feed_grpc(connection, qr_slice_of(connection->head, PREFACE_SIZE));
 }
@@ -265,17 +273,31 @@ static uint64_t stream_wake_ms(void *stream)
     return connection->line.deadline_ms < wake_ms ? connection->line.deadline_ms : wake_ms;
 }
 
+/* The clock of what arrived in part has run out; the calls whose messages were missing have been ended by
+ * now. */
+static void come_due(qr_etcd_connection *connection, uint64_t now_ms, bool unsent)
+{
+    connection->deadline_ms = UINT64_MAX;
+    if (connection->grpc && !qr_grpc_server_partial(connection->grpc))
+        return;
+    /* While a client is slow to take its answers nothing may be read from it: that is judged by its taking.
+     */
+    if (unsent)
+        connection->deadline_ms = now_ms + REQUEST_WAIT_MS;
+    else
+        connection->overdue = true;
+}
+
 static void stream_tick(void *stream, uint64_t now_ms)
 {
     qr_etcd_connection *connection = stream;
+    bool unsent = connection->grpc && qr_grpc_server_pending(connection->grpc);
     qr_etcd_line_tick(&connection->line, now_ms);
-    if (now_ms >= connection->deadline_ms) {
-        connection->overdue = true;
-        connection->deadline_ms = UINT64_MAX;
-    }
     const qr_etcd_list *messageless = &connection->messageless;
     while (messageless->first && now_ms >= messageless->first->now_ms + REQUEST_WAIT_MS)
         qr_etcd_call_fail(messageless->first, QR_ETCD_E_DEADLINE); /* takes it off the list */
+    if (now_ms >= connection->deadline_ms)
+        come_due(connection, now_ms, unsent);
 }
 
 static int stream_finished(void *stream)

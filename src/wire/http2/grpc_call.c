@@ -117,6 +117,10 @@ void qr_grpc_call_forget_incoming(qr_grpc_call *call)
     size_t held = qr_grpc_deframer_held(&call->in);
     QR_ASSERT(held <= call->server->buffered);
     call->server->buffered -= held;
+    if (qr_grpc_deframer_torn(&call->in)) {
+        QR_ASSERT(call->server->torn > 0);
+        call->server->torn--;
+    }
     qr_grpc_deframer_reset(&call->in);
 }
 

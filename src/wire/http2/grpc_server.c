@@ -1,13 +1,14 @@
 /* The server side of a gRPC connection: drives an HTTP/2 session and turns its frames into handler calls.
  *
  * Floods. A peer can make a server work or remember more than it pays for itself. What bounds each kind:
- *   PING, SETTINGS       answers that are not drained yet: QR_GRPC_ACKS_MAX; entries of a frame:
- * QR_GRPC_SETTINGS_MAX CONTINUATION         QR_GRPC_CONTINUATIONS_MAX frames of a header block
- * (CVE-2024-28182) streams and resets   strike(), below (CVE-2023-44487 "rapid reset", CVE-2025-8671 "made
- * you reset") refused streams      frames waiting to be drained: outbound_frames_max() A peer over a bound
- * gets GOAWAY with ENHANCE_YOUR_CALM and the connection ends. The library has a limit of its own on resets,
- * but it asks the clock, which would make a simulated run depend on the machine it runs on: it is switched
- * off in favour of strike(). */
+ * - PING: how often, on_ping(); answers that are not drained yet, QR_GRPC_ACKS_MAX, as for SETTINGS;
+ * - SETTINGS: entries of a frame, QR_GRPC_SETTINGS_MAX;
+ * - CONTINUATION: frames of a header block, QR_GRPC_CONTINUATIONS_MAX (CVE-2024-28182);
+ * - streams and resets: strike(), below (CVE-2023-44487 "rapid reset", CVE-2025-8671 "made you reset");
+ * - refused streams: frames waiting to be drained, outbound_frames_max().
+ * A peer over a bound gets GOAWAY with ENHANCE_YOUR_CALM and the connection ends. The library has a limit of
+ * its own on resets, but it asks the clock, which would make a simulated run depend on the machine it runs
+ * on: it is switched off in favour of strike(). */
 #include <stdio.h>
 
 #include "wire/http2/grpc_server.h"
@@ -213,8 +214,10 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     while (call != NULL && !call->finished) {
         qr_slice message;
         size_t held = qr_grpc_deframer_held(&call->in);
+        uint32_t torn_others = server->torn - (uint32_t)qr_grpc_deframer_torn(&call->in);
         qr_grpc_deframed verdict =
             qr_grpc_deframer_next(&call->in, &input, server->limits.message_max, &message);
+        server->torn = torn_others + (uint32_t)qr_grpc_deframer_torn(&call->in);
         QR_ASSERT(server->buffered >= held);
         server->buffered = server->buffered - held + qr_grpc_deframer_held(&call->in);
         if (verdict == QR_GRPC_DEFRAMED_MESSAGE) {
@@ -233,9 +236,42 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
 
 /* --------------------------------------------------------------- frames ---- */
 
+/* The rule of grpc-go, with the figures of etcd, because clients are set to live with it: a ping that comes
+ * sooner after the last one than it may is a strike, more than QR_GRPC_PING_STRIKES_MAX strikes end the
+ * connection, and the first ping after we sent HEADERS or DATA is free and wipes the strikes out. The last is
+ * what lets clients measure the bandwidth, which they do by pinging at each answer. Where no call is open
+ * there is nothing to keep alive, and almost every ping is one too many. */
+static void on_ping(qr_grpc_server *server)
+{
+    static const char reason[] = "too_many_pings"; /* clients look for it, and ping more slowly afterwards */
+    if (!server->timed)
+        return;
+    uint64_t interval_ms = server->running ? QR_GRPC_PING_INTERVAL_MS : QR_GRPC_PING_IDLE_MS;
+    bool early = server->pinged && server->now_ms < server->last_ping_ms + interval_ms;
+    server->pinged = true;
+    server->last_ping_ms = server->now_ms;
+    if (server->pings_forgiven) {
+        server->pings_forgiven = false;
+        server->ping_strikes = 0;
+        return;
+    }
+    if (!early || ++server->ping_strikes <= QR_GRPC_PING_STRIKES_MAX || server->broken)
+        return;
+    /* Ending the session sends a GOAWAY of its own, but one that cannot carry a reason; this one goes before
+     * it. */
+    int32_t last = nghttp2_session_get_last_proc_stream_id(server->session);
+    if (nghttp2_is_fatal(nghttp2_submit_goaway(server->session, NGHTTP2_FLAG_NONE, last,
+                                               NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)reason,
+                                               sizeof reason - 1)))
+        server->dead = true;
+    end_connection(server, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     qr_grpc_server *server = user_data;
+    if (frame->hd.type == NGHTTP2_PING && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+        on_ping(server);
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     qr_grpc_call *call = find_call(server, frame->hd.stream_id);
@@ -251,6 +287,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     qr_grpc_server *server = user_data;
+    if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)
+        server->pings_forgiven = true;
     if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     qr_grpc_call *call = find_call(server, frame->hd.stream_id);
@@ -337,6 +375,22 @@ qr_grpc_server *qr_grpc_server_new(const qr_grpc_handlers *handlers, void *conte
     return server;
 }
 
+void qr_grpc_server_now(qr_grpc_server *server, uint64_t now_ms)
+{
+    server->now_ms = now_ms;
+    server->timed = true;
+}
+
+bool qr_grpc_server_partial(const qr_grpc_server *server)
+{
+    return qr_grpc_position_inside(&server->position) || server->torn > 0;
+}
+
+uint64_t qr_grpc_server_frames(const qr_grpc_server *server)
+{
+    return server->position.frames;
+}
+
 qr_status qr_grpc_server_feed(qr_grpc_server *server, qr_slice bytes)
 {
     QR_CHECK(!server->busy, "feed() called from inside a handler");
@@ -345,6 +399,7 @@ qr_status qr_grpc_server_feed(qr_grpc_server *server, qr_slice bytes)
     if (bytes.size == 0)
         return QR_OK;
     server->busy = true;
+    qr_grpc_position_pass(&server->position, bytes);
     ssize_t result = nghttp2_session_mem_recv(server->session, bytes.data, bytes.size);
     if (result == NGHTTP2_ERR_NOMEM || result == NGHTTP2_ERR_CALLBACK_FAILURE)
         server->dead = true;

@@ -19,6 +19,9 @@ enum {
     QR_GRPC_ACKS_MAX = 256,               /* undrained answers to PING and SETTINGS */
     QR_GRPC_SETTINGS_MAX = 32,            /* entries of one SETTINGS frame */
     QR_GRPC_CONTINUATIONS_MAX = 32,       /* CONTINUATION frames of one header block; see session_open() */
+    QR_GRPC_PING_STRIKES_MAX = 2,         /* see on_ping() */
+    QR_GRPC_PING_INTERVAL_MS = 5000,      /* between two pings while a call is open */
+    QR_GRPC_PING_IDLE_MS = 2 * 3600000,   /* the same while none is */
 };
 
 typedef struct grpc_metadata {
@@ -77,12 +80,20 @@ struct qr_grpc_server {
     qr_grpc_call *receiving; /* whose request headers are arriving */
     qr_grpc_call *recent;    /* the last one that was looked up */
     size_t buffered;         /* bytes of incomplete incoming messages, all calls */
+    uint32_t torn;           /* calls with an incomplete incoming message */
     uint32_t strikes;
-    qr_buffer sink; /* takes what is sent on a call that is over */
-    bool busy;      /* inside feed, drain or free */
-    bool shut;      /* GOAWAY is submitted: new streams are refused */
-    bool broken;    /* the peer broke the protocol: feed takes nothing more */
-    bool dead;      /* the session failed: nothing comes out of it either */
+    qr_grpc_position position; /* of what was fed */
+    uint64_t now_ms;
+    uint64_t last_ping_ms;
+    uint32_t ping_strikes;
+    bool timed;          /* now_ms was ever told */
+    bool pinged;         /* there is a last ping */
+    bool pings_forgiven; /* HEADERS or DATA were sent since the last ping */
+    qr_buffer sink;      /* takes what is sent on a call that is over */
+    bool busy;           /* inside feed, drain or free */
+    bool shut;           /* GOAWAY is submitted: new streams are refused */
+    bool broken;         /* the peer broke the protocol: feed takes nothing more */
+    bool dead;           /* the session failed: nothing comes out of it either */
 };
 
 /* grpc_call.c */

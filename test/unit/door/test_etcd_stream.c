@@ -318,6 +318,133 @@ static void test_slow_page_requests_are_closed(void **state)
     assert_true(ops->finished(stage->connection));
 }
 
+/* Bytes of the client's that are whole frames, and at least `least` of them. */
+static size_t whole_frames(const qr_buffer *bytes, size_t least)
+{
+    size_t at = 24;
+    while (at < least) {
+        const uint8_t *head = bytes->data + at;
+        at += 9 + ((size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]);
+    }
+    assert_true(at <= bytes->size);
+    return at;
+}
+
+static qr_status feed_at(struct stage *stage, const void *bytes, size_t size, uint64_t now_ms)
+{
+    return stage->stream.ops->feed(stage->connection, qr_slice_of(bytes, size), now_ms);
+}
+
+static void assert_closed_at(struct stage *stage, uint64_t at_ms)
+{
+    const qr_stream_ops *ops = stage->stream.ops;
+    assert_int_equal(ops->wake_ms(stage->connection), at_ms);
+    qr_buffer_clear(&stage->bytes);
+    ops->drain(stage->connection, &stage->bytes, 65536); /* a client that takes its answers */
+    ops->tick(stage->connection, at_ms - 1);
+    assert_false(ops->finished(stage->connection));
+    ops->tick(stage->connection, at_ms);
+    qr_buffer_clear(&stage->bytes);
+    ops->drain(stage->connection, &stage->bytes, 65536);
+    assert_true(ops->finished(stage->connection));
+}
+
+static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0"; /* and the 0 at its end */
+
+/* The preface of HTTP/2 ends with a SETTINGS frame. */
+static void test_slow_prefaces_are_closed(void **state)
+{
+    struct stage *stage = *state;
+    for (size_t i = 0; i + 1 < sizeof hello; i++)
+        assert_int_equal(feed_at(stage, hello + i, 1, NOW + 500 * i), QR_OK);
+    assert_closed_at(stage, NOW + FORBEARANCE_MS); /* however slowly they drip */
+}
+
+static void test_slow_frames_are_closed(void **state)
+{
+    struct stage *stage = *state;
+    static const char ping[] = "\0\0\10\6\0\0\0\0\0001234567";
+    assert_int_equal(feed(stage, hello, sizeof hello), QR_OK);
+    assert_int_equal(stage->stream.ops->wake_ms(stage->connection), UINT64_MAX); /* idle ones may rest */
+    for (size_t i = 0; i + 1 < sizeof ping; i++)
+        assert_int_equal(feed_at(stage, ping + i, 1, NOW + 100 + i), QR_OK);
+    assert_closed_at(stage, NOW + 100 + FORBEARANCE_MS);
+}
+
+/* HEADERS and CONTINUATION without END_HEADERS, each a whole frame. */
+static void test_slow_header_blocks_are_closed(void **state)
+{
+    struct stage *stage = *state;
+    static const char headers[] = "\0\0\1\1\0\0\0\0\1\x83", more[] = "\0\0\1\11\0\0\0\0\1\x86";
+    assert_int_equal(feed(stage, hello, sizeof hello), QR_OK);
+    assert_int_equal(feed_at(stage, headers, 10, NOW + 1000), QR_OK);
+    assert_int_equal(feed_at(stage, more, 10, NOW + 20000), QR_OK);
+    assert_closed_at(stage, NOW + 1000 + FORBEARANCE_MS);
+}
+
+/* Whenever the door looks, a busy client is in the middle of a frame, but of another one. */
+static void test_busy_clients_are_not_closed(void **state)
+{
+    struct stage *stage = *state;
+    const qr_stream_ops *ops = stage->stream.ops;
+    static const char unknown[] = "\0\0\0\x4d\0\0\0\0"; /* an empty frame of a type that is ignored */
+    assert_int_equal(feed(stage, hello, sizeof hello), QR_OK);
+    assert_int_equal(feed(stage, unknown, 5), QR_OK);
+    ops->drain(stage->connection, &stage->bytes, 65536);
+    uint8_t rest_and_begun[sizeof unknown];
+    memcpy(rest_and_begun, unknown + 5, sizeof unknown - 5);
+    memcpy(rest_and_begun + sizeof unknown - 5, unknown, 5);
+    uint64_t now_ms = NOW;
+    for (int i = 0; i < 20; i++) {
+        now_ms += FORBEARANCE_MS - 1;
+        ops->tick(stage->connection, now_ms);
+        assert_false(ops->finished(stage->connection));
+        assert_int_equal(feed_at(stage, rest_and_begun, sizeof rest_and_begun, now_ms), QR_OK);
+    }
+    assert_closed_at(stage, now_ms + FORBEARANCE_MS);
+}
+
+/* A client that has not taken its answers is not read from: what is missing may be on its way. */
+static void test_unread_answers_stop_the_clock(void **state)
+{
+    struct stage *stage = *state;
+    const qr_stream_ops *ops = stage->stream.ops;
+    assert_int_equal(feed(stage, hello, sizeof hello), QR_OK);
+    assert_int_equal(feed(stage, "\0\0\10\6", 4), QR_OK);
+    ops->tick(stage->connection, NOW + FORBEARANCE_MS); /* our SETTINGS are not drained */
+    assert_false(ops->finished(stage->connection));
+    assert_closed_at(stage, NOW + 2 * FORBEARANCE_MS);
+}
+
+static void test_too_many_pings(void **state)
+{
+    struct stage *stage = *state;
+    static const char ping[] = "\0\0\10\6\0\0\0\0\00012345678";
+    assert_int_equal(feed(stage, hello, sizeof hello), QR_OK);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(feed_at(stage, ping, sizeof ping - 1, NOW + 6000 * i), QR_OK);
+    assert_int_not_equal(feed_at(stage, ping, sizeof ping - 1, NOW + 18000), QR_OK);
+    qr_buffer_clear(&stage->bytes);
+    stage->stream.ops->drain(stage->connection, &stage->bytes, 65536);
+    assert_true(stage->stream.ops->finished(stage->connection));
+}
+
+/* A call whose message does not come is ended, and with it a connection that is inside a frame. */
+static void test_slow_messages_inside_a_frame(void **state)
+{
+    struct stage *stage = *state;
+    uint8_t *bytes = qr_alloc_zero(1, 60000);
+    start(stage, "/etcdserverpb.KV/Put", bytes, 60000);
+    qr_buffer fed;
+    qr_buffer_init(&fed);
+    qr_grpc_client_drain(stage->client, &fed, 1024 * 1024);
+    assert_int_equal(feed(stage, fed.data, whole_frames(&fed, 1000) - 1), QR_OK);
+    assert_closed_at(stage, NOW + FORBEARANCE_MS);
+    assert_int_equal(stage->node.count, 0);
+    qr_buffer_free(&fed);
+    qr_free(bytes);
+}
+
 /* A call whose message does not come is ended; the connection stays. */
 static void test_slow_messages_are_ended(void **state)
 {
@@ -333,7 +460,7 @@ static void test_slow_messages_are_ended(void **state)
     qr_buffer_clear(&stage->bytes);
     qr_grpc_client_drain(stage->client, &stage->bytes, 1024 * 1024);
     assert_true(stage->bytes.size > 20000);
-    assert_int_equal(feed(stage, stage->bytes.data, 20000), QR_OK);
+    assert_int_equal(feed(stage, stage->bytes.data, whole_frames(&stage->bytes, 20000)), QR_OK);
     assert_int_equal(ops->wake_ms(stage->connection), NOW + FORBEARANCE_MS);
     ops->tick(stage->connection, NOW + FORBEARANCE_MS);
     assert_false(ops->finished(stage->connection));
@@ -343,6 +470,7 @@ static void test_slow_messages_are_ended(void **state)
     assert_true(stage->done);
     assert_int_equal(stage->code, QR_GRPC_DEADLINE_EXCEEDED);
     assert_int_equal(stage->node.count, 0);
+    assert_int_equal(ops->wake_ms(stage->connection), UINT64_MAX);
     qr_free(bytes);
 }
 
@@ -359,8 +487,7 @@ static void test_random_bytes(void **state)
         for (size_t j = 0; j < size; j++)
             bytes[j] = (uint8_t)(qr_prng_below(&prng, 2) ? qr_prng_below(&prng, 10) : qr_prng_next(&prng));
         if (qr_prng_below(&prng, 3)) { /* mostly behind a preface and settings, so that frames are reached */
-            static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
-            prefix = sizeof hello - 1;
+            prefix = sizeof hello;
             feed(stage, hello, prefix);
         }
         feed(stage, bytes, size);
@@ -413,6 +540,13 @@ int main(void)
         ROW(test_connections_are_counted),
         ROW(test_slow_beginners_are_closed),
         ROW(test_slow_page_requests_are_closed),
+        ROW(test_slow_prefaces_are_closed),
+        ROW(test_slow_frames_are_closed),
+        ROW(test_slow_header_blocks_are_closed),
+        ROW(test_busy_clients_are_not_closed),
+        ROW(test_unread_answers_stop_the_clock),
+        ROW(test_too_many_pings),
+        ROW(test_slow_messages_inside_a_frame),
         ROW(test_slow_messages_are_ended),
         ROW(test_random_bytes),
         ROW(test_damaged_conversations),

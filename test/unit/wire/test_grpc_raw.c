@@ -368,7 +368,7 @@ static void made_resets_end_the_connection(void **state)
 static void ping_and_settings_floods(void **state)
 {
     fixture *f = open_fixture(NULL);
-    for (int i = 0; i < 5000; i++) { /* a patient one, answered each time */
+    for (int i = 0; i < 5000; i++) { /* a patient one, answered each time; the time is not told */
         frame(&f->in, PING, 0, 0, qr_slice_of("12345678", 8));
         assert_int_equal(run(f, SIZE_MAX), QR_OK);
         assert_int_equal(frames_of(&f->out, PING, NULL), 1);
@@ -510,6 +510,148 @@ static void a_closed_window(void **state)
     close_fixture(f);
 }
 
+/* Feeds .in a byte at a time; after each one the server must call itself partial, but not after those that
+ * end at one of the boundaries (0 ends the list). Reads every answer, so that calls can end. */
+static void assert_partial_but_at(fixture *f, const size_t *boundaries)
+{
+    for (size_t at = 0; at < f->in.size; at++) {
+        assert_int_equal(qr_grpc_server_feed(f->service.server, qr_slice_of(f->in.data + at, 1)), QR_OK);
+        qr_grpc_server_drain(f->service.server, &f->out, SIZE_MAX);
+        bool boundary = at + 1 == *boundaries;
+        boundaries += boundary;
+        assert_int_equal(qr_grpc_server_partial(f->service.server), !boundary);
+    }
+    assert_int_equal(*boundaries, 0);
+    qr_buffer_clear(&f->in);
+}
+
+static void partial_input_is_told(void **state)
+{
+    fixture *f = open_fixture(NULL);
+    assert_true(qr_grpc_server_partial(f->service.server));
+    assert_partial_but_at(f, (size_t[]){24 + 9, 0}); /* the preface ends with the first SETTINGS */
+    assert_int_equal(qr_grpc_server_frames(f->service.server), 1);
+    frame(&f->in, PING, 0, 0, qr_slice_of("12345678", 8));
+    frame(&f->in, SETTINGS, 1, 0, qr_slice_of(NULL, 0));
+    frame(&f->in, 77, 0xff, 0, qr_slice_of("unknown", 7));
+    assert_partial_but_at(f, (size_t[]){17, 26, 42, 0});
+    assert_int_equal(qr_grpc_server_frames(f->service.server), 4);
+    /* A header block over three frames, the last one empty, is one; before its end nothing is whole. */
+    qr_buffer block;
+    qr_buffer_init(&block);
+    add_block(&block, &plain);
+    frame(&f->in, HEADERS, 0, 1, qr_buffer_slice(&block));
+    frame(&f->in, CONTINUATION, 0, 1, qr_slice_of("\0\1x\1y", 5));
+    assert_partial_but_at(f, (size_t[]){0});
+    assert_int_equal(qr_grpc_server_frames(f->service.server), 4);
+    frame(&f->in, CONTINUATION, END_HEADERS, 1, qr_slice_of(NULL, 0));
+    assert_partial_but_at(f, (size_t[]){9, 0});
+    assert_int_equal(qr_grpc_server_frames(f->service.server), 5);
+    assert_int_equal(f->service.calls, 1);
+    qr_buffer_free(&block);
+    /* A message over two frames, and the same of two calls at once. */
+    frame(&f->in, DATA, 0, 1, qr_slice_of("\0\0\0\0\2a", 6));
+    assert_partial_but_at(f, (size_t[]){0});
+    frame(&f->in, DATA, 0, 1, qr_slice_of("b", 1));
+    assert_partial_but_at(f, (size_t[]){10, 0});
+    assert_int_equal(f->service.messages, 1);
+    add_headers(&f->in, 0, 3, &plain);
+    frame(&f->in, DATA, 0, 1, qr_slice_of("\0\0", 2));
+    frame(&f->in, DATA, 0, 3, qr_slice_of("\0\0\0\0\1c\0", 7));
+    assert_int_equal(run(f, SIZE_MAX), QR_OK);
+    assert_true(qr_grpc_server_partial(f->service.server));
+    frame(&f->in, DATA, END_STREAM, 1, qr_slice_of("\0\0\1d", 4));
+    assert_int_equal(run(f, SIZE_MAX), QR_OK);
+    assert_true(qr_grpc_server_partial(f->service.server)); /* the other call's */
+    assert_int_equal(f->results[0].code, QR_GRPC_OK);
+    qr_grpc_finish(f->service.latest, QR_GRPC_ABORTED, NULL); /* its rest is not wanted any more */
+    assert_false(qr_grpc_server_partial(f->service.server));
+    frame(&f->in, RST_STREAM, 0, 3, qr_slice_of("\0\0\0\10", 4));
+    assert_int_equal(run(f, 1), QR_OK);
+    /* Neither a reset nor an end in the middle of a message leaves anything behind. */
+    add_headers(&f->in, 0, 5, &plain);
+    frame(&f->in, DATA, 0, 5, qr_slice_of("\0\0\0\0\3e", 6));
+    add_headers(&f->in, 0, 7, &plain);
+    frame(&f->in, DATA, 0, 7, qr_slice_of("\0", 1));
+    assert_int_equal(run(f, 7), QR_OK);
+    assert_true(qr_grpc_server_partial(f->service.server));
+    frame(&f->in, RST_STREAM, 0, 5, qr_slice_of("\0\0\0\10", 4));
+    frame(&f->in, DATA, END_STREAM, 7, qr_slice_of(NULL, 0));
+    assert_int_equal(run(f, 7), QR_OK);
+    assert_false(qr_grpc_server_partial(f->service.server));
+    close_fixture(f);
+}
+
+/* One ping at a time; the bytes are fed one by one. */
+static qr_status ping_at(fixture *f, uint64_t now_ms)
+{
+    qr_grpc_server_now(f->service.server, now_ms);
+    frame(&f->in, PING, 0, 0, qr_slice_of("12345678", 8));
+    return run(f, 1);
+}
+
+/* The same pings as were put to etcd 3.4.23: the fourth was the last, 0.1 s and 6 s apart alike, where no
+ * call is open. */
+static void pings_without_a_call(void **state)
+{
+    const uint64_t gaps_ms[] = {0, 100, 6000, 2 * 3600000 - 1};
+    for (size_t i = 0; i < sizeof gaps_ms / sizeof *gaps_ms; i++) {
+        fixture *f = open_fixture(NULL);
+        for (uint64_t count = 0; count < 3; count++) {
+            assert_int_equal(ping_at(f, count * gaps_ms[i]), QR_OK);
+            assert_int_equal(frames_of(&f->out, PING, NULL), 1);
+        }
+        assert_int_not_equal(ping_at(f, 3 * gaps_ms[i]), QR_OK);
+        assert_true(ended_with(&f->out, 11));
+        static const char reason[] = "too_many_pings";
+        bool found = false;
+        for (size_t at = 0; at + 14 <= f->out.size; at++)
+            found = found || memcmp(f->out.data + at, reason, 14) == 0;
+        assert_true(found);
+        assert_true(qr_grpc_server_finished(f->service.server));
+        close_fixture(f);
+    }
+    fixture *f = open_fixture(NULL);
+    for (uint64_t count = 0; count < 100; count++)
+        assert_int_equal(ping_at(f, count * 2 * 3600000), QR_OK);
+    for (uint64_t count = 0; count < 100; count++) /* answers to pings of ours are not pings */
+        frame(&f->in, PING, 1, 0, qr_slice_of("12345678", 8));
+    assert_int_equal(run(f, 1), QR_OK);
+    close_fixture(f);
+}
+
+static void pings_with_a_call(void **state)
+{
+    const request later = {"POST", "/test/Later", "application/grpc", 0, 0, 0, 0};
+    for (uint64_t gap_ms = 4999; gap_ms <= 5000; gap_ms++) {
+        fixture *f = open_fixture(NULL);
+        add_headers(&f->in, 0, 1, &later);
+        uint64_t count = 0;
+        while (count < 1000 && ping_at(f, 7000 + count * gap_ms) == QR_OK)
+            count++;
+        assert_int_equal(count, gap_ms == 5000 ? 1000 : 3);
+        close_fixture(f);
+    }
+}
+
+/* Clients ping at each answer to measure the bandwidth: that is free, and wipes out what was before. */
+static void pings_after_answers(void **state)
+{
+    fixture *f = open_fixture(NULL);
+    for (uint32_t count = 0; count < 1000; count++) {
+        for (int early = 0; early < 3; early++) /* free, and two strikes */
+            assert_int_equal(ping_at(f, count), QR_OK);
+        add_headers(&f->in, 0, 2 * count + 1, &plain);
+        add_message(&f->in, END_STREAM, 2 * count + 1, 0, "x");
+        assert_int_equal(run(f, SIZE_MAX), QR_OK);
+    }
+    for (int early = 0; early < 3; early++)
+        assert_int_equal(ping_at(f, 2000), QR_OK);
+    assert_int_not_equal(ping_at(f, 2000), QR_OK);
+    assert_true(ended_with(&f->out, 11));
+    close_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +668,10 @@ int main(void)
         cmocka_unit_test(not_http2),
         cmocka_unit_test(nonsense_on_streams),
         cmocka_unit_test(a_closed_window),
+        cmocka_unit_test(partial_input_is_told),
+        cmocka_unit_test(pings_without_a_call),
+        cmocka_unit_test(pings_with_a_call),
+        cmocka_unit_test(pings_after_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
