@@ -1,4 +1,5 @@
-/* bin: main programs. Wiring and flags, nothing else. Each verb of the binary is one function here; main.c looks it up. */
+/* bin: main programs. Wiring and flags, nothing else. Each verb of the binary is one function here; main.c
+ * looks it up. */
 #ifndef QR_BIN_BIN_H
 #define QR_BIN_BIN_H
 

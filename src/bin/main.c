@@ -40,11 +40,10 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"serve", qr_serve_main},   {"local", qr_local_main},
-    {"put", qr_client_main},    {"get", qr_client_main},     {"del", qr_client_main},
-    {"txn", qr_client_main},    {"compact", qr_client_main}, {"status", qr_client_main},
-    {"member", qr_client_main},
-    {"verify", qr_verify_main}, {"sim", qr_simulate_main},
+    {"serve", qr_serve_main},    {"local", qr_local_main},   {"put", qr_client_main},
+    {"get", qr_client_main},     {"del", qr_client_main},    {"txn", qr_client_main},
+    {"compact", qr_client_main}, {"status", qr_client_main}, {"member", qr_client_main},
+    {"verify", qr_verify_main},  {"sim", qr_simulate_main},
 };
 
 static const verb *find(const char *name)

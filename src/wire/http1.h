@@ -1,5 +1,5 @@
-/* http1: HTTP/1.1 requests in, responses out, for one connection; llhttp parses inside. Keep-alive and pipelining are
- * handled; a request is handed over whole. */
+/* http1: HTTP/1.1 requests in, responses out, for one connection; llhttp parses inside. Keep-alive and
+ * pipelining are handled; a request is handed over whole. */
 #ifndef QR_WIRE_HTTP1_H
 #define QR_WIRE_HTTP1_H
 
@@ -23,16 +23,18 @@ typedef struct qr_http1_limits {
 extern const qr_http1_limits qr_http1_limits_default; /* 16 KiB, 2 MiB */
 
 typedef struct qr_http1_handlers {
-    /* A whole request; borrowed for the call. Exactly one qr_http1_respond() must follow, now or later; the next
-     * pipelined request is handed over only after it. */
+    /* A whole request; borrowed for the call. Exactly one qr_http1_respond() must follow, now or later; the
+     * next pipelined request is handed over only after it. */
     void (*on_request)(void *context, qr_http1 *http, const qr_http1_request *request);
 } qr_http1_handlers;
 
 qr_http1 *qr_http1_new(const qr_http1_handlers *handlers, void *context, const qr_http1_limits *limits);
-qr_status qr_http1_feed(qr_http1 *http, qr_slice bytes); /* not QR_OK: an error response is queued; drain, then close */
-/* content_type and extra_headers may be NULL; extra_headers are whole lines, each ending in "\r\n". From outside on_request
- * this may hand over the next request before it returns. */
-void qr_http1_respond(qr_http1 *http, int status, const char *content_type, const char *extra_headers, qr_slice body);
+qr_status qr_http1_feed(qr_http1 *http,
+                        qr_slice bytes); /* not QR_OK: an error response is queued; drain, then close */
+/* content_type and extra_headers may be NULL; extra_headers are whole lines, each ending in "\r\n". From
+ * outside on_request this may hand over the next request before it returns. */
+void qr_http1_respond(qr_http1 *http, int status, const char *content_type, const char *extra_headers,
+                      qr_slice body);
 /* A header of the current request by lower-case name; size 0 and data NULL when absent. */
 qr_slice qr_http1_header(const qr_http1 *http, const char *name);
 void qr_http1_drain(qr_http1 *http, qr_buffer *out, size_t size_max);

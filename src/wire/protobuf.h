@@ -7,16 +7,17 @@
 #include "base/base.h"
 
 enum {
-    QR_PROTOBUF_DEPTH_MAX = 140,       /* nested messages */
-    QR_PROTOBUF_FIELDS_MAX = 1 << 18,  /* fields of one message, all levels together */
-    QR_PROTOBUF_GROWTH = 160,          /* bytes of arena per byte of input, at most, ... */
-    QR_PROTOBUF_BASE = 16 * 1024,      /* ... and these for the small ones (protobuf.c has the arithmetic) */
+    QR_PROTOBUF_DEPTH_MAX = 140,      /* nested messages */
+    QR_PROTOBUF_FIELDS_MAX = 1 << 18, /* fields of one message, all levels together */
+    QR_PROTOBUF_GROWTH = 160,         /* bytes of arena per byte of input, at most, ... */
+    QR_PROTOBUF_BASE = 16 * 1024,     /* ... and these for the small ones (protobuf.c has the arithmetic) */
 };
 
-/* Unpacks into the arena: everything dies with it, nothing is freed one by one. Depth and number of fields are scanned
- * first, by the descriptor and without recursion on the input (protobuf-c itself recurses and allocates as the sender
- * likes). NULL: malformed, too deep or too many. */
-ProtobufCMessage *qr_protobuf_unpack(const ProtobufCMessageDescriptor *descriptor, qr_slice bytes, qr_arena *arena);
+/* Unpacks into the arena: everything dies with it, nothing is freed one by one. Depth and number of fields
+ * are scanned first, by the descriptor and without recursion on the input (protobuf-c itself recurses and
+ * allocates as the sender likes). NULL: malformed, too deep or too many. */
+ProtobufCMessage *qr_protobuf_unpack(const ProtobufCMessageDescriptor *descriptor, qr_slice bytes,
+                                     qr_arena *arena);
 
 /* Appends the packed message. */
 void qr_protobuf_pack(const ProtobufCMessage *message, qr_buffer *out);
