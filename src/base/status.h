@@ -38,7 +38,10 @@
     X(DUPLICATE_KEY, "duplicate key in one transaction")                                                     \
     X(VERSION_MISMATCH, "the key is at another version")                                                     \
     X(QUOTA, "the space quota is used up")                                                                   \
-    X(DENIED, "permission denied")
+    X(DENIED, "permission denied")                                                                           \
+    /* changes of members */                                                                                 \
+    X(NOT_READY, "the member has not caught up yet")                                                         \
+    X(QUORUM, "too few of the remaining members are alive")
 
 /* QR_OK, or QR_E_<NAME>. */
 typedef enum qr_status {

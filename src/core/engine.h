@@ -37,8 +37,14 @@ typedef enum qr_event_kind {
     QR_EVENT_ENTRIES,    /* the answer to FETCH */
     QR_EVENT_CHECKPOINT, /* a checkpoint is durable here: own (the log before it may go) or received from a
                             peer */
-    QR_EVENT_MEMBERS, /* propose this change of members (REFUSEd if not leader or another change is under way)
-                       */
+    /* Propose this change of members. REFUSEd with the tag: NOT_LEADER, NO_LEADER, BUSY (another change is
+     * under way, or nothing of the own term is committed yet), INVALID. Otherwise the engine goes there by
+     * itself, through a joint configuration where voters change, and each MEMBERS entry is COMMITted; it has
+     * arrived with the one that is not joint. A change that only fills in an incarnation is the engine's own:
+     * a leader records the disk behind each member when it first hears of it. A member that comes back with a
+     * newer incarnation (its disk was lost, or was damaged and put aside) is to everyone a stranger: the
+     * leader makes it a learner with that incarnation, and a voter again when it has caught up. */
+    QR_EVENT_MEMBERS,
     QR_EVENT_HANDOVER, /* leader: give leadership to target (0: to the best one) */
 } qr_event_kind;
 
@@ -196,6 +202,7 @@ typedef struct qr_engine_status {
     qr_members members;
     /* Leader only: what each member has, in the order of members.list; 0 elsewhere. */
     uint64_t match[QR_MEMBERS_MAX];
+    bool alive[QR_MEMBERS_MAX]; /* leader only: itself, and who answered within the last election_ms */
 } qr_engine_status;
 
 typedef struct qr_engine_ops {

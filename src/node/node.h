@@ -34,8 +34,13 @@ typedef struct qr_node_config {
     uint32_t heartbeat_ms, election_ms;
     uint64_t now_ms;
     int64_t wall_ms;
-    qr_members members;                           /* of a new group */
-    uint64_t segment_size;                        /* of the log; 0 = default */
+    qr_members members;        /* of a new group */
+    uint64_t segment_size;     /* of the log; 0 = default */
+    uint64_t checkpoint_bytes; /* of log between two checkpoints, at least; 0 = default (64 MiB) */
+    /* Makes an empty machine like .machine: a received checkpoint is loaded into a new one beside the old
+     * one.
+     */
+    qr_machine *(*new_machine)(void *context);
     size_t engine_memory_max, engine_message_max; /* 0 = defaults */
     uint32_t request_ms;                          /* patience with a request; 0 = default */
     const qr_engine_ops *engine;                  /* how to make the engine */
@@ -53,6 +58,9 @@ typedef struct qr_node_config {
     void (*role)(void *context, qr_engine_role role, uint64_t term, uint64_t leader);
     /* "call turn() soon": something was queued from outside a turn. May be NULL. */
     void (*wake)(void *context);
+    /* Told when the configuration in force here changes, and when this member is no longer in a committed
+     * one. May be NULL. */
+    void (*reconfigured)(void *context, const qr_members *members, bool removed);
     /* Each entry after it was applied, for checkers. May be NULL. */
     void (*applied)(void *context, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
                     uint64_t digest);
@@ -68,7 +76,26 @@ typedef enum qr_request_kind {
     QR_REQUEST_READ,       /* query: answered linearizably */
     QR_REQUEST_READ_LOCAL, /* query: answered at once from what is applied here; may be stale */
     QR_REQUEST_HANDOVER,   /* target: give leadership away */
+    QR_REQUEST_MEMBERS,    /* change: of the members; by any member, the leader does it */
 } qr_request_kind;
+
+typedef enum qr_change_kind {
+    QR_CHANGE_ADD = 1,     /* id, as a learner (voter: at once, as etcd's clients expect of MemberAdd) */
+    QR_CHANGE_PROMOTE = 2, /* learner id becomes a voter; NOT_READY until it has caught up */
+    QR_CHANGE_REMOVE = 3,  /* id */
+    QR_CHANGE_REPLACE =
+        4, /* voter id by learner id_new, in one joint step; NOT_READY until it has caught up */
+} qr_change_kind;
+
+/* Checked on the leader against the configuration in force and against who is alive: NOT_FOUND, EXISTS,
+ * NOT_READY, QUORUM (too few of the members that would be left are alive), BUSY (another change is under
+ * way), TOO_LARGE. Answered OK once the last configuration of the change is committed and applied at the
+ * leader. */
+typedef struct qr_change {
+    qr_change_kind kind;
+    uint64_t id, id_new;
+    bool voter;
+} qr_change;
 
 typedef struct qr_reply {
     qr_status status;
@@ -83,7 +110,8 @@ typedef struct qr_request {
     const void *query;  /* READ, READ_LOCAL: must live until done */
     qr_slice principal; /* copied */
     uint64_t auth_revision;
-    uint64_t target; /* HANDOVER: member id */
+    uint64_t target;  /* HANDOVER: member id */
+    qr_change change; /* MEMBERS */
     uint64_t
         deadline_ms; /* 0 = now + request_ms. After it: TIMEOUT, or NO_LEADER if it was surely not applied */
     /* Called exactly once for each accepted request, from within a turn or from qr_node_free. */
@@ -108,6 +136,13 @@ typedef struct qr_node_status {
     uint64_t applied_index, applied_term, digest, revision;
     uint64_t pending_writes, pending_reads;
     uint64_t log_bytes, log_segments;
+    /* The newest durable checkpoint (0: none), and the transfers under way: to a peer and from one. */
+    uint64_t checkpoint_index, checkpoint_bytes;
+    int64_t checkpoint_wall_ms;
+    bool checkpoint_running;
+    struct qr_node_transfer {
+        uint64_t peer, index, bytes, size; /* peer 0: none */
+    } sending, receiving;
     bool halted, no_space;
     const char *halt_sentence; /* NULL unless halted */
 } qr_node_status;
