@@ -36,4 +36,9 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
                              const char **sentence);
 
+/* serve_reload.c: what SIGHUP does. Reads the configuration file again, if `running` came from one, and opens
+ * the log with what it says; anything else that has changed is named in the log. A mistake changes nothing.
+ */
+void qr_serve_reload(qr_os *os, const qr_flags *running);
+
 #endif

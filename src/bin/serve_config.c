@@ -246,7 +246,7 @@ static qr_status configure_log(const qr_flags *flags, qr_log_config *log, qr_are
         return invalid(
             sentence, qr_arena_format(arena, "--log-level is debug, info, warn or error, not \"%s\"", level));
     const char *format = qr_flags_text(flags, QR_SERVE_LOG_FORMAT);
-    if (strcmp(format, "json") != 0 && strcmp(format, "console") != 0)
+    if (strcmp(format, "json") != 0 && strcmp(format, "console") != 0 && strcmp(format, "logfmt") != 0)
         return invalid(sentence,
                        qr_arena_format(arena, "--log-format is json or console, not \"%s\"", format));
     const char *logger = qr_flags_text(flags, QR_SERVE_LOGGER);

@@ -6,6 +6,9 @@
 
 /* what it is called here, name, kind, usual value, name of the value, help */
 #define QR_SERVE_FLAG_LIST(X)                                                                                \
+    X(CONFIG_FILE, "config-file", TEXT, "", "FILE",                                                          \
+      "Read the configuration from this file; all other flags and variables are then without effect, as "    \
+      "with etcd. See CONFIGURATION FILE.")                                                                  \
     X(NAME, "name", TEXT, "default", "NAME", "Name of this member; it must stand in --initial-cluster.")     \
     X(DATA_DIR, "data-dir", TEXT, "", "FOLDER",                                                              \
       "Where the log is kept; made (mode 0700) if it is missing. Without it "                                \
@@ -42,7 +45,7 @@
     X(LOG_OUTPUTS, "log-outputs", TEXT, "default", "OUTPUTS",                                                \
       "Comma separated: stderr, stdout, default (stderr), or names of files that are appended to.")          \
     X(LOG_FORMAT, "log-format", TEXT, "json", "json|console",                                                \
-      "One JSON object a line, or key=value pairs for people.")
+      "One JSON object a line, or key=value pairs for people (logfmt is another name for that).")
 
 typedef enum qr_serve_flag {
 #define QR_SERVE_FLAG_ENUM(id, name, kind, usual, value, help) QR_SERVE_##id,
@@ -53,6 +56,9 @@ typedef enum qr_serve_flag {
 
 /* A parser for them, ready for qr_flags_parse; the first QR_SERVE_FLAG_COUNT values are those above. */
 qr_flags qr_serve_flags(void);
+/* Line and environment, or the file that they name. Otherwise as qr_flags_parse. */
+qr_status qr_serve_parse(qr_flags *flags, int argc, char **argv, char **environment, qr_arena *arena,
+                         const char **sentence);
 void qr_serve_help(qr_buffer *out);
 
 #endif

@@ -80,8 +80,11 @@ typedef struct qr_log_config {
     bool json;           /* etcd's zap form {"level":"info","ts":"...","msg":"..."}; else logfmt */
     const char *outputs; /* comma separated: stderr, stdout, default (= stderr), or file paths */
 } qr_log_config;
+/* May be called again: to change the level, and to follow a file that was moved away. When it fails (IO,
+ * TOO_LARGE), everything stays as it was. */
 qr_status qr_log_open(qr_os *os, const qr_log_config *config, qr_arena *arena, const char **sentence);
-/* fields: pairs of name and text, ended by NULL: qr_log(os, QR_LOG_INFO, "published", "name", name, NULL). */
+/* message: a text of ours, the same each time. What differs goes into fields, pairs of name and text, ended
+ * by NULL; the texts may hold any bytes: qr_log(os, QR_LOG_INFO, "published", "name", name, NULL). */
 void qr_log(qr_os *os, qr_log_level level, const char *message, ...) __attribute__((sentinel));
 
 #endif

@@ -15,8 +15,10 @@
 enum {
     QR_OS_READ_SIZE = 256 * 1024, /* bytes of the one buffer that every read goes through */
     QR_OS_LOG_OUTPUTS_MAX = 8,
-    QR_OS_ADDRESSES_MAX = 8, /* of one host name */
-    QR_OS_STOP_MS = 1000,    /* patience with unwritten bytes when stopping */
+    QR_OS_LOG_LINE_MAX = 4096,  /* bytes: what Linux writes to a pipe in one piece */
+    QR_OS_LOG_VALUE_MAX = 1024, /* bytes of a value, escaped */
+    QR_OS_ADDRESSES_MAX = 8,    /* of one host name */
+    QR_OS_STOP_MS = 1000,       /* patience with unwritten bytes when stopping */
 };
 
 /* ---- rings: circular lists that live inside their elements; an element alone points to itself ---- */
@@ -146,6 +148,10 @@ void qr_os_signals_close(qr_os *os);
 /* log.c */
 void qr_os_log_init(qr_os_log *log);
 void qr_os_log_close(qr_os_log *log);
+
+/* log_line.c: fields as for qr_log; the line replaces what was in the buffer */
+void qr_os_log_line(qr_buffer *line, bool json, qr_log_level level, int64_t wall_ms, const char *message,
+                    va_list fields);
 
 /* address.c */
 typedef struct qr_os_address {
