@@ -24,7 +24,9 @@
     X(SYNC_ERROR_IGNORED, "sync-error-ignored", "wal goes on after a failed sync")                           \
     X(MISSING_FOLDER_SYNC, "folder-not-synced", "wal does not sync the folder after making a segment")       \
     X(LOST_TRUNCATION, "prefix-not-checked", "raft appends without checking the previous entry's term")      \
-    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")
+    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")       \
+    X(STATE_DIVERGES, "state-diverges",                                                                      \
+      "node: the state of one member differs from entry 200 on; the oracle does not look, the members must")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -145,6 +145,16 @@ typedef struct qr_node_status {
     } sending, receiving;
     bool halted, no_space;
     const char *halt_sentence; /* NULL unless halted */
+    /* The disk: a sync took longer than an election timeout not long ago; age of the oldest record that is
+     * not durable yet, 0 = none. */
+    bool disk_slow;
+    uint64_t oldest_sync_ms;
+    bool handing_over; /* gives the leadership away, or tries to */
+    /* The state of members is compared: one that a majority contradicts, 0 = none, and where. corrupt: they
+     * differ and there is no majority; writes are refused with CORRUPT, reads go on. */
+    uint64_t divergent, divergent_index;
+    bool corrupt;
+    uint64_t corrupt_index;
 } qr_node_status;
 void qr_node_status_of(const qr_node *node, qr_node_status *status);
 
