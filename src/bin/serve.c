@@ -305,6 +305,17 @@ static qr_status open_disk(member *self)
     return QR_OK;
 }
 
+/* A log that is damaged, not only torn: true when it was put aside and the member may begin anew. */
+static bool put_aside(member *self, qr_node_config *node, const char **sentence)
+{
+    if (!self->config.repair || self->config.member_count < 2)
+        return false;
+    qr_log(self->os, QR_LOG_ERROR,
+           "the log is damaged: it is put aside, and this member gets everything from the others again",
+           "damage", *sentence, "data-dir", self->config.data_dir, "kept-as", "damaged-*", NULL);
+    return qr_node_put_aside(node, &self->arena, sentence) == QR_OK;
+}
+
 static qr_status open_node(member *self)
 {
     const qr_serve_config *config = &self->config;
@@ -323,7 +334,6 @@ static qr_status open_node(member *self)
         .wall_ms = qr_os_wall_ms(),
         .members = config->group,
         .engine = &qr_raft,
-        .machine = qr_tree_open(&tree),
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},
         .halted = on_halted,
@@ -332,7 +342,16 @@ static qr_status open_node(member *self)
         .context = self,
     };
     const char *sentence = NULL;
-    qr_status status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    qr_status status = qr_node_prepare(&node, config->repair, &self->arena, &sentence);
+    bool was_opened = status == QR_OK;
+    if (was_opened) {
+        node.machine = qr_tree_open(&tree);
+        status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    }
+    if (status == QR_E_CORRUPT && was_opened && put_aside(self, &node, &sentence)) {
+        node.machine = qr_tree_open(&tree);
+        status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    }
     return status == QR_OK ? QR_OK : failed(self, status, "the data folder cannot be recovered", sentence);
 }
 
