@@ -65,6 +65,8 @@ class Member:
         self.folder = os.path.join(cluster.folder, name)
         self.log_path = os.path.join(cluster.folder, name + ".log")
         self.process = None
+        self.environment = {}  # more variables than the cluster's
+        self.extra = []  # more flags
 
     @property
     def endpoint(self):
@@ -80,12 +82,13 @@ class Member:
             "--initial-cluster", ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in self.cluster.members),
             "--initial-cluster-token", self.cluster.token, "--initial-cluster-state", "new",
             "--log-level", self.cluster.log_level, "--logger", "zap", "--log-outputs", "stderr",
-        ] + self.cluster.extra
+        ] + self.cluster.extra + self.extra
 
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.cluster.command + self.flags(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, preexec_fn=_die_with_parent, env=self.cluster.environment)
+                                            stderr=log, preexec_fn=_die_with_parent,
+                                            env={**self.cluster.environment, **self.environment})
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

@@ -38,7 +38,7 @@ typedef struct member {
     bool published, stopping, handing_over;
     uint64_t publish_ms; /* next try */
     uint64_t look_ms;    /* next look */
-    bool no_space;       /* as last told */
+    qr_node_status told; /* as last looked at */
     qr_engine_role role;
     uint64_t leader;
     int exit_status;
@@ -67,6 +67,14 @@ static void on_halted(void *context, const char *sentence)
     qr_os_stop(self->os);
 }
 
+/* A leader whose disk is in trouble gives the leadership away. */
+static const char *disk_word(const member *self)
+{
+    qr_node_status status;
+    qr_node_status_of(self->node, &status);
+    return status.no_space ? "full" : status.disk_slow ? "slow" : "well";
+}
+
 static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t leader)
 {
     member *self = context;
@@ -76,7 +84,7 @@ static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t 
     if (role == QR_LEADER && self->role != QR_LEADER)
         qr_log(self->os, QR_LOG_INFO, "elected leader: this member leads now", "term", term_text, NULL);
     else if (role != QR_LEADER && self->role == QR_LEADER)
-        qr_log(self->os, QR_LOG_WARN, "lost leadership", "term", term_text, NULL);
+        qr_log(self->os, QR_LOG_WARN, "lost leadership", "term", term_text, "disk", disk_word(self), NULL);
     else if (role == QR_CANDIDATE && self->role != QR_CANDIDATE)
         qr_log(self->os, QR_LOG_INFO, "is a candidate", "term", term_text, NULL);
     if (leader != self->leader && leader != 0 && role != QR_LEADER)
@@ -134,18 +142,57 @@ static void on_published(void *context)
 }
 
 /* Troubles that do not end this member, told when they begin and when they end. */
-static void look(member *self)
+static void look_at_states(member *self, const qr_node_status *status)
 {
-    qr_node_status status;
-    qr_node_status_of(self->node, &status);
-    if (status.no_space && !self->no_space)
+    const qr_node_status *told = &self->told;
+    char index[24], id[24];
+    if (status->divergent_index != told->divergent_index && status->divergent != 0) {
+        snprintf(index, sizeof index, "%" PRIu64, status->divergent_index);
+        snprintf(id, sizeof id, "%" PRIx64, status->divergent);
+        qr_log(self->os, QR_LOG_ERROR, "a member's state differs from that of the majority", "member-id", id,
+               "name", name_of(self, status->divergent), "index", index, NULL);
+    }
+    if (status->divergent == 0 && told->divergent != 0)
+        qr_log(self->os, QR_LOG_INFO, "all members have the same state again", NULL);
+    if (status->corrupt && !told->corrupt) {
+        snprintf(index, sizeof index, "%" PRIu64, status->corrupt_index);
+        qr_log(self->os, QR_LOG_ERROR,
+               "the members' states differ and no majority agrees: writes are refused, reads go on", "index",
+               index, NULL);
+    }
+    if (!status->corrupt && told->corrupt)
+        qr_log(self->os, QR_LOG_INFO, "a majority of the members have the same state: writes are taken again",
+               NULL);
+}
+
+static void look_at_disk(member *self, const qr_node_status *status)
+{
+    const qr_node_status *told = &self->told;
+    if (status->no_space && !told->no_space)
         qr_log(
             self->os, QR_LOG_ERROR,
             "no space is left for the next log file: when this one is full, writes wait until there is some",
             "data-dir", self->config.data_dir, NULL);
-    if (!status.no_space && self->no_space)
+    if (!status->no_space && told->no_space)
         qr_log(self->os, QR_LOG_INFO, "there is space for the log again", NULL);
-    self->no_space = status.no_space;
+    if (status->disk_slow && !told->disk_slow) {
+        char age[24];
+        snprintf(age, sizeof age, "%" PRIu64, status->oldest_sync_ms);
+        qr_log(self->os, QR_LOG_ERROR,
+               "the disk hangs: a sync of the log takes longer than an election timeout", "data-dir",
+               self->config.data_dir, "oldest-sync-ms", age, NULL);
+    }
+    if (!status->disk_slow && told->disk_slow)
+        qr_log(self->os, QR_LOG_INFO, "the disk is fast enough again", NULL);
+}
+
+static void look(member *self)
+{
+    qr_node_status status;
+    qr_node_status_of(self->node, &status);
+    look_at_states(self, &status);
+    look_at_disk(self, &status);
+    self->told = status;
 }
 
 /* ---- what the loop tells ---- */
@@ -258,6 +305,17 @@ static qr_status open_disk(member *self)
     return QR_OK;
 }
 
+/* A log that is damaged, not only torn: true when it was put aside and the member may begin anew. */
+static bool put_aside(member *self, qr_node_config *node, const char **sentence)
+{
+    if (!self->config.repair || self->config.member_count < 2)
+        return false;
+    qr_log(self->os, QR_LOG_ERROR,
+           "the log is damaged: it is put aside, and this member gets everything from the others again",
+           "damage", *sentence, "data-dir", self->config.data_dir, "kept-as", "damaged-*", NULL);
+    return qr_node_put_aside(node, &self->arena, sentence) == QR_OK;
+}
+
 static qr_status open_node(member *self)
 {
     const qr_serve_config *config = &self->config;
@@ -276,7 +334,6 @@ static qr_status open_node(member *self)
         .wall_ms = qr_os_wall_ms(),
         .members = config->group,
         .engine = &qr_raft,
-        .machine = qr_tree_open(&tree),
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},
         .halted = on_halted,
@@ -285,7 +342,16 @@ static qr_status open_node(member *self)
         .context = self,
     };
     const char *sentence = NULL;
-    qr_status status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    qr_status status = qr_node_prepare(&node, config->repair, &self->arena, &sentence);
+    bool was_opened = status == QR_OK;
+    if (was_opened) {
+        node.machine = qr_tree_open(&tree);
+        status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    }
+    if (status == QR_E_CORRUPT && was_opened && put_aside(self, &node, &sentence)) {
+        node.machine = qr_tree_open(&tree);
+        status = qr_node_open(&node, &self->arena, &self->node, &sentence);
+    }
     return status == QR_OK ? QR_OK : failed(self, status, "the data folder cannot be recovered", sentence);
 }
 

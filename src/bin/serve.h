@@ -29,6 +29,7 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t quota_bytes; /* 0 = off */
     uint32_t request_max, txn_ops_max;
     bool existing;
+    bool repair; /* of a damaged log, from the other members */
     qr_log_config log;
 } qr_serve_config;
 

@@ -265,6 +265,10 @@ static qr_status configure_log(const qr_flags *flags, qr_log_config *log, qr_are
 static qr_status configure_state(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
                                  const char **sentence)
 {
+    const char *repair = qr_flags_text(flags, QR_SERVE_REPAIR);
+    config->repair = strcmp(repair, "on") == 0;
+    if (!config->repair && strcmp(repair, "off") != 0)
+        return invalid(sentence, qr_arena_format(arena, "--repair is on or off, not \"%s\"", repair));
     const char *state = qr_flags_text(flags, QR_SERVE_STATE);
     config->existing = strcmp(state, "existing") == 0;
     if (!config->existing && strcmp(state, "new") != 0)

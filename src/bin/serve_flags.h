@@ -34,6 +34,10 @@
       "How long a leader may be silent before an election; at least five heartbeats, less than 50000.")      \
     X(SNAPSHOT_COUNT, "snapshot-count", NUMBER, "100000", "ENTRIES",                                         \
       "Taken for etcd's sake: the log is kept whole.")                                                       \
+    X(REPAIR, "repair", TEXT, "on", "on|off",                                                                \
+      "What a member of several does with a damaged log: put it aside (damaged-*) and get everything from "  \
+      "the others "                                                                                          \
+      "again, or refuse to start.")                                                                          \
     X(QUOTA, "quota-backend-bytes", NUMBER, "0", "BYTES",                                                    \
       "Live bytes above which puts that come to this member are refused; 0 is 2 GiB, a negative number is "  \
       "no quota.")                                                                                           \

@@ -30,7 +30,9 @@
     X(JOINT_ONE_HALF, "joint-in-one-half", "raft counts a joint configuration in its incoming half only")    \
     X(LEARNER_COUNTED, "learner-counted", "raft counts learners in quorums")                                 \
     X(CONFIG_NOT_RESTORED, "members-not-restored", "raft keeps the members of an entry that was cut off")    \
-    X(WIPED_VOTES, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces")
+    X(WIPED_VOTES, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces")     \
+    X(STATE_DIVERGES, "state-diverges",                                                                      \
+      "node: the state of one member differs from entry 200 on; the oracle does not look, the members must")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -35,7 +35,10 @@
     X(WAL_SEGMENT, "log goes on in segment %a")                                                              \
     X(DROP, "drops a malformed or foreign message of %A (reason %b)")                                        \
     X(COMPACT, "compacts to revision %a")                                                                    \
-    X(MEMBERS, "members are in force from entry %a on: %b voters, %c learners")
+    X(MEMBERS, "members are in force from entry %a on: %b voters, %c learners")                              \
+    X(DIVERGE, "finds that the state of %A differs from that of the majority at entry %b")                   \
+    X(ALARM, "cannot tell whose state is right at entry %a, and refuses writes")                             \
+    X(TROUBLE, "is in trouble with its disk (oldest sync %b ms, no space %c): hands over to %A")
 
 typedef enum qr_trace_kind {
     QR_TRACE_NONE,

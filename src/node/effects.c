@@ -50,11 +50,6 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
     qr_pending__applied(node, &command, index, status, result);
 }
 
-static uint64_t digest_of(const qr_node *node)
-{
-    return qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
-}
-
 static void apply(qr_node *node, const qr_effect *effect)
 {
     QR_CHECK(effect->commit.index == node->applied_index + 1, "entries are committed once each, in order");
@@ -63,11 +58,15 @@ static void apply(qr_node *node, const qr_effect *effect)
     node->applied_term = effect->commit.term;
     if (effect->commit.kind == QR_ENTRY_COMMAND)
         apply_command(node, effect->commit.index, effect->commit.bytes);
+    if (QR_BUG(node->config.bug, STATE_DIVERGES) && node->applied_index == 200 &&
+        node->config.self == node->config.members.list[0].id)
+        node->origins.digest ^= 1;
     if (node->halted)
         return;
     if (node->config.applied != NULL)
         node->config.applied(node->config.context, node->applied_index, node->applied_term,
-                             effect->commit.kind, effect->commit.bytes, digest_of(node));
+                             effect->commit.kind, effect->commit.bytes, qr_node__digest(node));
+    qr_health__applied(node);
 }
 
 /* ------------------------------------------------------------------- roles ---- */

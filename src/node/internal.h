@@ -17,6 +17,8 @@ enum {
         8 * 1024 * 1024,       /* bytes of results (without values) that one turn makes for reads */
     QR_NODE_WORK_BUDGET = 512, /* of the machine's housekeeping a turn */
     QR_BOOT_SHIFT = 40,        /* sequence = boot << 40 | number */
+    QR_HEALTH_STRIDE = 256,    /* entries between two digests that members compare */
+    QR_HEALTH_KEPT = 64,       /* digests kept of each member */
 };
 
 /* A write that this member answers for. Slots stand in a ring in order of their sequence. */
@@ -68,6 +70,7 @@ typedef struct qr_held {
 
 typedef struct qr_ticket_position {
     uint64_t ticket, position;
+    uint64_t asked_ms; /* when the record was given to the log */
 } qr_ticket_position;
 
 /* What a leader has taken over from each origin in its present term (pending.c, "forwards"). */
@@ -78,6 +81,38 @@ typedef struct qr_accepted {
 typedef struct qr_peer_life {
     uint64_t id, incarnation; /* the newest disk that spoke for this member */
 } qr_peer_life;
+
+/* The digest of the state at an index that is a multiple of QR_HEALTH_STRIDE; index 0 = none. */
+typedef struct qr_mark {
+    uint64_t index, digest;
+} qr_mark;
+
+/* What another member has said of itself. */
+typedef struct qr_neighbour {
+    uint64_t id, incarnation;
+    uint64_t heard_ms;
+    bool heard, link_down;
+    uint8_t flags;
+    uint16_t apply_from, apply_to; /* versions of apply that it knows */
+    uint64_t divergent;            /* index at which a majority contradicts it; 0 = nowhere */
+    qr_mark marks[QR_HEALTH_KEPT];
+} qr_neighbour;
+
+typedef struct qr_health {
+    qr_mark marks[QR_HEALTH_KEPT]; /* this member's own */
+    uint64_t newest, untold;       /* the newest mark, and how many were not sent yet */
+    qr_neighbour others[QR_MEMBERS_MAX];
+    size_t other_count;
+    size_t peer_count; /* to whom the last message went */
+    uint64_t tell_ms;  /* the next message at the latest */
+    uint8_t told_flags;
+    uint64_t disputed, disputed_ms; /* index at which no majority agrees, 0 = none, and since when */
+    bool corrupt;                   /* the alarm: writes are refused */
+    char sentence[128];             /* why it halted */
+    bool disk_slow;
+    uint64_t slow_until_ms;
+    uint64_t handover_ms, handover_wait_ms; /* the next attempt at the earliest, and the pause behind it */
+} qr_health;
 
 struct qr_node {
     qr_node_config config;
@@ -133,6 +168,7 @@ struct qr_node {
         void *owner;
     } handover;
 
+    qr_health health;
     qr_peer_life lives[QR_MEMBERS_MAX];
     size_t life_count;
     qr_buffer message; /* scratch for an outgoing envelope */
@@ -146,6 +182,7 @@ struct qr_node {
 /* node.c */
 void qr_node__halt(qr_node *node, const char *sentence);
 void qr_node__step(qr_node *node, qr_event *event); /* one step of the engine and its effects */
+uint64_t qr_node__digest(const qr_node *node);      /* of all replicated state */
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);
 
@@ -173,8 +210,22 @@ void qr_reads__serve(qr_node *node);
 void qr_reads__sweep(qr_node *node);
 void qr_reads__finish(qr_node *node, qr_status status);
 
+/* health.c: what members tell each other about themselves */
+void qr_health__applied(qr_node *node); /* after each entry, before the next one */
+void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_reader *body);
+void qr_health__link(qr_node *node, uint64_t peer, bool up);
+void qr_health__watch(qr_node *node); /* at the beginning of a turn: is the disk well, who may lead */
+void qr_health__tell(qr_node *node);  /* at the end of a turn */
+uint64_t qr_health__wake_ms(const qr_node *node);
+uint64_t qr_health__oldest_sync_ms(const qr_node *node); /* age of the oldest record that is not durable */
+void qr_health__status(const qr_node *node, qr_node_status *status);
+
 /* envelope.c: messages between nodes */
-typedef enum qr_envelope_kind { QR_ENVELOPE_ENGINE = 1, QR_ENVELOPE_FORWARD = 2 } qr_envelope_kind;
+typedef enum qr_envelope_kind {
+    QR_ENVELOPE_ENGINE = 1,
+    QR_ENVELOPE_FORWARD = 2,
+    QR_ENVELOPE_HEALTH = 4, /* 3: checkpoints */
+} qr_envelope_kind;
 qr_buffer *qr_envelope__begin(qr_node *node, qr_envelope_kind kind);
 qr_status qr_envelope__send(qr_node *node, uint64_t to);
 /* Checks format, cluster, group, sender, incarnation and checksum. */

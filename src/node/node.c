@@ -15,6 +15,7 @@ static void init(qr_node *node, const qr_node_config *config)
     node->trace.context = config->trace_context;
     node->trace.now_ms = config->now_ms;
     qr_effects_init(&node->effects);
+    node->health.handover_wait_ms = config->election_ms;
     if (node->config.request_ms == 0)
         node->config.request_ms = QR_NODE_REQUEST_MS;
 }
@@ -91,6 +92,11 @@ void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void
     done(owner, &reply);
 }
 
+uint64_t qr_node__digest(const qr_node *node)
+{
+    return qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
+}
+
 void qr_node__step(qr_node *node, qr_event *event)
 {
     if (node->halted)
@@ -111,6 +117,8 @@ static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t
         return QR_E_TOO_LARGE;
     if (node->no_space) /* the log could only pile up in memory */
         return QR_E_NO_SPACE;
+    if (node->health.corrupt) /* whose state is right is not known: nothing is built on it */
+        return QR_E_CORRUPT;
     if (node->machine->ops->admit != NULL) {
         qr_arena_reset(&node->admission);
         qr_status status = node->machine->ops->admit(node->machine, request->body, &node->admission);
@@ -180,6 +188,9 @@ void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t
     } else if (kind == QR_ENVELOPE_FORWARD) {
         qr_reader reader = qr_reader_of(body);
         qr_pending__forwarded(node, &reader);
+    } else if (kind == QR_ENVELOPE_HEALTH) {
+        qr_reader reader = qr_reader_of(body);
+        qr_health__heard(node, from, incarnation, &reader);
     }
 }
 
@@ -189,6 +200,7 @@ void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms)
         return;
     node->now_ms = node->trace.now_ms = now_ms;
     qr_trace_add(&node->trace, QR_TRACE_LINK, peer, up, 0, 0);
+    qr_health__link(node, peer, up);
     qr_event event = {.kind = QR_EVENT_LINK, .link = {.peer = peer, .up = up}};
     qr_node__step(node, &event);
     if (up && peer == node->leader) {
@@ -256,7 +268,7 @@ static void tell_applied(qr_node *node)
     if (node->applied_index == node->told_applied)
         return;
     node->told_applied = node->applied_index;
-    uint64_t digest = qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
+    uint64_t digest = qr_node__digest(node);
     qr_trace_add(&node->trace, QR_TRACE_APPLY, node->applied_index,
                  node->machine->ops->revision(node->machine), digest, 0);
     qr_event event = {.kind = QR_EVENT_APPLIED, .applied = {.index = node->applied_index, .digest = digest}};
@@ -291,6 +303,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     upkeep(node);
     qr_pending__offer(node);
     qr_reads__start(node);
+    qr_health__watch(node);
     start_handover(node);
     tell_applied(node);
     if (!node->halted && (node->stepped || now_ms >= node->engine->ops->wake_ms(node->engine))) {
@@ -300,8 +313,10 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     note_caught_up(node);
     qr_reads__serve(node);
     sweep(node);
-    if (!node->halted)
+    if (!node->halted) {
+        qr_health__tell(node);
         qr_wal_flush(node->wal);
+    }
     node->more_work = node->machine->ops->work(node->machine, QR_NODE_WORK_BUDGET);
 }
 
@@ -330,7 +345,7 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
-    return wake;
+    return sooner(wake, qr_health__wake_ms(node));
 }
 
 /* ------------------------------------------------------------------ status ---- */
@@ -345,7 +360,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
         .boot = node->boot,
         .applied_index = node->applied_index,
         .applied_term = node->applied_term,
-        .digest = qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest),
+        .digest = qr_node__digest(node),
         .revision = node->machine->ops->revision(node->machine),
         .pending_writes = node->pendings.next - node->pendings.first,
         .pending_reads = node->read_count,
@@ -354,6 +369,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
         .halt_sentence = node->halt_sentence,
     };
     node->engine->ops->status(node->engine, &status->engine);
+    qr_health__status(node, status);
     qr_wal_status log;
     qr_wal_status_of(node->wal, &log);
     status->log_bytes = log.bytes;

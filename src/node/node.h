@@ -67,6 +67,15 @@ typedef struct qr_node_config {
     void *context;
 } qr_node_config;
 
+/* Before opening: goes on with a repair that was begun here, and lets a member that has put its log aside
+ * begin as a learner in its own eyes, with a newer incarnation (changes config.members, config.incarnation).
+ * CORRUPT with a sentence when there is such a repair and `repair` is false; IO, NO_SPACE. */
+qr_status qr_node_prepare(qr_node_config *config, bool repair, qr_arena *arena, const char **sentence);
+/* After opening has failed with CORRUPT: puts all files of the log aside, under names with "damaged-" before
+ * them (an earlier such set is removed), and lets the member begin anew in the same way. The next
+ * qr_node_open makes a new log; the others give the member back what it has lost. CORRUPT with a sentence: it
+ * has no others. doc/design/members.md. */
+qr_status qr_node_put_aside(qr_node_config *config, qr_arena *arena, const char **sentence);
 /* Recovers from the folder. On failure *sentence (in the arena) names the cause. */
 qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **node, const char **sentence);
 void qr_node_free(qr_node *node); /* unanswered requests get STOPPED */
@@ -145,6 +154,16 @@ typedef struct qr_node_status {
     } sending, receiving;
     bool halted, no_space;
     const char *halt_sentence; /* NULL unless halted */
+    /* The disk: a sync took longer than an election timeout not long ago; age of the oldest record that is
+     * not durable yet, 0 = none. */
+    bool disk_slow;
+    uint64_t oldest_sync_ms;
+    bool handing_over; /* gives the leadership away, or tries to */
+    /* The state of members is compared: one that a majority contradicts, 0 = none, and where. corrupt: they
+     * differ and there is no majority; writes are refused with CORRUPT, reads go on. */
+    uint64_t divergent, divergent_index;
+    bool corrupt;
+    uint64_t corrupt_index;
 } qr_node_status;
 void qr_node_status_of(const qr_node *node, qr_node_status *status);
 

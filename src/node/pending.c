@@ -227,7 +227,8 @@ static qr_accepted *accepted_of(qr_node *node, qr_origin origin)
 
 void qr_pending__forwarded(qr_node *node, qr_reader *body)
 {
-    if (node->role != QR_LEADER || node->no_space || node->inbox.size > QR_NODE_PENDING_BYTES_MAX)
+    if (node->role != QR_LEADER || node->no_space || node->health.corrupt ||
+        node->inbox.size > QR_NODE_PENDING_BYTES_MAX)
         return; /* the origin offers it again */
     uint64_t before = qr_reader_u64(body);
     while (!body->failed && qr_reader_left(body) > 0) {

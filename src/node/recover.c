@@ -171,8 +171,8 @@ void qr_recover__persist(qr_node *node, const qr_effect *effect)
         node->tickets_first = 0;
         node->tickets_count = kept;
     }
-    node->tickets[node->tickets_count++] =
-        (qr_ticket_position){.ticket = effect->persist.ticket, .position = position};
+    node->tickets[node->tickets_count++] = (qr_ticket_position){
+        .ticket = effect->persist.ticket, .position = position, .asked_ms = node->now_ms};
 }
 
 static void fetched(void *context, uint64_t from, uint64_t to, qr_status status, const qr_slice *records,

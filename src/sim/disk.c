@@ -364,7 +364,10 @@ static uint64_t latency_us(qr_sim_disk *disk, const qr_disk_op *op)
         us = qr_prng_between(&disk->prng, us, 1000 * 1000);
     if (disk->faults.slow_factor)
         us *= disk->faults.slow_factor;
-    return us < LATENCY_US_MAX ? us : LATENCY_US_MAX;
+    us = us < LATENCY_US_MAX ? us : LATENCY_US_MAX;
+    us += disk->faults.stall_us;
+    disk->faults.stall_us = 0;
+    return us;
 }
 
 static void start_next(qr_sim_disk *disk)

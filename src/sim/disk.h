@@ -35,6 +35,7 @@ typedef struct qr_sim_disk_faults {
     uint32_t no_space_per_million; /* of CREATE, WRITE and WRITE_SYNC in the background lane */
     uint32_t slow_factor;          /* multiplies every latency; 0 = 1 */
     bool steady;                   /* no slow_per_million */
+    uint64_t stall_us;             /* the next operation hangs for so long */
 } qr_sim_disk_faults;
 
 qr_sim_disk *qr_sim_disk_open(const qr_sim_disk_config *config);

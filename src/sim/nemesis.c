@@ -17,6 +17,7 @@ typedef enum sim_fault {
     FAULT_SYNC,
     FAULT_NO_SPACE,
     FAULT_OLD_LEADER,
+    FAULT_STALL,
     FAULT_COUNT,
 } sim_fault;
 
@@ -42,6 +43,7 @@ static bool allowed(const qr_sim_plan *plan, sim_fault fault)
     case FAULT_CLOG: return plan->clogs;
     case FAULT_CLOCK: return plan->clock_jumps;
     case FAULT_SLOW_DISK: return plan->slow_disks;
+    case FAULT_STALL: return plan->stalls;
     case FAULT_SYNC: return plan->failing_syncs;
     case FAULT_NO_SPACE: return plan->no_space;
     case FAULT_OLD_LEADER: return plan->old_leaders;
@@ -225,6 +227,11 @@ static void strike_disk(qr_sim_world *world, qr_sim_node *node, sim_fault fault)
     case FAULT_SLOW_DISK:
         faults->slow_factor = faults->slow_factor > 1 ? 1 : (uint32_t)between(world, 2, 200);
         qr_sim_story(world, "the disk of n%u is slower by %u", node->number + 1, faults->slow_factor);
+        break;
+    case FAULT_STALL:
+        faults->stall_us = some_elections_us(world);
+        qr_sim_story(world, "the disk of n%u hangs for %" PRIu64 " ms", node->number + 1,
+                     faults->stall_us / 1000);
         break;
     case FAULT_SYNC:
         if (below(world, 4))

@@ -95,6 +95,8 @@ static void on_trace(void *context, const qr_trace_record *record)
     qr_sim_story_trace(node, record);
     if (record->kind == QR_TRACE_ROLE || record->kind == QR_TRACE_VOTE_ASK)
         node->world->report->elections += record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER;
+    if (record->kind == QR_TRACE_DIVERGE || record->kind == QR_TRACE_ALARM)
+        qr_sim_oracle_diverges(node, record);
     qr_sim_nemesis_trace(node, record);
 }
 

@@ -266,11 +266,25 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
         qr_sim_fail(world, commit->admitted ? "state-follows-model" : "applied-at-most-once",
                     "n%u is at revision %" PRIu64 " after entry %" PRIu64 ", the model at %" PRIu64,
                     node->number + 1, revision, index, commit->revision);
-    if (commit->digest != digest)
+    if (commit->digest != digest && !QR_BUG(world->config->bug, STATE_DIVERGES))
         qr_sim_fail(world, "equal-digest-at-equal-index",
                     "n%u has digest %016" PRIx64 " at %" PRIu64 ", others %016" PRIx64, node->number + 1,
                     digest, index, commit->digest);
     qr_sim_mix(world, digest);
+}
+
+/* Members find a difference by themselves. With the bug that makes one, they have to name the right one, and
+ * that one has to halt ("halts-only-for-a-cause" is how the bug is found); while the one who could decide is
+ * down they cannot know. Without it nobody may see a difference. */
+void qr_sim_oracle_diverges(qr_sim_node *node, const qr_trace_record *record)
+{
+    qr_sim_world *world = node->world;
+    bool is_named = record->kind == QR_TRACE_ALARM || record->number[0] == world->members.list[0].id;
+    if (QR_BUG(world->config->bug, STATE_DIVERGES) && is_named)
+        return;
+    qr_sim_fail(world, "no-false-alarm", "n%u sees states differ at entry %" PRIu64 ", %s", node->number + 1,
+                record->kind == QR_TRACE_DIVERGE ? record->number[1] : record->number[0],
+                record->kind == QR_TRACE_DIVERGE ? "and names a member" : "and does not know whose is right");
 }
 
 /* ---------------------------------------------------------------- leaders ---- */

@@ -64,6 +64,7 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     plan->old_leaders = one_in(prng, 3);
     plan->clock_jumps = one_in(prng, 3);
     plan->slow_disks = one_in(prng, 4);
+    plan->stalls = one_in(prng, 4);
     plan->failing_syncs = one_in(prng, 4);
     plan->no_space = one_in(prng, 8);
     plan->handovers = one_in(prng, 3);

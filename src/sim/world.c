@@ -86,6 +86,10 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
             snprintf(text, size, "n%u still sees a full disk", i + 1);
             return text;
         }
+        if (status.handing_over) {
+            snprintf(text, size, "n%u is handing over", i + 1);
+            return text;
+        }
         if (status.pending_writes + status.pending_reads > 0) {
             snprintf(text, size, "n%u has %" PRIu64 " writes and %" PRIu64 " reads pending", i + 1,
                      status.pending_writes, status.pending_reads);

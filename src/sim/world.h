@@ -132,7 +132,7 @@ typedef struct qr_sim_plan {
     uint32_t turn_us_max;
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
-        failing_syncs, no_space, clogs, old_leaders, handovers, compactions, all_die;
+        stalls, failing_syncs, no_space, clogs, old_leaders, handovers, compactions, all_die;
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
@@ -229,6 +229,8 @@ void qr_sim_oracle_init(qr_sim_world *world);
 void qr_sim_oracle_free(qr_sim_oracle *oracle);
 void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind,
                            qr_slice bytes, uint64_t digest);
+/* The node says that the state of a member differs, or of some member (row 26). */
+void qr_sim_oracle_diverges(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_oracle_role(qr_sim_node *node, qr_engine_role role, uint64_t term);
 void qr_sim_oracle_look(qr_sim_node *node);    /* after each call of the node */
 void qr_sim_oracle_match(qr_sim_world *world); /* logs of two members; sampled */

@@ -28,6 +28,7 @@
     X(NOT_LEADER, FAILED_PRECONDITION, "etcdserver: not leader")                                             \
     X(BAD_TRANSFEREE, FAILED_PRECONDITION, "etcdserver: bad leader transferee")                              \
     X(PERMISSION_DENIED, PERMISSION_DENIED, "etcdserver: permission denied")                                 \
+    X(CORRUPT, DATA_LOSS, "etcdserver: corrupt cluster")                                                     \
     X(NO_LEADER, UNAVAILABLE, "etcdserver: no leader")                                                       \
     X(LEADER_CHANGED, UNAVAILABLE, "etcdserver: leader changed")                                             \
     X(TIMED_OUT, UNAVAILABLE, "etcdserver: request timed out")                                               \

@@ -1,0 +1,62 @@
+/* A disk that can be broken while it is used: preloaded into one member (LD_PRELOAD). $BROKENDISK names a
+ * folder; a file in it is a fault that lasts as long as the file is there.
+ *
+ *    stall    a sync does not come back
+ *    eio      a sync fails: input/output error
+ *
+ * Syncs are counted in $BROKENDISK/syncs, one byte each, so that a test can wait until one was tried. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int fsync(int descriptor);
+int fdatasync(int descriptor);
+
+static int has_fault(const char *name)
+{
+    char path[512];
+    const char *folder = getenv("BROKENDISK");
+    snprintf(path, sizeof path, "%s/%s", folder ? folder : "/nonexistent", name);
+    return access(path, F_OK) == 0;
+}
+
+static void count(void)
+{
+    char path[512];
+    const char *folder = getenv("BROKENDISK");
+    snprintf(path, sizeof path, "%s/syncs", folder ? folder : "/nonexistent");
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file >= 0) {
+        (void)!write(file, ".", 1);
+        close(file);
+    }
+}
+
+static int broken_sync(const char *name, int descriptor)
+{
+    /* The way from an object to a function that C does not have, as POSIX wants it (dlsym, rationale). */
+    int (*real)(int);
+    *(void **)&real = dlsym(RTLD_NEXT, name);
+    if (has_fault("stall") || has_fault("eio"))
+        count();
+    while (has_fault("stall"))
+        usleep(5000); /* a fault ends when its file goes */
+    if (has_fault("eio")) {
+        errno = EIO;
+        return -1;
+    }
+    return real(descriptor);
+}
+
+int fsync(int descriptor)
+{
+    return broken_sync("fsync", descriptor);
+}
+
+int fdatasync(int descriptor)
+{
+    return broken_sync("fdatasync", descriptor);
+}
