@@ -63,6 +63,8 @@ static void apply(qr_node *node, const qr_effect *effect)
     node->applied_term = effect->commit.term;
     if (effect->commit.kind == QR_ENTRY_COMMAND)
         apply_command(node, effect->commit.index, effect->commit.bytes);
+    else if (effect->commit.kind == QR_ENTRY_MEMBERS)
+        qr_change__applied(node, effect->commit.bytes);
     if (node->halted)
         return;
     if (node->config.applied != NULL)
@@ -90,6 +92,7 @@ static void take_role(qr_node *node, const qr_effect *effect)
     if (!changed)
         return;
     qr_pending__reroute(node);
+    qr_change__reroute(node);
     node->retry_reads_ms = 0;
     if (node->handover.under_way && node->leader != 0 && node->leader != node->config.self)
         finish_handover(node, QR_OK);
@@ -105,6 +108,7 @@ static void refused(qr_node *node, const qr_effect *effect)
         node->proposal_leader = effect->refuse.leader;
         break;
     case QR_EVENT_READ: qr_reads__refused(node, effect->refuse.tag); break;
+    case QR_EVENT_MEMBERS: qr_change__refused(node, effect->refuse.tag, effect->refuse.why); break;
     case QR_EVENT_HANDOVER: finish_handover(node, effect->refuse.why); break;
     default: break;
     }
