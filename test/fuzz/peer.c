@@ -3,7 +3,8 @@
  * invariant, bounded memory.
  *
  * Input: a row of {u8 how, u16 size, bytes}. how: bit 0 = wrap the bytes in an envelope, bit 1 = a forward
- * instead of an engine message, bit 2 = take a turn afterwards, bits 3.. = milliseconds that pass, times 8.
+ * instead of an engine message, bit 2 = take a turn afterwards, bits 3 to 6 = milliseconds that pass, times
+ * 8, bit 7 = a change of members (with bit 1: the verdict on one) instead of the others.
  */
 #include "node/node.h"
 #include "raft/raft.h"
@@ -74,9 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (left > qr_reader_left(&reader))
             left = qr_reader_left(&reader);
         qr_slice bytes = qr_reader_take(&reader, left);
-        now_ms += (uint64_t)(how >> 3) * 8;
+        now_ms += (uint64_t)(how >> 3 & 15) * 8;
         if (how & 1) {
-            wrap(&message, how & 2 ? 2 : 1, bytes);
+            wrap(&message, (uint8_t)((how & 0x80 ? 5 : 1) + (how & 2 ? 1 : 0)), bytes);
             bytes = qr_buffer_slice(&message);
         }
         qr_node_on_message(node, PEER, bytes, now_ms);
