@@ -258,7 +258,9 @@ static bool gather(const qr_group *group, qr_roster *roster)
     qr_node_status status;
     qr_node_status_of(group->node, &status);
     const qr_members *members = &status.engine.members, *applied = qr_node_members_applied(group->node);
-    if (members->count == 1 && group->roster.joined && members->list[0].id == group->roster.self)
+    bool beginning = members->count == 1 && members->list[0].id == group->roster.self &&
+                     members->list[0].role == QR_ROLE_LEARNER;
+    if (beginning)
         return false;
     roster->cluster = group->roster.cluster;
     roster->self = group->roster.self;

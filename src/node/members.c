@@ -28,6 +28,13 @@ static bool has_role(const qr_members *members, uint64_t id, qr_member_role role
     return member != NULL && member->role == role;
 }
 
+/* A voter, or one that its engine makes a voter by itself as soon as it may count. */
+static bool is_to_vote(const qr_members *members, uint64_t id)
+{
+    const qr_member *member = qr_members_find(members, id);
+    return member != NULL && member->role != QR_ROLE_LEARNER;
+}
+
 /* Are the members as this change wants them? */
 static bool is_done(const qr_members *members, const qr_change *change)
 {
@@ -54,13 +61,13 @@ static void take_out(qr_members *members, uint64_t id)
     members->count = kept;
 }
 
-/* NOT_FOUND; EXISTS: it is a voter already. */
+/* NOT_FOUND; EXISTS: it is no learner. */
 static qr_status make_voter(qr_members *members, uint64_t id)
 {
     for (uint32_t i = 0; i < members->count; i++) {
         if (members->list[i].id != id)
             continue;
-        if (members->list[i].role == QR_ROLE_VOTER)
+        if (members->list[i].role != QR_ROLE_LEARNER)
             return QR_E_EXISTS;
         members->list[i].role = QR_ROLE_VOTER;
         return QR_OK;
@@ -84,7 +91,7 @@ static qr_status edit(qr_members *members, const qr_change *change)
         take_out(members, change->id);
         return QR_OK;
     case QR_CHANGE_REPLACE:
-        if (!has_role(members, change->id, QR_ROLE_VOTER))
+        if (!is_to_vote(members, change->id))
             return QR_E_NOT_FOUND;
         take_out(members, change->id);
         return make_voter(members, change->id_new);
@@ -98,18 +105,21 @@ static bool is_alive(const qr_engine_status *engine, uint64_t id)
     return member != NULL && engine->alive[member - engine->members.list];
 }
 
-/* A learner that is promoted counts at once, so it must not hold commits up: what it lacks has to fit into
- * about one message. */
-static bool has_caught_up(const qr_engine_status *engine, uint64_t id)
+/* A learner that is to vote must not hold commits up: what it lacks has to fit into about one message. One
+ * that replaces a voter takes its place in the very same step, so it must lack nothing that is committed;
+ * under load that is a matter of the moment, and the leader waits for it. */
+static qr_status is_ready(const qr_engine_status *engine, uint64_t id, bool replaces)
 {
     const qr_member *member = qr_members_find(&engine->members, id);
     if (member == NULL || !is_alive(engine, id))
-        return false;
+        return QR_E_NOT_READY;
     uint64_t match = engine->match[member - engine->members.list];
-    return match > 0 && match + QR_NODE_CAUGHT_UP_ENTRIES >= engine->last_index;
+    if (match == 0 || match + QR_NODE_CAUGHT_UP_ENTRIES < engine->last_index)
+        return QR_E_NOT_READY;
+    return replaces && match < engine->commit_index ? QR_E_BUSY : QR_OK;
 }
 
-/* Would a majority of these voters be alive, counted with those that are alive now? A new one is not. */
+/* Would a majority of these voters be alive, counted with those that are alive now? */
 static bool has_quorum(const qr_engine_status *engine, const qr_members *wanted)
 {
     uint32_t voters = 0, alive = 0;
@@ -120,15 +130,12 @@ static bool has_quorum(const qr_engine_status *engine, const qr_members *wanted)
     return voters > 0 && alive > voters / 2;
 }
 
-static bool moves_voters(const qr_members *before, const qr_members *after)
+/* A new member never counts before it has caught up, also when it is to vote: adding one takes nothing away.
+ */
+static bool moves_votes(const qr_members *members, const qr_change *change)
 {
-    for (uint32_t i = 0; i < before->count; i++)
-        if (before->list[i].role == QR_ROLE_VOTER && !has_role(after, before->list[i].id, QR_ROLE_VOTER))
-            return true;
-    for (uint32_t i = 0; i < after->count; i++)
-        if (after->list[i].role == QR_ROLE_VOTER && !has_role(before, after->list[i].id, QR_ROLE_VOTER))
-            return true;
-    return false;
+    return change->kind != QR_CHANGE_ADD &&
+           !(change->kind == QR_CHANGE_REMOVE && has_role(members, change->id, QR_ROLE_LEARNER));
 }
 
 /* The leader's verdict. OK with an empty *wanted: it has happened already. */
@@ -147,13 +154,14 @@ static qr_status judge(qr_node *node, const qr_change *change, bool again, qr_me
     qr_status status = edit(&edited, change);
     if (status != QR_OK)
         return status;
-    uint64_t rising = change->kind == QR_CHANGE_PROMOTE   ? change->id
-                      : change->kind == QR_CHANGE_REPLACE ? change->id_new
-                                                          : 0;
-    if (rising != 0 && !has_caught_up(&engine, rising))
-        return QR_E_NOT_READY;
-    if (moves_voters(&engine.members, &edited) && !has_quorum(&engine, &edited))
-        return QR_E_QUORUM;
+    if (change->kind == QR_CHANGE_PROMOTE)
+        status = is_ready(&engine, change->id, false);
+    else if (change->kind == QR_CHANGE_REPLACE)
+        status = is_ready(&engine, change->id_new, true);
+    if (status == QR_OK && moves_votes(&engine.members, change) && !has_quorum(&engine, &edited))
+        status = QR_E_QUORUM;
+    if (status != QR_OK)
+        return status;
     *wanted = edited;
     return QR_OK;
 }
