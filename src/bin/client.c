@@ -5,26 +5,24 @@
 
 #include "bin/bin.h"
 
-enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
-
-static int refuse(const char *sentence)
+int qr_client_refuse(const char *sentence)
 {
     fprintf(stderr, "quorate: %s\n", sentence);
-    return EXIT_REFUSED;
+    return QR_CLIENT_REFUSED;
 }
 
-static int misuse(const char *sentence)
+int qr_client_misuse(const char *sentence)
 {
     fprintf(stderr, "quorate: %s\n", sentence);
-    return EXIT_USAGE;
+    return QR_CLIENT_USAGE;
 }
 
-static bool wants_json(const qr_client *client)
+bool qr_client_wants_json(const qr_client *client)
 {
     return strcmp(client->options.output, "json") == 0;
 }
 
-static void print_json_line(qr_client *client, const ProtobufCMessage *message)
+void qr_client_print_json_line(qr_client *client, const ProtobufCMessage *message)
 {
     qr_client_print_json(client, message);
     qr_buffer_u8(&client->out, '\n');
@@ -37,17 +35,17 @@ static int run_put(qr_client *client)
     QrEtcdpb__PutRequest request;
     const char *sentence = qr_client_put_request(client, &client->options, true, &request);
     if (sentence)
-        return misuse(sentence);
+        return qr_client_misuse(sentence);
     const QrEtcdpb__PutResponse *answer =
         qr_client_call(client, NULL, "/etcdserverpb.KV/Put", true, &request.base,
                        &qr_etcdpb__put_response__descriptor, &sentence);
     if (!answer)
-        return refuse(sentence);
-    if (wants_json(client))
-        print_json_line(client, &answer->base);
+        return qr_client_refuse(sentence);
+    if (qr_client_wants_json(client))
+        qr_client_print_json_line(client, &answer->base);
     else
         qr_client_print_put(client, answer);
-    return EXIT_DONE;
+    return QR_CLIENT_DONE;
 }
 
 static int run_get(qr_client *client)
@@ -55,17 +53,17 @@ static int run_get(qr_client *client)
     QrEtcdpb__RangeRequest request;
     const char *sentence = qr_client_get_request(client, &client->options, &request);
     if (sentence)
-        return misuse(sentence);
+        return qr_client_misuse(sentence);
     const QrEtcdpb__RangeResponse *answer =
         qr_client_call(client, NULL, "/etcdserverpb.KV/Range", false, &request.base,
                        &qr_etcdpb__range_response__descriptor, &sentence);
     if (!answer)
-        return refuse(sentence);
-    if (wants_json(client))
-        print_json_line(client, &answer->base);
+        return qr_client_refuse(sentence);
+    if (qr_client_wants_json(client))
+        qr_client_print_json_line(client, &answer->base);
     else
         qr_client_print_get(client, &client->options, answer);
-    return EXIT_DONE;
+    return QR_CLIENT_DONE;
 }
 
 static int run_del(qr_client *client)
@@ -73,40 +71,40 @@ static int run_del(qr_client *client)
     QrEtcdpb__DeleteRangeRequest request;
     const char *sentence = qr_client_del_request(client, &client->options, &request);
     if (sentence)
-        return misuse(sentence);
+        return qr_client_misuse(sentence);
     const QrEtcdpb__DeleteRangeResponse *answer =
         qr_client_call(client, NULL, "/etcdserverpb.KV/DeleteRange", true, &request.base,
                        &qr_etcdpb__delete_range_response__descriptor, &sentence);
     if (!answer)
-        return refuse(sentence);
-    if (wants_json(client))
-        print_json_line(client, &answer->base);
+        return qr_client_refuse(sentence);
+    if (qr_client_wants_json(client))
+        qr_client_print_json_line(client, &answer->base);
     else
         qr_client_print_del(client, answer);
-    return EXIT_DONE;
+    return QR_CLIENT_DONE;
 }
 
 static int run_txn(qr_client *client)
 {
     if (client->options.argument_count)
-        return misuse("txn takes no arguments: the transaction is read from standard input");
+        return qr_client_misuse("txn takes no arguments: the transaction is read from standard input");
     QrEtcdpb__TxnRequest request;
     qr_slice text;
     const char *sentence = qr_client_input(client, &text);
     if (!sentence)
         sentence = qr_client_txn_request(client, text, &request);
     if (sentence)
-        return misuse(sentence);
+        return qr_client_misuse(sentence);
     const QrEtcdpb__TxnResponse *answer =
         qr_client_call(client, NULL, "/etcdserverpb.KV/Txn", true, &request.base,
                        &qr_etcdpb__txn_response__descriptor, &sentence);
     if (!answer)
-        return refuse(sentence);
-    if (wants_json(client))
-        print_json_line(client, &answer->base);
+        return qr_client_refuse(sentence);
+    if (qr_client_wants_json(client))
+        qr_client_print_json_line(client, &answer->base);
     else
         qr_client_print_txn(client, answer);
-    return EXIT_DONE;
+    return QR_CLIENT_DONE;
 }
 
 static int run_compact(qr_client *client)
@@ -117,18 +115,18 @@ static int run_compact(qr_client *client)
     request.revision = strtoll(text, &end, 10);
     request.physical = client->options.physical;
     if (end == text || *end)
-        return misuse("compact needs one revision number");
+        return qr_client_misuse("compact needs one revision number");
     const char *sentence;
     const QrEtcdpb__CompactionResponse *answer =
         qr_client_call(client, NULL, "/etcdserverpb.KV/Compact", true, &request.base,
                        &qr_etcdpb__compaction_response__descriptor, &sentence);
     if (!answer)
-        return refuse(sentence);
-    if (wants_json(client))
-        print_json_line(client, &answer->base);
+        return qr_client_refuse(sentence);
+    if (qr_client_wants_json(client))
+        qr_client_print_json_line(client, &answer->base);
     else
         qr_buffer_format(&client->out, "compacted revision %" PRId64 "\n", request.revision);
-    return EXIT_DONE;
+    return QR_CLIENT_DONE;
 }
 
 /* ---- the cluster ---- */
@@ -141,26 +139,18 @@ const QrEtcdpb__MemberListResponse *qr_client_members(qr_client *client, const c
                           &qr_etcdpb__member_list_response__descriptor, sentence);
 }
 
-static int run_member(qr_client *client)
+const QrEtcdpb__StatusResponse *qr_client_ask_status(qr_client *client, const char *endpoint,
+                                                     const char **sentence)
 {
-    if (client->options.argument_count > 1 ||
-        (client->options.argument_count == 1 && strcmp(client->options.arguments[0], "list") != 0))
-        return misuse("member knows one thing to do: list");
-    const char *sentence;
-    const QrEtcdpb__MemberListResponse *answer = qr_client_members(client, NULL, &sentence);
-    if (!answer)
-        return refuse(sentence);
-    if (wants_json(client))
-        print_json_line(client, &answer->base);
-    else
-        qr_client_print_members(client, answer);
-    return EXIT_DONE;
+    QrEtcdpb__StatusRequest request = QR_ETCDPB__STATUS_REQUEST__INIT;
+    return qr_client_call(client, endpoint, "/etcdserverpb.Maintenance/Status", false, &request.base,
+                          &qr_etcdpb__status_response__descriptor, sentence);
 }
 
 static int run_status(qr_client *client)
 {
     if (client->options.argument_count)
-        return misuse("status takes no arguments; name the members with --endpoints");
+        return qr_client_misuse("status takes no arguments; name the members with --endpoints");
     return qr_client_status(client);
 }
 
@@ -177,7 +167,8 @@ static const struct {
     {"txn", QR_CLIENT_TXN, run_txn},
     {"compact", QR_CLIENT_COMPACT, run_compact},
     {"status", QR_CLIENT_STATUS, run_status},
-    {"member", QR_CLIENT_MEMBER, run_member},
+    {"member", QR_CLIENT_MEMBER, qr_client_run_member},
+    {"move-leader", QR_CLIENT_MOVE_LEADER, qr_client_run_move_leader},
 };
 
 static const char *split_endpoints(qr_client *client)
@@ -197,20 +188,20 @@ static int run(qr_client *client, int argc, char **argv)
     while (at < sizeof verbs / sizeof verbs[0] && strcmp(verbs[at].name, argv[0]) != 0)
         at++;
     if (at == sizeof verbs / sizeof verbs[0])
-        return misuse(qr_arena_format(&client->arena, "unknown command %s", argv[0]));
+        return qr_client_misuse(qr_arena_format(&client->arena, "unknown command %s", argv[0]));
     client->verb = verbs[at].verb;
     const char *sentence =
         qr_client_parse(client->verb, argc - 1, argv + 1, &client->options, &client->arena);
     if (client->options.help) {
         qr_client_help(client->verb, stdout);
-        return EXIT_DONE;
+        return QR_CLIENT_DONE;
     }
     if (!sentence)
         sentence = split_endpoints(client);
     if (!sentence && !qr_client_duration(client->options.timeout, &client->timeout_ms))
         sentence = "--timeout takes a time such as 500ms, 5s or 1m";
     if (sentence)
-        return misuse(sentence);
+        return qr_client_misuse(sentence);
     return verbs[at].run(client);
 }
 
@@ -222,9 +213,9 @@ int qr_client_main(int argc, char **argv)
     qr_client_options_init(&client.options);
     int result = run(&client, argc, argv);
     if (client.out.size && fwrite(client.out.data, 1, client.out.size, stdout) != client.out.size)
-        result = refuse("standard output cannot be written");
-    if (fflush(stdout) != 0 && result == EXIT_DONE)
-        result = refuse("standard output cannot be written");
+        result = qr_client_refuse("standard output cannot be written");
+    if (fflush(stdout) != 0 && result == QR_CLIENT_DONE)
+        result = qr_client_refuse("standard output cannot be written");
     qr_buffer_free(&client.out);
     qr_arena_free(&client.arena);
     return result;

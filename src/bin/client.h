@@ -1,5 +1,6 @@
-/* The command line client: put get del txn compact status member, over the etcd v3 wire. For machines without
- * etcdctl; the flags, the texts and the txn language are those of etcdctl where it has them. */
+/* The command line client: put get del txn compact status member move-leader, over the etcd v3 wire. For
+ * machines without etcdctl; the flags, the texts and the txn language are those of etcdctl where it has them.
+ */
 #ifndef QR_BIN_CLIENT_H
 #define QR_BIN_CLIENT_H
 
@@ -22,17 +23,23 @@ typedef enum qr_client_verb {
     QR_CLIENT_COMPACT = 1 << 4,
     QR_CLIENT_STATUS = 1 << 5,
     QR_CLIENT_MEMBER = 1 << 6,
+    QR_CLIENT_MOVE_LEADER = 1 << 7,
 } qr_client_verb;
+
+/* What a verb ends with. */
+enum { QR_CLIENT_DONE = 0, QR_CLIENT_REFUSED = 1, QR_CLIENT_USAGE = 2 };
 
 typedef struct qr_client_options {
     const char *endpoints; /* comma separated */
     const char *output;    /* "simple" or "json" */
     const char *timeout;   /* "5s", "500ms" */
     const char *order, *sort_by, *consistency;
-    const char *lease; /* hexadecimal, as etcdctl shows leases */
+    const char *peer_urls, *client_urls; /* comma separated */
+    const char *wait;                    /* a time, as timeout */
+    const char *lease;                   /* hexadecimal, as etcdctl shows leases */
     int64_t revision, limit;
     bool hex, prefix, from_key, count_only, keys_only, print_value_only, prev_kv, ignore_value, ignore_lease;
-    bool physical, only, help;
+    bool physical, only, voter, help;
     const char *arguments[QR_CLIENT_ARGUMENTS_MAX]; /* what is no flag */
     size_t argument_count;
 } qr_client_options;
@@ -65,6 +72,23 @@ const void *qr_client_call(qr_client *client, const char *endpoint, const char *
                            const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer,
                            const char **sentence);
 
+/* ---- client.c: for the verbs elsewhere ---- */
+
+int qr_client_refuse(const char *sentence); /* QR_CLIENT_REFUSED */
+int qr_client_misuse(const char *sentence); /* QR_CLIENT_USAGE */
+bool qr_client_wants_json(const qr_client *client);
+void qr_client_print_json_line(qr_client *client, const ProtobufCMessage *message);
+/* endpoint NULL: any. NULL: *sentence says why. */
+const QrEtcdpb__MemberListResponse *qr_client_members(qr_client *client, const char *endpoint,
+                                                      const char **sentence);
+const QrEtcdpb__StatusResponse *qr_client_ask_status(qr_client *client, const char *endpoint,
+                                                     const char **sentence);
+
+/* ---- client_member.c ---- */
+
+int qr_client_run_member(qr_client *client);
+int qr_client_run_move_leader(qr_client *client);
+
 /* ---- client_request.c: requests from words ---- */
 
 const char *qr_client_get_request(qr_client *client, const qr_client_options *options,
@@ -79,12 +103,6 @@ const char *qr_client_input(qr_client *client, qr_slice *text);
 /* ---- client_txn.c: the language of etcdctl txn ---- */
 
 const char *qr_client_txn_request(qr_client *client, qr_slice text, QrEtcdpb__TxnRequest *request);
-
-/* ---- client.c ---- */
-
-/* endpoint NULL: the first that answers. */
-const QrEtcdpb__MemberListResponse *qr_client_members(qr_client *client, const char *endpoint,
-                                                      const char **sentence);
 
 /* ---- client_status.c: how the cluster is; returns the exit status ---- */
 

@@ -2,7 +2,7 @@
 
 #include "bin/client.h"
 
-enum { ANY = 0x7f, READS = QR_CLIENT_GET, SPANS = QR_CLIENT_GET | QR_CLIENT_DEL };
+enum { ANY = 0xff, READS = QR_CLIENT_GET, SPANS = QR_CLIENT_GET | QR_CLIENT_DEL };
 
 typedef enum flag_kind { KIND_SWITCH, KIND_TEXT, KIND_NUMBER } flag_kind;
 
@@ -42,6 +42,15 @@ static const flag_row flags[] = {
      "accepted for etcdctl's sake; the answer is the same"},
     {"only", 0, KIND_SWITCH, QR_CLIENT_STATUS, AT(only), NULL,
      "only these endpoints, not the other members that they name; nothing is said about the quorum"},
+    {"peer-urls", 0, KIND_TEXT, QR_CLIENT_MEMBER, AT(peer_urls), "LIST",
+     "where the other members reach this one: comma separated http://HOST:PORT (add, update, replace)"},
+    {"client-urls", 0, KIND_TEXT, QR_CLIENT_MEMBER, AT(client_urls), "LIST",
+     "what the printed command line has as client URLs (add, replace; default: port 2379 of its peer URL)"},
+    {"voter", 0, KIND_SWITCH, QR_CLIENT_MEMBER, AT(voter), NULL,
+     "add it with a vote at once, as etcdctl does (default: as a learner)"},
+    {"wait", 0, KIND_TEXT, QR_CLIENT_MEMBER, AT(wait), "TIME",
+     "patience with a learner that has not caught up (promote, replace; default: none, replace with "
+     "--peer-urls 10m)"},
     {"endpoints", 0, KIND_TEXT, ANY, AT(endpoints), "LIST",
      "comma separated host:port, tried in turn (default: $ETCDCTL_ENDPOINTS or 127.0.0.1:2379)"},
     {"timeout", 0, KIND_TEXT, ANY, AT(timeout), "TIME",
@@ -62,7 +71,7 @@ void qr_client_options_init(qr_client_options *options)
     options->timeout = "5s";
     options->order = options->sort_by = "";
     options->consistency = "l";
-    options->lease = "";
+    options->lease = options->peer_urls = options->client_urls = options->wait = "";
 }
 
 static const flag_row *find_flag(qr_client_verb verb, const char *name, size_t size)
@@ -230,9 +239,40 @@ static const struct {
      "  quorate status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"
      "  quorate status -o json\n"
      "  quorate status --only --timeout 1s         (is the member of this machine alive?)\n"},
-    {QR_CLIENT_MEMBER, "quorate member [list]",
-     "Prints the members of the cluster: id, started or not, name, peer URLs, client URLs, learner or not.",
-     "  quorate member\n"},
+    {QR_CLIENT_MEMBER,
+     "quorate member [list]\n"
+     "       quorate member add NAME --peer-urls LIST [--voter]\n"
+     "       quorate member promote MEMBER\n"
+     "       quorate member remove MEMBER\n"
+     "       quorate member update MEMBER --peer-urls LIST\n"
+     "       quorate member replace OLD NEW [--peer-urls LIST]",
+     "Who belongs to the cluster. MEMBER is an id, or the name of a member that has started once.\n"
+     "\n"
+     "  list      Prints the members: id, started or not, name, peer URLs, client URLs, learner or not.\n"
+     "  add       Tells the cluster of a new member and prints the command line that starts it. It comes as "
+     "a\n"
+     "            learner: it gets everything and counts for nothing, so the cluster is as safe as before.\n"
+     "  promote   Gives a learner that has caught up a vote.\n"
+     "  remove    Takes a member out. It ends by itself and its data folder is of no use any more. Refused "
+     "when\n"
+     "            fewer than a majority of the voters left would be alive.\n"
+     "  update    Gives a member another peer URL. Do this before it moves there.\n"
+     "  replace   Takes OLD out and gives NEW, a learner that has caught up, its vote, in one step: at no "
+     "time\n"
+     "            is a vote missing. With --peer-urls NEW is the name of a member to add; then this waits "
+     "until\n"
+     "            it was started and has caught up.\n"
+     "\n"
+     "One change at a time: a second one waits for the first. A change that was cut off may be asked for "
+     "again.",
+     "  quorate member add m4 --peer-urls http://10.0.0.4:2380\n"
+     "  quorate member promote m4 --wait 5m\n"
+     "  quorate member replace m2 m5 --peer-urls http://10.0.0.5:2380\n"
+     "  quorate member remove 8e9e05c52164694d\n"},
+    {QR_CLIENT_MOVE_LEADER, "quorate move-leader MEMBER",
+     "Makes MEMBER (an id, or a name) the leader. It must be a voter. The call goes to the present leader,\n"
+     "which is found through --endpoints. Writes pause for about one round trip.",
+     "  quorate move-leader m2\n"},
 };
 
 void qr_client_help(qr_client_verb verb, FILE *to)

@@ -46,11 +46,9 @@ static double now_ms(void)
 
 static void ask(qr_client *client, const char *endpoint, report *out)
 {
-    QrEtcdpb__StatusRequest request = QR_ETCDPB__STATUS_REQUEST__INIT;
     double begun = now_ms();
     out->endpoint = endpoint;
-    out->status = qr_client_call(client, endpoint, "/etcdserverpb.Maintenance/Status", false, &request.base,
-                                 &qr_etcdpb__status_response__descriptor, &out->trouble);
+    out->status = qr_client_ask_status(client, endpoint, &out->trouble);
     out->round_trip_ms = now_ms() - begun;
     if (out->status && !out->status->header) {
         out->status = NULL;

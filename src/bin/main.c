@@ -20,7 +20,8 @@ static const char help[] =
     "    txn        a transaction from standard input\n"
     "    compact    forget the history up to a revision\n"
     "    status     how a member is\n"
-    "    member     who belongs to the cluster\n\n"
+    "    member     who belongs to the cluster; add, promote, remove, update, replace members\n"
+    "    move-leader  let another member lead\n\n"
     "    verify     check the files of a stopped member, changing nothing\n"
     "    sim        run whole clusters in the simulator, with faults, from seeds\n\n"
     "    version    print the version\n"
@@ -40,10 +41,10 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"serve", qr_serve_main},    {"local", qr_local_main},   {"put", qr_client_main},
-    {"get", qr_client_main},     {"del", qr_client_main},    {"txn", qr_client_main},
-    {"compact", qr_client_main}, {"status", qr_client_main}, {"member", qr_client_main},
-    {"verify", qr_verify_main},  {"sim", qr_simulate_main},
+    {"serve", qr_serve_main},        {"local", qr_local_main},   {"put", qr_client_main},
+    {"get", qr_client_main},         {"del", qr_client_main},    {"txn", qr_client_main},
+    {"compact", qr_client_main},     {"status", qr_client_main}, {"member", qr_client_main},
+    {"move-leader", qr_client_main}, {"verify", qr_verify_main}, {"sim", qr_simulate_main},
 };
 
 static const verb *find(const char *name)

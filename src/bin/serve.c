@@ -4,7 +4,7 @@
  * Order at the start: folder, peer port, recovery, door, client ports, links to the others, loop. What can go
  * wrong in the configuration goes wrong before anything is written. At the end: the loop first (connections
  * closed, disk quiet), then the node (which answers what it still holds), the door, the loop's remains. */
-#include "bin/serve.h"
+#include "bin/serve_group.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -35,6 +35,7 @@ typedef struct member {
     qr_network network; /* of os; empty until its peers are started */
     qr_node *node;
     qr_etcd_door *door;
+    qr_group group;
     bool published, stopping, handing_over;
     uint64_t publish_ms; /* next try */
     uint64_t look_ms;    /* next look */
@@ -47,14 +48,6 @@ typedef struct member {
 static const char *hex(qr_arena *arena, uint64_t id)
 {
     return qr_arena_format(arena, "%" PRIx64, id);
-}
-
-static const char *name_of(const member *self, uint64_t id)
-{
-    for (size_t i = 0; i < self->config.member_count; i++)
-        if (self->config.members[i].id == id)
-            return self->config.members[i].name;
-    return "?";
 }
 
 /* ---- what the node tells ---- */
@@ -89,12 +82,22 @@ static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t 
         qr_log(self->os, QR_LOG_INFO, "is a candidate", "term", term_text, NULL);
     if (leader != self->leader && leader != 0 && role != QR_LEADER)
         qr_log(self->os, QR_LOG_INFO, "elected leader: follows another member", "leader", id_text, "name",
-               name_of(self, leader), "term", term_text, NULL);
+               qr_group_name(&self->group, leader), "term", term_text, NULL);
     else if (leader != self->leader && leader == 0 && self->role != QR_LEADER)
-        qr_log(self->os, QR_LOG_WARN, "lost leader", "former-leader", name_of(self, self->leader), "term",
-               term_text, NULL);
+        qr_log(self->os, QR_LOG_WARN, "lost leader", "former-leader",
+               qr_group_name(&self->group, self->leader), "term", term_text, NULL);
     self->role = role;
     self->leader = leader;
+}
+
+static void on_reconfigured(void *context, const qr_members *members, bool removed)
+{
+    qr_group_reconfigured(&((member *)context)->group, removed);
+}
+
+static void on_listed(void *context, const qr_etcd_member *list, size_t count)
+{
+    qr_group_listed(&((member *)context)->group, list, count);
 }
 
 static void on_wake(void *context)
@@ -205,6 +208,7 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
         qr_etcd_door_publish(self->door, now_ms);
     }
     qr_node_turn(self->node, now_ms, wall);
+    qr_group_turn(&self->group, now_ms);
     if (now_ms >= self->look_ms) {
         self->look_ms = now_ms + LOOK_MS;
         look(self);
@@ -228,6 +232,29 @@ static void on_link(void *context, uint64_t peer, bool up, uint64_t now_ms)
     qr_node_on_link(((member *)context)->node, peer, up, now_ms);
 }
 
+static void on_removed(void *context, uint64_t by, const char *sentence)
+{
+    qr_group_removed(&((member *)context)->group, sentence);
+}
+
+static bool was_removed(void *context, uint64_t id)
+{
+    return qr_group_was_removed(&((const member *)context)->group, id);
+}
+
+static void who(void *context, qr_buffer *out)
+{
+    qr_group_who(&((const member *)context)->group, out);
+}
+
+/* Removed, and the folder says so. */
+static void on_ended(void *context)
+{
+    member *self = context;
+    self->exit_status = EXIT_FAILED;
+    qr_os_stop(self->os);
+}
+
 static void on_handed_over(void *owner, const qr_reply *reply)
 {
     member *self = owner;
@@ -243,7 +270,7 @@ static void on_handed_over(void *owner, const qr_reply *reply)
 static void stop(member *self)
 {
     self->stopping = true;
-    if (self->role == QR_LEADER && self->config.member_count > 1) {
+    if (self->role == QR_LEADER && self->group.roster.count > 1) {
         qr_request request = {.kind = QR_REQUEST_HANDOVER,
                               .deadline_ms = qr_os_now_ms(self->os) + HANDOVER_MS,
                               .done = on_handed_over,
@@ -294,15 +321,11 @@ static qr_status open_disk(member *self)
     status = self->disk.list(self->disk.self, count_file, &files);
     if (status != QR_OK)
         return failed(self, status, "the data folder cannot be read", NULL);
-    if (self->config.existing && files == 0) {
-        sentence = qr_arena_format(
-            &self->arena,
-            "--initial-cluster-state is existing, but the data folder %s has no log; a new member "
-            "cannot join a running cluster yet",
-            self->config.data_dir);
-        return failed(self, QR_E_NOT_FOUND, "this member cannot join", sentence);
-    }
-    return QR_OK;
+    self->group.ended = on_ended;
+    self->group.context = self;
+    status =
+        qr_group_open(&self->group, self->os, &self->disk, &self->config, files, &self->arena, &sentence);
+    return status == QR_OK ? QR_OK : failed(self, status, "this member cannot start", sentence);
 }
 
 /* A log that is damaged, not only torn: true when it was put aside and the member may begin anew. */
@@ -339,6 +362,7 @@ static qr_status open_node(member *self)
         .halted = on_halted,
         .role = on_role,
         .wake = on_wake,
+        .reconfigured = on_reconfigured,
         .context = self,
     };
     const char *sentence = NULL;
@@ -364,18 +388,21 @@ static void open_door(member *self)
         .self = config->self,
         .name = config->name,
         .client_url_count = config->advertise_client.count,
-        .members = config->members,
-        .member_count = config->member_count,
+        .members = self->group.roster.list,
+        .member_count = self->group.roster.count,
         .request_max = config->request_max,
         .txn_ops_max = config->txn_ops_max,
         .quota_bytes = config->quota_bytes,
         .wall_ms = wall_ms,
         .published = on_published,
+        .listed = on_listed,
         .context = self,
     };
     for (size_t i = 0; i < config->advertise_client.count; i++)
         door.client_urls[i] = config->advertise_client.list[i].text;
     self->door = qr_etcd_door_new(&door);
+    self->group.node = self->node;
+    self->group.door = self->door;
 }
 
 static bool is_loopback(const char *host)
@@ -410,13 +437,8 @@ static qr_status start_peers(member *self)
     const qr_serve_config *config = &self->config;
     qr_node_status status;
     qr_node_status_of(self->node, &status);
-    qr_os_peer peers[QR_MEMBERS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < config->member_count; i++)
-        if (config->members[i].id != config->self)
-            peers[count++] = (qr_os_peer){.id = config->members[i].id,
-                                          .host = config->peer_urls[i].host,
-                                          .port = config->peer_urls[i].port};
+    qr_os_peer peers[QR_ROSTER_MAX];
+    size_t count = qr_group_peers(&self->group, peers, &self->arena);
     qr_os_peers_config links = {
         .cluster = config->cluster,
         .group = 1,
@@ -425,6 +447,7 @@ static qr_status start_peers(member *self)
         .peers = peers,
         .peer_count = count,
     };
+    self->group.peers_started = true;
     return qr_os_peers_start(self->os, &links, &self->network);
 }
 
@@ -434,9 +457,9 @@ static void tell_beginning(member *self)
     qr_arena *arena = &self->arena;
     qr_log(self->os, QR_LOG_INFO, "starting a member", "version", QR_VERSION, "name", config->name,
            "data-dir", config->data_dir, "cluster-id", hex(arena, config->cluster), "local-member-id",
-           hex(arena, config->self), "members", qr_arena_format(arena, "%zu", config->member_count),
+           hex(arena, config->self), "members", qr_arena_format(arena, "%zu", self->group.roster.count),
            "config-file", qr_flags_text(self->flags, QR_SERVE_CONFIG_FILE), NULL);
-    if (config->member_count % 2 == 0)
+    if (self->group.roster.count % 2 == 0)
         qr_log(self->os, QR_LOG_WARN,
                "an even number of members survives no more failures than one member less", NULL);
 }
@@ -449,10 +472,11 @@ static qr_status start(member *self)
         fprintf(stderr, "quorate serve: %s\n", sentence);
         return status;
     }
-    tell_beginning(self);
     status = open_disk(self);
-    if (status == QR_OK)
-        status = listen_urls(self, &self->config.listen_peer, true);
+    if (status != QR_OK)
+        return status;
+    tell_beginning(self);
+    status = listen_urls(self, &self->config.listen_peer, true);
     if (status == QR_OK)
         status = open_node(self);
     if (status != QR_OK)
@@ -469,7 +493,10 @@ static int serve(member *self, const qr_flags *flags)
                                      .wake_ms = wake_ms,
                                      .on_message = on_message,
                                      .on_link = on_link,
-                                     .on_signal = on_signal};
+                                     .on_signal = on_signal,
+                                     .on_removed = on_removed,
+                                     .was_removed = was_removed,
+                                     .who = who};
     self->os = qr_os_new(&handlers, self);
     qr_status status = start(self);
     if (status == QR_OK) {
@@ -486,6 +513,7 @@ static int serve(member *self, const qr_flags *flags)
         qr_node_free(self->node);
     qr_etcd_door_free(self->door);
     qr_os_free(self->os);
+    qr_group_close(&self->group);
     return self->exit_status;
 }
 

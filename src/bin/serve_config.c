@@ -92,7 +92,9 @@ static qr_etcd_member *member_called(qr_serve_config *config, const char *name)
 static qr_status add_member_url(qr_serve_config *config, char *entry, qr_arena *arena, const char **sentence)
 {
     char *equals = strchr(entry, '=');
-    if (equals == NULL || equals == entry || equals[1] == 0)
+    /* etcdctl prints a member that has not started yet without its name. */
+    bool nameless = equals == entry && !config->existing;
+    if (equals == NULL || nameless || equals[1] == 0)
         return invalid(
             sentence, qr_arena_format(arena, "--initial-cluster: \"%s\" is not of the form name=URL", entry));
     *equals = 0;

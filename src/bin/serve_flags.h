@@ -26,7 +26,8 @@
       "Without it "                                                                                          \
       "a cluster of one.")                                                                                   \
     X(STATE, "initial-cluster-state", TEXT, "new", "new|existing",                                           \
-      "'existing' refuses to start without a log in the data folder.")                                       \
+      "'existing' with an empty folder joins a running cluster: the members named in --initial-cluster are " \
+      "asked for it, and must have been told of this one with 'member add' before.")                         \
     X(TOKEN, "initial-cluster-token", TEXT, "etcd-cluster", "TEXT",                                          \
       "Keeps clusters with the same members apart: it goes into the ids of the cluster and its members.")    \
     X(HEARTBEAT, "heartbeat-interval", NUMBER, "100", "MS", "Time between two heartbeats of a leader.")      \

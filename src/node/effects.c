@@ -58,6 +58,8 @@ static void apply(qr_node *node, const qr_effect *effect)
     node->applied_term = effect->commit.term;
     if (effect->commit.kind == QR_ENTRY_COMMAND)
         apply_command(node, effect->commit.index, effect->commit.bytes);
+    else if (effect->commit.kind == QR_ENTRY_MEMBERS)
+        qr_change__applied(node, effect->commit.bytes);
     if (QR_BUG(node->config.bug, STATE_DIVERGES) && node->applied_index == 200 &&
         node->config.self == node->config.members.list[0].id)
         node->origins.digest ^= 1;
@@ -89,6 +91,7 @@ static void take_role(qr_node *node, const qr_effect *effect)
     if (!changed)
         return;
     qr_pending__reroute(node);
+    qr_change__reroute(node);
     node->retry_reads_ms = 0;
     if (node->handover.under_way && node->leader != 0 && node->leader != node->config.self)
         finish_handover(node, QR_OK);
@@ -104,6 +107,7 @@ static void refused(qr_node *node, const qr_effect *effect)
         node->proposal_leader = effect->refuse.leader;
         break;
     case QR_EVENT_READ: qr_reads__refused(node, effect->refuse.tag); break;
+    case QR_EVENT_MEMBERS: qr_change__refused(node, effect->refuse.tag, effect->refuse.why); break;
     case QR_EVENT_HANDOVER: finish_handover(node, effect->refuse.why); break;
     default: break;
     }

@@ -13,6 +13,9 @@ enum {
     QR_NODE_RETRY_MS = 20, /* until a refused read or a stuck forward is tried again */
     QR_NODE_SWEEP_MS = 50, /* how exact deadlines are */
     QR_NODE_UPKEEP_MS = 1000,
+    QR_NODE_CHANGE_RETRY_MS = 200, /* until a change of members is asked for again */
+    /* What a learner may lack when it becomes a voter: about what one message carries. */
+    QR_NODE_CAUGHT_UP_ENTRIES = 1024,
     QR_NODE_READ_BUDGET =
         8 * 1024 * 1024,       /* bytes of results (without values) that one turn makes for reads */
     QR_NODE_WORK_BUDGET = 512, /* of the machine's housekeeping a turn */
@@ -114,6 +117,39 @@ typedef struct qr_health {
     uint64_t handover_ms, handover_wait_ms; /* the next attempt at the earliest, and the pause behind it */
 } qr_health;
 
+/* Changes of members (members.c). */
+typedef struct qr_change_asked { /* here, by a client of this member */
+    bool wanted;                 /* somebody waits */
+    bool sent;                   /* the present leader may have it */
+    bool uncertain;              /* an earlier leader may have it */
+    bool was_so;                 /* the members were like that before: seeing it proves nothing */
+    bool agreed;                 /* the leader says that it is done */
+    uint64_t tag;
+    qr_change change;
+    uint64_t deadline_ms, retry_ms;
+    qr_status why; /* nothing was done so far, because of this */
+    void (*done)(void *owner, const qr_reply *reply);
+    void *owner;
+} qr_change_asked;
+
+typedef struct qr_change_led { /* by this member as the leader */
+    bool under_way;
+    uint64_t from, tag; /* who asked, and its name for it */
+    uint64_t engine_tag;
+    qr_change change;
+} qr_change_led;
+
+typedef struct qr_changes {
+    qr_change_asked asked;
+    qr_change_led led;
+    uint64_t next_tag;
+    qr_members applied; /* the newest configuration that was applied */
+    qr_members told;    /* the one in force, as last told */
+    bool news;          /* .applied has changed since then */
+    bool belonged;      /* this member stood in an applied configuration */
+    bool removed;       /* and no longer stands in .applied */
+} qr_changes;
+
 struct qr_node {
     qr_node_config config;
     uint64_t incarnation, boot;
@@ -169,6 +205,7 @@ struct qr_node {
     } handover;
 
     qr_health health;
+    qr_changes changes;
     qr_peer_life lives[QR_MEMBERS_MAX];
     size_t life_count;
     qr_buffer message; /* scratch for an outgoing envelope */
@@ -220,11 +257,26 @@ uint64_t qr_health__wake_ms(const qr_node *node);
 uint64_t qr_health__oldest_sync_ms(const qr_node *node); /* age of the oldest record that is not durable */
 void qr_health__status(const qr_node *node, qr_node_status *status);
 
+/* members.c: changes of members */
+void qr_change__open(qr_node *node, const qr_members *members); /* the newest ones that the log knows */
+qr_status qr_change__add(qr_node *node, const qr_request *request, uint64_t deadline_ms);
+void qr_change__forwarded(qr_node *node, uint64_t from, qr_reader *body);
+void qr_change__verdict(qr_node *node, qr_reader *body);
+void qr_change__refused(qr_node *node, uint64_t tag, qr_status why);
+void qr_change__applied(qr_node *node, qr_slice bytes); /* a MEMBERS entry */
+void qr_change__reroute(qr_node *node);                 /* another role, term or leader */
+void qr_change__turn(qr_node *node);
+uint64_t qr_change__wake_ms(const qr_node *node);
+void qr_change__sweep(qr_node *node);
+void qr_change__finish(qr_node *node, qr_status status);
+
 /* envelope.c: messages between nodes */
 typedef enum qr_envelope_kind {
     QR_ENVELOPE_ENGINE = 1,
     QR_ENVELOPE_FORWARD = 2,
-    QR_ENVELOPE_HEALTH = 4, /* 3: checkpoints */
+    QR_ENVELOPE_HEALTH = 4,  /* 3: checkpoints */
+    QR_ENVELOPE_CHANGE = 5,  /* a change of members, for the leader */
+    QR_ENVELOPE_VERDICT = 6, /* what became of it */
 } qr_envelope_kind;
 qr_buffer *qr_envelope__begin(qr_node *node, qr_envelope_kind kind);
 qr_status qr_envelope__send(qr_node *node, uint64_t to);

@@ -39,6 +39,7 @@ qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **
     node->role = engine.role;
     node->term = engine.term;
     node->recalled_index = engine.last_index;
+    qr_change__open(node, &engine.members);
     qr_trace_add(&node->trace, QR_TRACE_BOOT, node->incarnation, node->boot, engine.first_index,
                  engine.last_index);
     *opened = node;
@@ -51,6 +52,7 @@ void qr_node_free(qr_node *node)
         return;
     qr_pending__finish(node, QR_E_STOPPED);
     qr_reads__finish(node, QR_E_STOPPED);
+    qr_change__finish(node, QR_E_STOPPED);
     if (node->handover.wanted)
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_STOPPED, NULL, 0);
     if (node->wal != NULL)
@@ -159,6 +161,7 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
         qr_reads__add(node, request, deadline_ms);
         break;
     case QR_REQUEST_HANDOVER: status = submit_handover(node, request, deadline_ms); break;
+    case QR_REQUEST_MEMBERS: status = qr_change__add(node, request, deadline_ms); break;
     default: return QR_E_INVALID;
     }
     if (status == QR_OK && node->config.wake != NULL)
@@ -191,6 +194,12 @@ void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t
     } else if (kind == QR_ENVELOPE_HEALTH) {
         qr_reader reader = qr_reader_of(body);
         qr_health__heard(node, from, incarnation, &reader);
+    } else if (kind == QR_ENVELOPE_CHANGE) {
+        qr_reader reader = qr_reader_of(body);
+        qr_change__forwarded(node, from, &reader);
+    } else if (kind == QR_ENVELOPE_VERDICT) {
+        qr_reader reader = qr_reader_of(body);
+        qr_change__verdict(node, &reader);
     }
 }
 
@@ -242,6 +251,7 @@ static void sweep(qr_node *node)
     node->sweep_ms = node->now_ms + QR_NODE_SWEEP_MS;
     qr_pending__sweep(node);
     qr_reads__sweep(node);
+    qr_change__sweep(node);
     if (node->handover.wanted && node->now_ms >= node->handover.deadline_ms) {
         node->handover.wanted = node->handover.under_way = false;
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_TIMEOUT, NULL, 0);
@@ -295,6 +305,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     if (node->halted) {
         qr_pending__finish(node, QR_E_HALTED);
         qr_reads__finish(node, QR_E_HALTED);
+        qr_change__finish(node, QR_E_HALTED);
         return;
     }
     node->now_ms = node->trace.now_ms = now_ms;
@@ -305,6 +316,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     qr_reads__start(node);
     qr_health__watch(node);
     start_handover(node);
+    qr_change__turn(node);
     tell_applied(node);
     if (!node->halted && (node->stepped || now_ms >= node->engine->ops->wake_ms(node->engine))) {
         qr_event tick = {.kind = QR_EVENT_TICK};
@@ -332,10 +344,11 @@ uint64_t qr_node_wake_ms(const qr_node *node)
     uint64_t wake = node->engine->ops->wake_ms(node->engine);
     if (node->stepped || node->more_reads || node->durable_ticket != node->told_ticket)
         wake = node->now_ms;
-    bool waiting =
-        node->read_count > 0 || node->pendings.first < node->pendings.next || node->handover.wanted;
+    bool waiting = node->read_count > 0 || node->pendings.first < node->pendings.next ||
+                   node->handover.wanted || node->changes.asked.wanted;
     if (waiting)
         wake = sooner(wake, node->sweep_ms);
+    wake = sooner(wake, qr_change__wake_ms(node));
     bool can_offer = node->leader != 0 && node->pendings.unsent < node->pendings.next;
     if (can_offer || node->reads_waiting.count > 0)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);

@@ -58,8 +58,8 @@ typedef struct qr_node_config {
     void (*role)(void *context, qr_engine_role role, uint64_t term, uint64_t leader);
     /* "call turn() soon": something was queued from outside a turn. May be NULL. */
     void (*wake)(void *context);
-    /* Told when the configuration in force here changes, and when this member is no longer in a committed
-     * one. May be NULL. */
+    /* Told when the configuration in force here changes, when one was applied, and when this member is no
+     * longer in a committed one. May be NULL. */
     void (*reconfigured)(void *context, const qr_members *members, bool removed);
     /* Each entry after it was applied, for checkers. May be NULL. */
     void (*applied)(void *context, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
@@ -89,7 +89,7 @@ typedef enum qr_request_kind {
 } qr_request_kind;
 
 typedef enum qr_change_kind {
-    QR_CHANGE_ADD = 1,     /* id, as a learner (voter: as one at once) */
+    QR_CHANGE_ADD = 1,     /* id, as a learner; voter: it gets its vote by itself once it has caught up */
     QR_CHANGE_PROMOTE = 2, /* learner id becomes a voter; NOT_READY until it has caught up */
     QR_CHANGE_REMOVE = 3,  /* id */
     QR_CHANGE_REPLACE =
@@ -166,6 +166,10 @@ typedef struct qr_node_status {
     uint64_t corrupt_index;
 } qr_node_status;
 void qr_node_status_of(const qr_node *node, qr_node_status *status);
+
+/* The newest configuration that was applied here, so that it stays. NULL: not known yet, since a restarted
+ * member is still applying its log. */
+const qr_members *qr_node_members_applied(const qr_node *node);
 
 /* For checkers and tools. */
 const qr_engine *qr_node_engine(const qr_node *node);

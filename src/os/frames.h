@@ -8,14 +8,17 @@
 enum {
     QR_OS_HELLO_SIZE = 64,
     QR_OS_FRAME_HEAD = 12,
-    QR_OS_PEER_FORMAT = 1,   /* version of everything in this file */
-    QR_OS_REFUSAL_MAX = 512, /* bytes of the sentence behind a refusing hello */
+    QR_OS_PEER_FORMAT = 1,       /* version of everything in this file */
+    QR_OS_REFUSAL_MAX = 512,     /* bytes of the sentence behind a refusing hello */
+    QR_OS_WHO_MAX = 1024 * 1024, /* bytes of the members told to somebody who asks */
 };
 
 typedef enum qr_os_answer {
     QR_OS_ASKS,    /* the dialer's hello */
     QR_OS_ACCEPTS, /* the greeted member's: frames may follow */
     QR_OS_REFUSES, /* one frame with a sentence follows, then the end */
+    QR_OS_WHO,     /* of somebody who has no id yet: who are you? Accepted with one frame, then the end */
+    QR_OS_REMOVED, /* refuses, because the dialer was removed from the cluster: it need not come again */
 } qr_os_answer;
 
 typedef struct qr_os_hello {

@@ -22,6 +22,13 @@ typedef struct qr_os_handlers {
     void (*on_message)(void *context, uint64_t from, qr_slice message, uint64_t now_ms);
     void (*on_link)(void *context, uint64_t peer, bool up, uint64_t now_ms);
     void (*on_signal)(void *context, int signal); /* SIGTERM, SIGINT, SIGHUP, on the loop thread */
+    /* A peer says that this member was removed from the cluster. May be NULL. */
+    void (*on_removed)(void *context, uint64_t by, const char *sentence);
+    /* Was the member of this id, which has no link here, removed? NULL: nobody was. */
+    bool (*was_removed)(void *context, uint64_t id);
+    /* Who belongs to the cluster, for somebody who asks on a peer port: appended to out, at most
+     * QR_OS_WHO_MAX bytes (frames.h), opaque here. NULL, or nothing appended: nobody is told. */
+    void (*who)(void *context, qr_buffer *out);
 } qr_os_handlers;
 
 qr_os *qr_os_new(const qr_os_handlers *handlers, void *context);
@@ -58,6 +65,9 @@ typedef struct qr_os_peers_config {
 } qr_os_peers_config;
 
 qr_status qr_os_peers_start(qr_os *os, const qr_os_peers_config *config, qr_network *network);
+/* From now on these are the peers (without self; no id twice). Links to others end; new ones begin; one whose
+ * address changed is dialed anew there. Not from within on_message. */
+void qr_os_peers_update(qr_os *os, const qr_os_peer *peers, size_t count);
 /* Peer port; may be called for several addresses, before or after qr_os_peers_start. Statuses as
  * qr_os_listen. */
 qr_status qr_os_peers_listen(qr_os *os, const char *host, uint16_t port, qr_arena *arena,

@@ -21,12 +21,13 @@ enum {
 };
 
 static void dial(qr_os_link *link);
+static void link_free_if_over(qr_os_link *link);
 
 qr_os_link *qr_os_link_find(qr_os_peers *peers, uint64_t id)
 {
     for (size_t i = 0; i < peers->link_count; i++)
-        if (peers->links[i].id == id)
-            return &peers->links[i];
+        if (peers->links[i]->id == id)
+            return peers->links[i];
     return NULL;
 }
 
@@ -50,7 +51,7 @@ static void on_pause_over(uv_timer_t *timer)
 static void pause_then_dial(qr_os_link *link)
 {
     QR_ASSERT(link->dialed == NULL);
-    if (link->os->closing)
+    if (link->os->closing || link->gone)
         return;
     uv_update_time(&link->os->loop);
     uv_timer_start(&link->timer, on_pause_over, link->pause_ms, 0);
@@ -101,8 +102,18 @@ static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo 
     link->address_count = status == 0 ? qr_os_address_list(found, link->port, link->addresses) : 0;
     link->address_next = 0;
     uv_freeaddrinfo(found);
+    if (link->gone) {
+        link_free_if_over(link);
+        return;
+    }
     if (link->os->closing)
         return;
+    if (link->moved) { /* it was asked for the old address */
+        link->moved = false;
+        link->address_count = 0;
+        dial(link);
+        return;
+    }
     if (link->address_count == 0)
         dial_failed(link, status != 0 ? uv_strerror(status) : "the name has no IP address");
     else
@@ -113,7 +124,7 @@ static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo 
 static void dial(qr_os_link *link)
 {
     qr_os *os = link->os;
-    if (link->dialed != NULL || link->resolving || os->closing)
+    if (link->dialed != NULL || link->resolving || os->closing || link->gone)
         return;
     uv_timer_stop(&link->timer);
     if (link->address_next < link->address_count) {
@@ -204,6 +215,15 @@ void qr_os_link_accepted(qr_os_link *link, qr_os_wire *wire, uint64_t incarnatio
     }
 }
 
+void qr_os_link_removed(qr_os_link *link, const char *sentence)
+{
+    qr_os *os = link->os;
+    link->pause_ms = PAUSE_MAX_MS;
+    if (os->handlers.on_removed)
+        os->handlers.on_removed(os->context, link->id, sentence);
+    qr_os_happened(os);
+}
+
 void qr_os_link_refused(qr_os_link *link, const char *sentence)
 {
     if (qr_os_link_may_log(link->os->peers, link, true))
@@ -252,19 +272,132 @@ void qr_os_peers_flush(qr_os *os)
         return;
     peers->dirty = false;
     for (size_t i = 0; i < peers->link_count; i++)
-        if (peers->links[i].dirty)
-            write_link(&peers->links[i]);
+        if (peers->links[i]->dirty)
+            write_link(peers->links[i]);
 }
 
 bool qr_os_peers_written(const qr_os *os)
 {
     const qr_os_peers *peers = os->peers;
     for (size_t i = 0; peers != NULL && i < peers->link_count; i++) {
-        const qr_os_link *link = &peers->links[i];
+        const qr_os_link *link = peers->links[i];
         if (link->up && link->waiting.size + qr_os_wire_unwritten(link->dialed) > 0)
             return false;
     }
     return true;
+}
+
+/* ---- who the peers are ---- */
+
+static void link_address(qr_os_link *link, const qr_os_peer *peer)
+{
+    qr_free(link->host);
+    link->host = qr_strdup(peer->host);
+    link->port = peer->port;
+    snprintf(link->text, sizeof link->text, strchr(link->host, ':') ? "[%s]:%u" : "%s:%u", link->host,
+             link->port);
+    link->address_count = link->address_next = 0;
+    link->pause_ms = PAUSE_MIN_MS;
+    link->logged_ms[0] = 0;
+}
+
+static qr_os_link *link_new(qr_os_peers *peers, const qr_os_peer *peer)
+{
+    QR_ASSERT(peer->id != peers->self);
+    qr_os_link *link = qr_alloc_zero(1, sizeof *link);
+    link->os = peers->os;
+    link->id = peer->id;
+    link->is_new = true;
+    snprintf(link->id_text, sizeof link->id_text, "%" PRIx64, link->id);
+    link_address(link, peer);
+    uv_timer_init(&peers->os->loop, &link->timer);
+    link->timer.data = link;
+    return link;
+}
+
+static void link_free(qr_os_link *link)
+{
+    qr_free(link->host);
+    qr_buffer_free(&link->waiting);
+    qr_free(link);
+}
+
+static void link_free_if_over(qr_os_link *link)
+{
+    if (!link->timer_closed || link->resolving)
+        return;
+    link->os->peers->gone_count--;
+    link_free(link);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    qr_os_link *link = handle->data;
+    link->timer_closed = true;
+    link_free_if_over(link);
+}
+
+/* Both connections end, and nobody dials again. */
+static void hang_up(qr_os_link *link, const char *why)
+{
+    if (link->accepted != NULL)
+        qr_os_wire_close(link->accepted);
+    if (link->dialed != NULL)
+        qr_os_wire_close(link->dialed);
+    link->accepted = link->dialed = NULL;
+    uv_timer_stop(&link->timer);
+    link_down(link, why);
+}
+
+static void link_end(qr_os_link *link)
+{
+    link->gone = true;
+    link->os->peers->gone_count++;
+    hang_up(link, "it is no member any more");
+    if (link->resolving)
+        uv_cancel((uv_req_t *)&link->resolver);
+    uv_close((uv_handle_t *)&link->timer, on_timer_closed);
+}
+
+static void link_move(qr_os_link *link, const qr_os_peer *peer)
+{
+    if (strcmp(link->host, peer->host) == 0 && link->port == peer->port)
+        return;
+    hang_up(link, "it has another address now");
+    link_address(link, peer);
+    link->moved = link->resolving;
+    dial(link);
+}
+
+void qr_os_peers_update(qr_os *os, const qr_os_peer *list, size_t count)
+{
+    qr_os_peers *peers = os->peers;
+    qr_os_link **links = qr_alloc_zero(count + 1, sizeof *links);
+    qr_os_link **before = peers->links;
+    size_t before_count = peers->link_count;
+    for (size_t i = 0; i < count; i++)
+        links[i] = qr_os_link_find(peers, list[i].id);
+    peers->links = NULL;
+    peers->link_count = 0;
+    for (size_t i = 0; i < before_count; i++) {
+        size_t at = 0;
+        while (at < count && links[at] != before[i])
+            at++;
+        if (at == count)
+            link_end(before[i]);
+    }
+    qr_free(before);
+    for (size_t i = 0; i < count; i++)
+        if (links[i] == NULL)
+            links[i] = link_new(peers, &list[i]);
+    peers->links = links;
+    peers->link_count = count;
+    for (size_t i = 0; i < count; i++) {
+        link_move(links[i], &list[i]);
+        if (links[i]->is_new)
+            dial(links[i]);
+        links[i]->is_new = false;
+    }
 }
 
 /* ---- the whole ---- */
@@ -286,23 +419,7 @@ qr_status qr_os_peers_start(qr_os *os, const qr_os_peers_config *config, qr_netw
     qr_os_ring_init(&peers->strangers);
     uv_timer_init(&os->loop, &peers->patience);
     peers->patience.data = peers;
-    peers->links = qr_alloc_zero(config->peer_count + 1, sizeof *peers->links);
-    peers->link_count = config->peer_count;
-    for (size_t i = 0; i < peers->link_count; i++) {
-        qr_os_link *link = &peers->links[i];
-        QR_ASSERT(config->peers[i].id != config->self);
-        link->os = os;
-        link->id = config->peers[i].id;
-        link->host = qr_strdup(config->peers[i].host);
-        link->port = config->peers[i].port;
-        link->pause_ms = PAUSE_MIN_MS;
-        snprintf(link->id_text, sizeof link->id_text, "%" PRIx64, link->id);
-        snprintf(link->text, sizeof link->text, strchr(link->host, ':') ? "[%s]:%u" : "%s:%u", link->host,
-                 link->port);
-        uv_timer_init(&os->loop, &link->timer);
-        link->timer.data = link;
-        dial(link);
-    }
+    qr_os_peers_update(os, config->peers, config->peer_count);
     *network = (qr_network){.self = peers, .send = peers_send};
     return QR_OK;
 }
@@ -319,7 +436,7 @@ void qr_os_peers_close(qr_os *os)
     if (peers == NULL)
         return;
     for (size_t i = 0; i < peers->link_count; i++) {
-        qr_os_link *link = &peers->links[i];
+        qr_os_link *link = peers->links[i];
         link->up = false;
         link->dialed = link->accepted = NULL;
         uv_timer_stop(&link->timer);
@@ -337,7 +454,7 @@ void qr_os_peers_end(qr_os *os)
         return;
     qr_os_peers_close(os);
     for (size_t i = 0; i < peers->link_count; i++)
-        uv_close((uv_handle_t *)&peers->links[i].timer, NULL);
+        uv_close((uv_handle_t *)&peers->links[i]->timer, NULL);
     uv_close((uv_handle_t *)&peers->patience, NULL);
 }
 
@@ -346,10 +463,9 @@ void qr_os_peers_free(qr_os *os)
     qr_os_peers *peers = os->peers;
     if (peers == NULL)
         return;
-    for (size_t i = 0; i < peers->link_count; i++) {
-        qr_free(peers->links[i].host);
-        qr_buffer_free(&peers->links[i].waiting);
-    }
+    QR_ASSERT(peers->gone_count == 0); /* the loop has run out of handles */
+    for (size_t i = 0; i < peers->link_count; i++)
+        link_free(peers->links[i]);
     qr_free(peers->links);
     qr_free(peers);
     os->peers = NULL;

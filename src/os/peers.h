@@ -13,6 +13,7 @@ typedef enum qr_os_wire_state {
     QR_OS_WIRE_GREETING,   /* dialed: the answer is awaited; accepted: the hello is */
     QR_OS_WIRE_UP,         /* dialed: frames go out; accepted: frames come in */
     QR_OS_WIRE_REFUSED,    /* dialed: the sentence is awaited; accepted: it is sent, the end is awaited */
+    QR_OS_WIRE_REMOVED,    /* dialed: the same, and the peer says that we were removed */
     QR_OS_WIRE_CLOSED,
 } qr_os_wire_state;
 
@@ -40,12 +41,16 @@ struct qr_os_link {
     char text[QR_OS_ADDRESS_TEXT + 256]; /* "host:port", for the log */
     char id_text[20];
     bool up;
+    bool is_new; /* not dialed yet */
+    bool gone;   /* no peer any more; freed when its timer is closed and its resolver has answered */
+    bool timer_closed;
     qr_os_wire *dialed, *accepted; /* NULL: none */
     uint64_t incarnation;          /* as last told; 0 = never */
     uint64_t pause_ms;             /* before the next dial */
     uv_timer_t timer;              /* pause, or patience with connecting and greeting */
     uv_getaddrinfo_t resolver;
     bool resolving;
+    bool moved; /* to another address, while the old one was being looked up */
     qr_os_address addresses[QR_OS_ADDRESSES_MAX];
     size_t address_count, address_next;
     qr_buffer waiting;     /* frames of this turn and those that do not fit under way */
@@ -56,8 +61,9 @@ struct qr_os_link {
 struct qr_os_peers {
     qr_os *os;
     uint64_t cluster, group, self, incarnation;
-    qr_os_link *links; /* owned, link_count of them; never move */
+    qr_os_link **links; /* owned, link_count of them */
     size_t link_count;
+    size_t gone_count; /* links that are gone, but not freed yet */
     size_t queue_max;
     qr_os_ring wires, strangers;
     size_t stranger_count;
@@ -75,6 +81,7 @@ void qr_os_link_accepted(qr_os_link *link, qr_os_wire *wire, uint64_t incarnatio
 void qr_os_link_lost(qr_os_link *link, qr_os_wire *wire,
                      const char *why); /* the wire broke or failed; it is closed here */
 void qr_os_link_refused(qr_os_link *link, const char *sentence); /* the peer would not have us */
+void qr_os_link_removed(qr_os_link *link, const char *sentence); /* nor will it ever again */
 /* True once a minute for each of the two kinds of trouble of a link; link NULL: for strangers. */
 bool qr_os_link_may_log(qr_os_peers *peers, qr_os_link *link, bool dialing);
 

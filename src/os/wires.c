@@ -106,6 +106,8 @@ static void on_written(uv_write_t *write, int status)
         return;
     }
     qr_buffer_shrink(&wire->flight, KEPT_ROOM);
+    if (wire->link == NULL) /* it was told who we are; its end is awaited */
+        return;
     wire->link->dirty = wire->os->peers->dirty = wire->link->waiting.size > 0;
     if (wire->link->dirty)
         qr_os_happened(wire->os);
@@ -153,26 +155,48 @@ static void peer_name(const qr_os_wire *wire, char *text, size_t size)
         snprintf(text, size, "?");
 }
 
-/* Sends a refusing hello and the sentence, and waits a little for the dialer to read it. */
-static void refuse(qr_os_wire *wire, uint64_t to, const char *sentence)
+/* The last thing that an accepted connection is told: a hello and one frame. Then its end is awaited. */
+static void say_and_end(qr_os_wire *wire, uint64_t to, qr_os_answer answer, qr_slice payload)
 {
-    qr_os_peers *peers = wire->os->peers;
-    char from[QR_OS_ADDRESS_TEXT];
-    peer_name(wire, from, sizeof from);
-    if (qr_os_link_may_log(peers, qr_os_link_find(peers, to), false))
-        qr_log(wire->os, QR_LOG_ERROR, "refused a peer connection", "from", from, "sentence", sentence, NULL);
-    qr_buffer answer;
-    qr_buffer_init(&answer);
-    qr_os_wire_hello(peers, to, QR_OS_REFUSES, qr_buffer_extend(&answer, QR_OS_HELLO_SIZE));
-    qr_os_frame_add(&answer, qr_slice_text(sentence));
-    bool sent = write_small(wire, answer.data, answer.size);
-    qr_buffer_free(&answer);
+    qr_buffer bytes;
+    qr_buffer_init(&bytes);
+    qr_os_wire_hello(wire->os->peers, to, answer, qr_buffer_extend(&bytes, QR_OS_HELLO_SIZE));
+    qr_os_frame_add(&bytes, payload);
+    bool sent = qr_os_wire_send(wire, &bytes) == QR_OK;
+    qr_buffer_free(&bytes);
     if (!sent) {
         qr_os_wire_close(wire);
         return;
     }
     wire->state = QR_OS_WIRE_REFUSED;
     wire->deadline_ms = qr_os_now_ms(wire->os) + REFUSED_MS;
+}
+
+static void refuse(qr_os_wire *wire, uint64_t to, qr_os_answer answer, const char *sentence)
+{
+    qr_os_peers *peers = wire->os->peers;
+    char from[QR_OS_ADDRESS_TEXT];
+    peer_name(wire, from, sizeof from);
+    if (qr_os_link_may_log(peers, qr_os_link_find(peers, to), false))
+        qr_log(wire->os, QR_LOG_ERROR, "refused a peer connection", "from", from, "sentence", sentence, NULL);
+    say_and_end(wire, to, answer, qr_slice_text(sentence));
+}
+
+/* Somebody without an id asks who we are: a joiner that looks for its cluster. It may know nothing yet but
+ * our format. */
+static void tell_who(qr_os_wire *wire, const qr_os_hello *hello)
+{
+    qr_os *os = wire->os;
+    qr_buffer members;
+    qr_buffer_init(&members);
+    if (hello->version == QR_OS_PEER_FORMAT && os->handlers.who)
+        os->handlers.who(os->context, &members);
+    QR_ASSERT(members.size <= QR_OS_WHO_MAX);
+    if (members.size > 0)
+        say_and_end(wire, hello->from, QR_OS_ACCEPTS, qr_buffer_slice(&members));
+    else
+        refuse(wire, hello->from, QR_OS_REFUSES, "this member cannot tell who belongs to the cluster yet");
+    qr_buffer_free(&members);
 }
 
 /* Why this hello cannot be accepted, as a sentence for both sides; false: it can. */
@@ -197,19 +221,31 @@ static bool has_objection(const qr_os_peers *peers, const qr_os_hello *hello, ch
     return true;
 }
 
+static void refuse_unknown(qr_os_wire *wire, uint64_t from)
+{
+    qr_os *os = wire->os;
+    char why[QR_OS_REFUSAL_MAX];
+    if (os->handlers.was_removed && os->handlers.was_removed(os->context, from)) {
+        snprintf(why, sizeof why, "member %" PRIx64 " was removed from the cluster", from);
+        refuse(wire, from, QR_OS_REMOVED, why);
+    } else {
+        snprintf(why, sizeof why, "member %" PRIx64 " is not known to member %" PRIx64, from,
+                 os->peers->self);
+        refuse(wire, from, QR_OS_REFUSES, why);
+    }
+}
+
 static void on_asked(qr_os_wire *wire, const qr_os_hello *hello)
 {
     qr_os_peers *peers = wire->os->peers;
     char why[QR_OS_REFUSAL_MAX];
     if (has_objection(peers, hello, why, sizeof why)) {
-        refuse(wire, hello->from, why);
+        refuse(wire, hello->from, QR_OS_REFUSES, why);
         return;
     }
     qr_os_link *link = qr_os_link_find(peers, hello->from);
     if (link == NULL) {
-        snprintf(why, sizeof why, "member %" PRIx64 " is not known to member %" PRIx64, hello->from,
-                 peers->self);
-        refuse(wire, hello->from, why);
+        refuse_unknown(wire, hello->from);
         return;
     }
     uint8_t answer[QR_OS_HELLO_SIZE];
@@ -230,6 +266,12 @@ static void on_answered(qr_os_wire *wire, const qr_os_hello *hello)
     qr_os_link *link = wire->link;
     if (hello->answer == QR_OS_REFUSES) {
         wire->state = QR_OS_WIRE_REFUSED;
+        return;
+    }
+    /* Only a member of our cluster may say that, and only about us. */
+    if (hello->answer == QR_OS_REMOVED && hello->cluster == peers->cluster && hello->to == peers->self &&
+        hello->from == link->id) {
+        wire->state = QR_OS_WIRE_REMOVED;
         return;
     }
     char why[QR_OS_REFUSAL_MAX];
@@ -253,7 +295,7 @@ static void on_hello(qr_os_wire *wire, const uint8_t *bytes)
     qr_os_peers *peers = wire->os->peers;
     qr_os_hello hello;
     qr_status status = qr_os_hello_decode(bytes, &hello);
-    if (status == QR_OK && !wire->dialed && hello.answer != QR_OS_ASKS)
+    if (status == QR_OK && !wire->dialed && hello.answer != QR_OS_ASKS && hello.answer != QR_OS_WHO)
         status = QR_E_INVALID;
     if (status != QR_OK) {
         if (qr_os_link_may_log(peers, wire->link, wire->dialed)) {
@@ -265,6 +307,8 @@ static void on_hello(qr_os_wire *wire, const uint8_t *bytes)
         wire_broken(wire, "the bytes are not a hello");
     } else if (wire->dialed) {
         on_answered(wire, &hello);
+    } else if (hello.answer == QR_OS_WHO) {
+        tell_who(wire, &hello);
     } else {
         on_asked(wire, &hello);
     }
@@ -281,7 +325,10 @@ static void on_refusal(qr_os_wire *wire, qr_slice sentence)
         text[size] =
             sentence.data[size] >= ' ' && sentence.data[size] < 0x7F ? (char)sentence.data[size] : '?';
     text[size] = 0;
-    qr_os_link_refused(wire->link, text);
+    if (wire->state == QR_OS_WIRE_REMOVED)
+        qr_os_link_removed(wire->link, text);
+    else
+        qr_os_link_refused(wire->link, text);
     wire_broken(wire, "refused");
 }
 
@@ -314,7 +361,8 @@ static size_t consume(qr_os_wire *wire, qr_slice bytes)
             wire_broken(wire, "bytes where none belong");
             break;
         }
-        size_t payload_max = wire->state == QR_OS_WIRE_REFUSED ? QR_OS_REFUSAL_MAX : QR_PEER_MESSAGE_MAX;
+        bool refused = wire->state == QR_OS_WIRE_REFUSED || wire->state == QR_OS_WIRE_REMOVED;
+        size_t payload_max = refused ? QR_OS_REFUSAL_MAX : QR_PEER_MESSAGE_MAX;
         qr_slice payload;
         size_t size;
         qr_status status = qr_os_frame_take(rest, payload_max, &payload, &size);
@@ -325,7 +373,7 @@ static size_t consume(qr_os_wire *wire, qr_slice bytes)
             break;
         }
         used += size;
-        if (wire->state == QR_OS_WIRE_REFUSED)
+        if (refused)
             on_refusal(wire, payload);
         else if (wire->os->handlers.on_message)
             wire->os->handlers.on_message(wire->os->context, wire->link->id, payload, qr_os_now_ms(wire->os));

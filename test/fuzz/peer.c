@@ -4,7 +4,8 @@
  *
  * Input: a row of {u8 how, u16 size, bytes}. how: bit 0 = wrap the bytes in an envelope, bit 1 = a forward
  * instead of an engine message, bit 2 = take a turn afterwards, bits 3 to 6 = milliseconds that pass, times
- * 8, bit 7 = a health message instead of either.
+ * 8; bit 7 = another kind instead: 3 + bit 1 + twice bit 6 (checkpoint, health, change of members, verdict on
+ * one).
  */
 #include "node/node.h"
 #include "raft/raft.h"
@@ -77,7 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         qr_slice bytes = qr_reader_take(&reader, left);
         now_ms += (uint64_t)(how >> 3 & 15) * 8;
         if (how & 1) {
-            wrap(&message, how & 0x80 ? 4 : how & 2 ? 2 : 1, bytes);
+            wrap(&message,
+                 (uint8_t)(how & 0x80 ? 3 + (how >> 1 & 1) + 2 * (how >> 6 & 1) : 1 + (how >> 1 & 1)), bytes);
             bytes = qr_buffer_slice(&message);
         }
         qr_node_on_message(node, PEER, bytes, now_ms);

@@ -8,7 +8,8 @@
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
 {
     static const qr_etcd_service *const services[] = {&qr_etcd_kv_service, &qr_etcd_maintenance_service,
-                                                      &qr_etcd_cluster_service, &qr_etcd_health_service};
+                                                      &qr_etcd_cluster_service, &qr_etcd_own_service,
+                                                      &qr_etcd_health_service};
     const uint8_t *slash = path.size > 1 ? memrchr(path.data + 1, '/', path.size - 1) : NULL;
     if (!slash || path.data[0] != '/') {
         *text = qr_arena_format(arena, "malformed method name: \"%s\"", qr_arena_text(arena, path));
@@ -55,6 +56,9 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->started = call->finished = call->writes = call->local = false;
     call->txn = NULL;
     call->answer = NULL;
+    call->refused = NULL;
+    call->work = NULL;
+    call->is_submitted = false;
     call->list = NULL;
     call->next = call->previous = NULL;
     call->deadline_ms = UINT64_MAX;
@@ -197,13 +201,16 @@ static void done(void *owner, const qr_reply *reply)
 {
     qr_etcd_call *call = owner;
     qr_etcd_line_release(call);
+    call->is_submitted = false;
     if (reply->status == QR_OK)
         call->answer(call, reply);
+    else if (call->refused && call->refused(call, reply->status))
+        ; /* it has said so, or goes on */
     else if (reply->status == QR_E_TIMEOUT)
         qr_etcd_call_expire(call);
     else
         qr_etcd_call_fail(call, qr_etcd_error_of(reply->status));
-    QR_ASSERT(call->finished);
+    QR_ASSERT(call->finished || call->is_submitted);
     release(call);
 }
 
@@ -227,9 +234,11 @@ static void submit(qr_etcd_call *call, qr_request *request)
         request->done = done;
     request->owner = call;
     call->references++;
+    call->is_submitted = true;
     qr_status status = qr_node_submit(call->door->config.node, request);
     if (status == QR_OK)
         return;
+    call->is_submitted = false;
     call->references--; /* the caller holds another one */
     QR_ASSERT(call->references > 0);
     qr_etcd_line_release(call);
@@ -279,6 +288,20 @@ void qr_etcd_call_write(qr_etcd_call *call, qr_slice body)
     }
     call->writes = true;
     qr_request request = {.kind = QR_REQUEST_WRITE, .body = body, .deadline_ms = deadline_of(call)};
+    submit(call, &request);
+}
+
+void qr_etcd_call_look(qr_etcd_call *call, bool local)
+{
+    qr_request request = {.kind = local ? QR_REQUEST_READ_LOCAL : QR_REQUEST_READ,
+                          .query = &call->query,
+                          .deadline_ms = deadline_of(call)};
+    submit(call, &request);
+}
+
+void qr_etcd_call_change(qr_etcd_call *call, const qr_change *change)
+{
+    qr_request request = {.kind = QR_REQUEST_MEMBERS, .change = *change, .deadline_ms = deadline_of(call)};
     submit(call, &request);
 }
 

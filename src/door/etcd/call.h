@@ -52,8 +52,8 @@ typedef struct qr_etcd_service {
     size_t method_count;
 } qr_etcd_service;
 
-extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_maintenance_service,
-    qr_etcd_health_service;
+extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_own_service,
+    qr_etcd_maintenance_service, qr_etcd_health_service;
 extern const qr_etcd_method qr_etcd_health_page; /* behind GET /health; not an RPC */
 
 struct qr_etcd_call {
@@ -76,6 +76,11 @@ struct qr_etcd_call {
     qr_etcd_range_request range;
     const QrEtcdpb__TxnRequest *txn;                           /* kept only if the answer needs it */
     void (*answer)(qr_etcd_call *call, const qr_reply *reply); /* after QR_OK only */
+    /* After any other status; false: not its business, the table of errors has the answer. May be NULL. Both
+     * may hand the node one request more: the call goes on then. */
+    bool (*refused)(qr_etcd_call *call, qr_status status);
+    void *work;        /* the method's, in the arena */
+    bool is_submitted; /* the node has a request of it */
     /* The connection's calls that wait for their message or stand in line; .next also of the door's pool. */
     qr_etcd_list *list; /* the one it is in; NULL = none */
     qr_etcd_call *next, *previous;
@@ -116,6 +121,9 @@ void *qr_etcd_call_unpack(qr_etcd_call *call, const ProtobufCMessageDescriptor *
  * here. */
 void qr_etcd_call_read(qr_etcd_call *call, bool local);
 void qr_etcd_call_write(qr_etcd_call *call, qr_slice body);
+/* A small read, which waits for nothing but the node. */
+void qr_etcd_call_look(qr_etcd_call *call, bool local);
+void qr_etcd_call_change(qr_etcd_call *call, const qr_change *change);
 void qr_etcd_call_handover(qr_etcd_call *call, uint64_t target);
 /* Counts as etcd counts: false = too large, and the call has failed. */
 bool qr_etcd_call_fits(qr_etcd_call *call, qr_slice message);

@@ -1,18 +1,14 @@
-/* The Cluster service: MemberList, from what this member has applied, as 3.4 does. */
-#include "door/etcd/door.h"
+/* The Cluster service, and one call of our own beside it: MemberList, from what this member has applied, as
+ * 3.4 does. membership.c changes members. */
+#include "door/etcd/cluster.h"
 
-/* Text for protobuf-c, which wants zero-terminated strings. */
-static char *text_of(qr_etcd_call *call, qr_slice bytes)
+/* Texts for protobuf-c, which wants zero-terminated strings. */
+static char **texts_of(qr_etcd_call *call, const qr_catalogue_urls *urls)
 {
-    return qr_arena_text(&call->arena, bytes);
-}
-
-static const qr_etcd_member *configured(const qr_etcd_config *config, uint64_t id)
-{
-    for (size_t i = 0; i < config->member_count; i++)
-        if (config->members[i].id == id)
-            return &config->members[i];
-    return NULL;
+    char **texts = qr_arena_zero(&call->arena, urls->count + 1, sizeof *texts);
+    for (size_t i = 0; i < urls->count; i++)
+        texts[i] = qr_arena_text(&call->arena, urls->list[i]);
+    return texts;
 }
 
 static void describe(qr_etcd_call *call, const qr_member *member, const qr_op_result *everything,
@@ -21,60 +17,84 @@ static void describe(qr_etcd_call *call, const qr_member *member, const qr_op_re
     qr_etcdpb__member__init(out);
     out->id = member->id;
     out->islearner = member->role == QR_ROLE_LEARNER;
-    const qr_etcd_member *known = configured(&call->door->config, member->id);
-    if (known && known->peer_url_count) {
-        out->n_peerurls = known->peer_url_count;
-        out->peerurls = qr_arena_zero(&call->arena, known->peer_url_count, sizeof *out->peerurls);
-        for (size_t i = 0; i < known->peer_url_count; i++)
-            out->peerurls[i] = (char *)known->peer_urls[i];
-    }
     /* A member that has not spoken yet has no name: "not started" in the words of etcdctl. */
     qr_catalogue_entry entry;
-    if (!qr_catalogue_find(everything, member->id, &entry))
+    if (qr_catalogue_find(everything, member->id, &entry, NULL)) {
+        out->name = qr_arena_text(&call->arena, entry.name);
+        out->n_clienturls = entry.client.count;
+        out->clienturls = texts_of(call, &entry.client);
+        out->n_peerurls = entry.peer.count;
+        out->peerurls = texts_of(call, &entry.peer);
+    }
+    const qr_etcd_member *known = qr_etcd_door_configured(call->door, member->id);
+    if (out->n_peerurls || !known)
         return;
-    out->name = text_of(call, entry.name);
-    out->n_clienturls = entry.url_count;
-    out->clienturls = qr_arena_zero(&call->arena, entry.url_count + 1, sizeof *out->clienturls);
-    for (size_t i = 0; i < entry.url_count; i++)
-        out->clienturls[i] = text_of(call, entry.urls[i]);
+    out->n_peerurls = known->peer_url_count;
+    out->peerurls = qr_arena_zero(&call->arena, known->peer_url_count + 1, sizeof *out->peerurls);
+    for (size_t i = 0; i < known->peer_url_count; i++)
+        out->peerurls[i] = (char *)known->peer_urls[i];
+}
+
+void qr_etcd_members_describe(qr_etcd_call *call, const qr_op_result *everything, qr_etcd_members *members)
+{
+    qr_node_status status;
+    qr_node_status_of(call->door->config.node, &status);
+    const qr_members *group = &status.engine.members;
+    QrEtcdpb__Member *list = qr_arena_zero(&call->arena, group->count + 1, sizeof *list);
+    members->list = qr_arena_zero(&call->arena, group->count + 1, sizeof *members->list);
+    members->count = group->count;
+    for (uint32_t i = 0; i < group->count; i++) {
+        describe(call, &group->list[i], everything, &list[i]);
+        members->list[i] = &list[i];
+    }
+    qr_etcdpb__response_header__init(&members->header);
+    members->header.cluster_id = call->door->config.cluster;
+    members->header.member_id = call->door->config.self;
+    members->header.raft_term = status.engine.term;
+}
+
+void qr_etcd_members_query(qr_etcd_call *call)
+{
+    call->op = qr_catalogue_everything();
+    call->query = (qr_query){.kind = QR_QUERY_TXN, .txn = {.then_ops = &call->op, .then_count = 1}};
 }
 
 static void answer_member_list(qr_etcd_call *call, const qr_reply *reply)
 {
     const qr_txn_result *result = reply->result;
     QR_ASSERT(result && result->op_count == 1);
-    qr_node_status status;
-    qr_node_status_of(call->door->config.node, &status);
-    const qr_members *members = &status.engine.members;
-
-    QrEtcdpb__Member *list = qr_arena_zero(&call->arena, members->count + 1, sizeof *list);
-    QrEtcdpb__Member **pointers = qr_arena_zero(&call->arena, members->count + 1, sizeof *pointers);
-    for (uint32_t i = 0; i < members->count; i++) {
-        describe(call, &members->list[i], &result->ops[0], &list[i]);
-        pointers[i] = &list[i];
-    }
-    QrEtcdpb__ResponseHeader header = QR_ETCDPB__RESPONSE_HEADER__INIT;
-    header.cluster_id = call->door->config.cluster;
-    header.member_id = call->door->config.self;
-    header.raft_term = status.engine.term; /* and no revision, as 3.4 */
+    qr_etcd_members members;
+    qr_etcd_members_describe(call, &result->ops[0], &members);
     QrEtcdpb__MemberListResponse answer = QR_ETCDPB__MEMBER_LIST_RESPONSE__INIT;
-    answer.header = &header;
-    answer.n_members = members->count;
-    answer.members = pointers;
+    answer.header = &members.header;
+    answer.n_members = members.count;
+    answer.members = members.list;
     qr_etcd_call_pack(call, &answer.base);
 }
 
 static void start_member_list(qr_etcd_call *call, qr_slice message)
 {
-    if (!qr_etcd_call_unpack(call, &qr_etcdpb__member_list_request__descriptor, message))
+    const QrEtcdpb__MemberListRequest *request =
+        qr_etcd_call_unpack(call, &qr_etcdpb__member_list_request__descriptor, message);
+    if (!request)
         return;
-    call->op = qr_catalogue_everything();
-    call->query = (qr_query){.kind = QR_QUERY_TXN, .txn = {.then_ops = &call->op, .then_count = 1}};
+    qr_etcd_members_query(call);
     call->answer = answer_member_list;
-    qr_etcd_call_read(call, true);
+    qr_etcd_call_read(call, !request->linearizable);
 }
 
-static const qr_etcd_method methods[] = {{"MemberList", start_member_list}};
+static const qr_etcd_method methods[] = {
+    {"MemberList", start_member_list},
+    {"MemberAdd", qr_etcd_start_member_add},
+    {"MemberRemove", qr_etcd_start_member_remove},
+    {"MemberUpdate", qr_etcd_start_member_update},
+    {"MemberPromote", qr_etcd_start_member_promote},
+};
 
 const qr_etcd_service qr_etcd_cluster_service = {"etcdserverpb.Cluster", methods,
                                                  sizeof methods / sizeof methods[0]};
+
+static const qr_etcd_method own_methods[] = {{"MemberReplace", qr_etcd_start_member_replace}};
+
+const qr_etcd_service qr_etcd_own_service = {"quorate.Cluster", own_methods,
+                                             sizeof own_methods / sizeof own_methods[0]};

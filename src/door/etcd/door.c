@@ -46,6 +46,14 @@ qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config)
     return door;
 }
 
+const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id)
+{
+    for (size_t i = 0; i < door->config.member_count; i++)
+        if (door->config.members[i].id == id)
+            return &door->config.members[i];
+    return NULL;
+}
+
 qr_stream_door qr_etcd_door_stream(qr_etcd_door *door)
 {
     return (qr_stream_door){.self = door, .ops = &qr_etcd_stream_ops};
@@ -73,5 +81,6 @@ void qr_etcd_door_free(qr_etcd_door *door)
         return;
     QR_ASSERT(door->connections == 0);
     door->config.published = NULL; /* nobody is told any more */
-    qr_etcd_door_release(door);    /* requests that the node still holds keep the rest alive */
+    door->config.listed = NULL;
+    qr_etcd_door_release(door); /* requests that the node still holds keep the rest alive */
 }

@@ -12,14 +12,19 @@ struct qr_etcd_door {
     qr_buffer body; /* a command body on its way into the node, which copies it */
     qr_etcd_call *spare;
     uint32_t spare_count;
-    uint64_t references; /* the owner's, one of each call in use, one of a publication under way */
+    uint64_t references; /* the owner's, one of each call in use, one each of a publication and a listing
+                            under way */
     uint32_t connections;
     qr_etcd_ring ring;
     qr_etcd_publication publication;
+    qr_etcd_listing listing;
 };
 
 /* Lets go of one reference; the last one frees the door. */
 void qr_etcd_door_release(qr_etcd_door *door);
+
+/* What the owner said of that member; NULL = nothing. */
+const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id);
 
 extern const qr_stream_ops qr_etcd_stream_ops;
 

@@ -40,8 +40,8 @@ static const qr_etcd_error of_status[QR_STATUS_COUNT] = {
     [QR_E_VERSION_MISMATCH] = QR_ETCD_E_INTERNAL,
     [QR_E_QUOTA] = QR_ETCD_E_NO_SPACE,
     [QR_E_DENIED] = QR_ETCD_E_PERMISSION_DENIED,
-    [QR_E_NOT_READY] = QR_ETCD_E_INTERNAL,
-    [QR_E_QUORUM] = QR_ETCD_E_INTERNAL,
+    [QR_E_NOT_READY] = QR_ETCD_E_LEARNER_NOT_READY,
+    [QR_E_QUORUM] = QR_ETCD_E_UNHEALTHY,
 };
 
 qr_grpc_code qr_etcd_error_code(qr_etcd_error error)

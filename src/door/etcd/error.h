@@ -27,6 +27,17 @@
     X(LEASE_EXISTS, FAILED_PRECONDITION, "etcdserver: lease already exists")                                 \
     X(NOT_LEADER, FAILED_PRECONDITION, "etcdserver: not leader")                                             \
     X(BAD_TRANSFEREE, FAILED_PRECONDITION, "etcdserver: bad leader transferee")                              \
+    X(MEMBER_NOT_FOUND, NOT_FOUND, "etcdserver: member not found")                                           \
+    X(MEMBER_EXISTS, FAILED_PRECONDITION, "etcdserver: member ID already exist")                             \
+    X(PEER_URLS_EXIST, FAILED_PRECONDITION, "etcdserver: Peer URLs already exists")                          \
+    X(BAD_MEMBER_URLS, INVALID_ARGUMENT, "etcdserver: given member URLs are invalid")                        \
+    X(NOT_ENOUGH_STARTED, FAILED_PRECONDITION,                                                               \
+      "etcdserver: re-configuration failed due to not enough started members")                               \
+    X(UNHEALTHY, UNAVAILABLE, "etcdserver: unhealthy cluster")                                               \
+    X(NOT_LEARNER, FAILED_PRECONDITION, "etcdserver: can only promote a learner member")                     \
+    X(LEARNER_NOT_READY, FAILED_PRECONDITION,                                                                \
+      "etcdserver: can only promote a learner member which is in sync with leader")                          \
+    X(TOO_MANY_MEMBERS, FAILED_PRECONDITION, "etcdserver: too many members in cluster")                      \
     X(PERMISSION_DENIED, PERMISSION_DENIED, "etcdserver: permission denied")                                 \
     X(CORRUPT, DATA_LOSS, "etcdserver: corrupt cluster")                                                     \
     X(NO_LEADER, UNAVAILABLE, "etcdserver: no leader")                                                       \

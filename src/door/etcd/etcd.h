@@ -9,11 +9,14 @@
 #define QR_ETCD_VERSION         "3.4.23" /* the one etcd version that we report */
 #define QR_ETCD_CLUSTER_VERSION "3.4.0"
 
-enum { QR_ETCD_URLS_MAX = 8 };
+enum {
+    QR_ETCD_URLS_MAX = 8,
+    QR_ETCD_LISTED_MAX = 4096, /* members, past ones too, that a listing tells of */
+};
 
-typedef struct qr_etcd_member { /* as the command line knows it, before the member has spoken for itself */
+typedef struct qr_etcd_member { /* as the command line or the catalogue knows it */
     uint64_t id;
-    const char *name;
+    const char *name; /* in the catalogue: "" until it has started once */
     const char *peer_urls[QR_ETCD_URLS_MAX];
     size_t peer_url_count;
 } qr_etcd_member;
@@ -33,6 +36,9 @@ typedef struct qr_etcd_config {
     int64_t (*wall_ms)(void *context);
     /* Told once, when the member's own name and client URLs are in the replicated catalogue. May be NULL. */
     void (*published)(void *context);
+    /* The catalogue as applied here, asked for with qr_etcd_door_list(): an entry for everyone who ever was a
+     * member, without client URLs. Borrowed for the call. May be NULL. */
+    void (*listed)(void *context, const qr_etcd_member *list, size_t count);
     void *context;
 } qr_etcd_config;
 
@@ -40,6 +46,8 @@ typedef struct qr_etcd_door qr_etcd_door;
 
 qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config);
 qr_stream_door qr_etcd_door_stream(qr_etcd_door *door);
+/* Reads the catalogue; `listed` is told, not from inside this call. */
+void qr_etcd_door_list(qr_etcd_door *door);
 /* Puts this member's name and client URLs into the catalogue and tries again until that is committed. Call
  * once a second or so until `published` was told. */
 void qr_etcd_door_publish(qr_etcd_door *door, uint64_t now_ms);

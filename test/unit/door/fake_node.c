@@ -7,6 +7,9 @@ void fake_node_init(qr_node *node)
     memset(node, 0, sizeof *node);
     node->tree = qr_tree_open(&(qr_tree_config){0});
     node->leader = FAKE_SELF;
+    for (uint64_t i = 0; i < 3; i++)
+        qr_members_add(&node->members,
+                       (qr_member){.id = FAKE_SELF + i, .role = i == 2 ? QR_ROLE_LEARNER : QR_ROLE_VOTER});
 }
 
 qr_status qr_node_submit(qr_node *node, const qr_request *request)
@@ -19,6 +22,44 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
     queued->request = node->last = *request;
     qr_buffer_init(&queued->body);
     qr_buffer_add_slice(&queued->body, request->body);
+    return QR_OK;
+}
+
+static qr_member *member_of(qr_members *members, uint64_t id)
+{
+    return (qr_member *)(uintptr_t)qr_members_find(members, id);
+}
+
+static void drop(qr_members *members, uint64_t id)
+{
+    qr_member *member = member_of(members, id);
+    if (!member)
+        return;
+    size_t behind = members->count - (size_t)(member - members->list) - 1;
+    memmove(member, member + 1, behind * sizeof *member);
+    members->count--;
+}
+
+static qr_status change_members(qr_node *node, const qr_change *change)
+{
+    qr_member *member = member_of(&node->members, change->id);
+    if (node->verdict != QR_OK)
+        return node->verdict;
+    if (change->kind == QR_CHANGE_ADD)
+        return qr_members_add(
+            &node->members,
+            (qr_member){.id = change->id, .role = change->voter ? QR_ROLE_VOTER : QR_ROLE_LEARNER});
+    if (!member)
+        return QR_E_NOT_FOUND;
+    if (change->kind == QR_CHANGE_PROMOTE) {
+        if (member->role == QR_ROLE_VOTER)
+            return QR_E_EXISTS;
+        member->role = QR_ROLE_VOTER;
+        return QR_OK;
+    }
+    if (change->kind == QR_CHANGE_REPLACE)
+        member_of(&node->members, change->id_new)->role = QR_ROLE_VOTER;
+    drop(&node->members, change->id);
     return QR_OK;
 }
 
@@ -37,6 +78,7 @@ static qr_status carry_out(qr_node *node, const fake_request *queued, qr_arena *
         return node->tree->ops->apply(node->tree, node->index, &command, arena, result);
     }
     case QR_REQUEST_HANDOVER: node->leader = request->target; return QR_OK;
+    case QR_REQUEST_MEMBERS: return change_members(node, &request->change);
     default: return node->tree->ops->query(node->tree, request->query, arena, result);
     }
 }
@@ -80,8 +122,10 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
     status->engine.leader = node->leader;
     status->engine.term = 7;
     status->engine.commit_index = node->index + 1;
-    status->engine.members.count = 3;
-    for (uint64_t i = 0; i < 3; i++)
-        status->engine.members.list[i] =
-            (qr_member){.id = FAKE_SELF + i, .role = i == 2 ? QR_ROLE_LEARNER : QR_ROLE_VOTER};
+    status->engine.members = node->members;
+}
+
+uint64_t qr_node_member_id(qr_slice peer_urls_sorted, qr_slice token)
+{
+    return qr_hash(peer_urls_sorted, qr_hash(token, 1)) | 1;
 }

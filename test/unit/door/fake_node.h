@@ -16,9 +16,11 @@ typedef struct fake_request {
 struct qr_node {
     qr_machine *tree;
     uint64_t index;
-    qr_status refusal; /* what submit answers when it is not QR_OK */
-    qr_status failure; /* what done is told when it is not QR_OK */
-    uint64_t leader;   /* 0 = nobody */
+    qr_status refusal;  /* what submit answers when it is not QR_OK */
+    qr_status failure;  /* what done is told when it is not QR_OK */
+    uint64_t leader;    /* 0 = nobody */
+    qr_members members; /* two voters and a learner; MEMBERS changes them without a judge */
+    qr_status verdict;  /* what MEMBERS is told when it is not QR_OK */
     fake_request queue[64];
     size_t count;
     qr_request last; /* as it came; its body is not kept */

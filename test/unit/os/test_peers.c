@@ -19,7 +19,7 @@ typedef struct member {
     uint16_t port;
     qr_network network;
     qr_arena arena;
-    int ups, downs;
+    int ups, downs, removals;
     bool up;
     size_t messages, bytes, turns;
     uint64_t digest;       /* of all messages in order */
@@ -204,6 +204,89 @@ static void test_great_messages_and_full_queue(void **state)
     member_close(&p.b);
 }
 
+/* ---- peers that come, go and move ---- */
+
+static bool both_down(void *context)
+{
+    const pair *p = context;
+    return !p->a.up && !p->b.up;
+}
+
+static bool b_was_refused(void *context)
+{
+    const pair *p = context;
+    return p->b.os->peers->links[0]->logged_ms[0] != 0;
+}
+
+static void test_a_peer_leaves_and_comes_back(void **state)
+{
+    pair p;
+    pair_open(&p);
+    drive_until(p.both, 2, both_up, &p, "both links are up");
+    qr_os_peers_update(p.a.os, NULL, 0);
+    assert_false(p.a.up);
+    assert_int_equal(say(&p.a, 2, "to nobody"), QR_E_NOT_FOUND);
+    drive_until(p.both, 2, both_down, &p, "the other side notices");
+    drive_until(p.both, 2, b_was_refused, &p, "it dials again and is refused");
+    qr_os_peer peer = {.id = 2, .host = "localhost", .port = p.b.port};
+    qr_os_peers_update(p.a.os, &peer, 1);
+    drive_until(p.both, 2, both_up, &p, "both links are up again");
+    uint64_t turns = p.a.turns;
+    qr_os_peers_update(p.a.os, &peer, 1); /* nothing new: the link stays */
+    while (p.a.turns < turns + 3)
+        qr_os_happened(p.a.os), drive_once(p.both, 2);
+    assert_true(p.a.up && p.a.downs == 1);
+    member_close(&p.a);
+    member_close(&p.b);
+}
+
+static void test_a_peer_moves(void **state)
+{
+    pair p;
+    pair_open(&p);
+    drive_until(p.both, 2, both_up, &p, "both links are up");
+    member_close(&p.b);
+    member_open(&p.b, 2, drive_free_port());
+    member_start(&p.b, CLUSTER, 1, p.a.port);
+    p.both[1] = p.b.os;
+    qr_os_peer peer = {.id = 2, .host = "127.0.0.1", .port = p.b.port};
+    qr_os_peers_update(p.a.os, &peer, 1);
+    drive_until(p.both, 2, both_up, &p, "up at the new address");
+    member_close(&p.a);
+    member_close(&p.b);
+}
+
+static bool was_two_removed(void *context, uint64_t id)
+{
+    return id == 2;
+}
+
+static void on_removed(void *context, uint64_t by, const char *sentence)
+{
+    member *m = context;
+    assert_int_equal(by, 1);
+    assert_string_equal(sentence, "member 2 was removed from the cluster");
+    m->removals++;
+}
+
+static bool b_knows(void *context)
+{
+    return ((const pair *)context)->b.removals > 0;
+}
+
+static void test_a_removed_member_is_told(void **state)
+{
+    pair p;
+    pair_open(&p);
+    p.a.os->handlers.was_removed = was_two_removed;
+    p.b.os->handlers.on_removed = on_removed;
+    drive_until(p.both, 2, both_up, &p, "both links are up");
+    qr_os_peers_update(p.a.os, NULL, 0);
+    drive_until(p.both, 2, b_knows, &p, "the removed one knows");
+    member_close(&p.a);
+    member_close(&p.b);
+}
+
 /* ---- one member and a peer of our own making ---- */
 typedef struct raw {
     member m;
@@ -321,11 +404,45 @@ static void test_hello_refusals(void **state)
     expect_refusal(hello, "peer format 2 is not known");
 }
 
+static void tell_some(void *context, qr_buffer *out)
+{
+    qr_buffer_add_slice(out, qr_slice_text("these are the members"));
+}
+
+/* A joiner knows neither its own id nor the cluster's. */
+static void test_who_are_you(void **state)
+{
+    const qr_os_hello asks = {.version = QR_OS_PEER_FORMAT, .answer = QR_OS_WHO};
+    expect_refusal(asks, "cannot tell who belongs to the cluster");
+    raw r;
+    raw_open(&r);
+    r.m.os->handlers.who = tell_some;
+    raw_hello(&r, asks);
+    shutdown(r.socket, SHUT_WR);
+    drive_until(&r.m.os, 1, raw_ended, &r, "the answer and the end");
+    qr_os_hello answer;
+    assert_true(r.got.size > QR_OS_HELLO_SIZE);
+    assert_int_equal(qr_os_hello_decode(r.got.data, &answer), QR_OK);
+    assert_true(answer.answer == QR_OS_ACCEPTS && answer.cluster == CLUSTER && answer.from == 1);
+    qr_slice members;
+    size_t used;
+    qr_slice rest = qr_slice_of(r.got.data + QR_OS_HELLO_SIZE, r.got.size - QR_OS_HELLO_SIZE);
+    assert_int_equal(qr_os_frame_take(rest, QR_OS_WHO_MAX, &members, &used), QR_OK);
+    assert_true(qr_slice_equal(members, qr_slice_text("these are the members")));
+    raw_again(&r);
+    raw_hello(&r, (qr_os_hello){.version = 9, .answer = QR_OS_WHO}); /* of a format not known here */
+    shutdown(r.socket, SHUT_WR);
+    drive_until(&r.m.os, 1, raw_ended, &r, "the refusal");
+    assert_int_equal(qr_os_hello_decode(r.got.data, &answer), QR_OK);
+    assert_int_equal(answer.answer, QR_OS_REFUSES);
+    raw_close(&r);
+}
+
 /* Our dialing side hears the sentence of a member that refuses us, and comes back. */
 static bool b_refused(void *context)
 {
     const pair *p = context;
-    return p->b.os->peers->links[0].logged_ms[0] != 0 && p->a.os->peers->links[0].logged_ms[0] != 0;
+    return p->b.os->peers->links[0]->logged_ms[0] != 0 && p->a.os->peers->links[0]->logged_ms[0] != 0;
 }
 
 static void test_clusters_do_not_mix(void **state)
@@ -442,7 +559,7 @@ static void test_a_liar_gets_no_memory(void **state)
     uint8_t head[QR_OS_FRAME_HEAD + 100] = {0};
     qr_store_u32(head, QR_PEER_MESSAGE_MAX);
     drive_send(r.socket, head, sizeof head);
-    qr_os_wire *wire = r.m.os->peers->links[0].accepted;
+    qr_os_wire *wire = r.m.os->peers->links[0]->accepted;
     assert_non_null(wire);
     while (wire->in.size < sizeof head)
         drive_once(&r.m.os, 1);
@@ -525,10 +642,10 @@ static void test_one_direction_breaks(void **state)
     pair p;
     pair_open(&p);
     drive_until(p.both, 2, both_up, &p, "both links are up");
-    while (p.a.os->peers->links[0].accepted == NULL)
+    while (p.a.os->peers->links[0]->accepted == NULL)
         drive_once(p.both, 2);
     uv_os_fd_t descriptor;
-    uv_fileno((uv_handle_t *)&p.a.os->peers->links[0].accepted->tcp, &descriptor);
+    uv_fileno((uv_handle_t *)&p.a.os->peers->links[0]->accepted->tcp, &descriptor);
     shutdown(descriptor, SHUT_RDWR);
     drive_until(p.both, 2, b_lost_and_found, &p, "the break and the repair");
     for (int i = 0; i < 200; i++)
@@ -593,7 +710,7 @@ static void storm_send(storm *s, qr_prng *prng)
 static bool storm_break(storm *s, qr_prng *prng)
 {
     qr_os_peers *peers = s->all[qr_prng_below(prng, 3)]->peers;
-    qr_os_link *link = &peers->links[qr_prng_below(prng, 2)];
+    qr_os_link *link = peers->links[qr_prng_below(prng, 2)];
     qr_os_wire *wire = qr_prng_chance(prng, 500000) ? link->dialed : link->accepted;
     uv_os_fd_t descriptor;
     if (wire == NULL || uv_fileno((uv_handle_t *)&wire->tcp, &descriptor) != 0)
@@ -675,7 +792,11 @@ int main(void)
         cmocka_unit_test(test_two_members_talk),
         cmocka_unit_test(test_a_member_dies_and_returns),
         cmocka_unit_test(test_great_messages_and_full_queue),
+        cmocka_unit_test(test_a_peer_leaves_and_comes_back),
+        cmocka_unit_test(test_a_peer_moves),
+        cmocka_unit_test(test_a_removed_member_is_told),
         cmocka_unit_test(test_hello_refusals),
+        cmocka_unit_test(test_who_are_you),
         cmocka_unit_test(test_clusters_do_not_mix),
         cmocka_unit_test(test_known_member_is_greeted_byte_by_byte),
         cmocka_unit_test(test_garbage),

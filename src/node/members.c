@@ -1,0 +1,423 @@
+/* Changes of members: from whoever was asked to the leader, its verdict, and the end of the change.
+ *
+ * A request waits in .asked of the member that it came to and goes to the leader as a CHANGE envelope, again
+ * after a pause, a new leader or a lost answer, until its deadline. That is safe because each change says
+ * what is to be in the end: whoever repeats one that has happened is told OK. `again` marks such a
+ * repetition; the first try of adding a member that is there already, or of removing one that is not, is a
+ * mistake and is told so.
+ *
+ * The leader judges by what it knows: the configuration in force, how far each member has got, who is alive.
+ * What it accepts it proposes to its engine, and keeps in .led whom to tell. It judges nothing before it has
+ * applied an entry of its own term: until then it knows neither which configuration is committed nor what a
+ * repeated change has brought about.
+ *
+ * The end: the last configuration of the change is committed and applied, first at the leader and then where
+ * the request came in, so that who was told sees the members as they are now. */
+#include "node/internal.h"
+
+enum {
+    FLAG_AGAIN = 1,
+    FLAG_VOTER = 2,
+};
+
+/* ------------------------------------------------------------ verdicts ---- */
+
+static bool has_role(const qr_members *members, uint64_t id, qr_member_role role)
+{
+    const qr_member *member = qr_members_find(members, id);
+    return member != NULL && member->role == role;
+}
+
+/* A voter, or one that its engine makes a voter by itself as soon as it may count. */
+static bool is_to_vote(const qr_members *members, uint64_t id)
+{
+    const qr_member *member = qr_members_find(members, id);
+    return member != NULL && member->role != QR_ROLE_LEARNER;
+}
+
+/* Are the members as this change wants them? */
+static bool is_done(const qr_members *members, const qr_change *change)
+{
+    if (members->joint)
+        return false;
+    switch (change->kind) {
+    case QR_CHANGE_ADD: return has_role(members, change->id, change->voter ? QR_ROLE_VOTER : QR_ROLE_LEARNER);
+    case QR_CHANGE_PROMOTE: return has_role(members, change->id, QR_ROLE_VOTER);
+    case QR_CHANGE_REMOVE: return qr_members_find(members, change->id) == NULL;
+    case QR_CHANGE_REPLACE:
+        return qr_members_find(members, change->id) == NULL &&
+               has_role(members, change->id_new, QR_ROLE_VOTER);
+    }
+    return false;
+}
+
+static void take_out(qr_members *members, uint64_t id)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < members->count; i++)
+        if (members->list[i].id != id)
+            members->list[kept++] = members->list[i];
+    memset(&members->list[kept], 0, (members->count - kept) * sizeof *members->list);
+    members->count = kept;
+}
+
+/* NOT_FOUND; EXISTS: it is no learner. */
+static qr_status make_voter(qr_members *members, uint64_t id)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->list[i].id != id)
+            continue;
+        if (members->list[i].role != QR_ROLE_LEARNER)
+            return QR_E_EXISTS;
+        members->list[i].role = QR_ROLE_VOTER;
+        return QR_OK;
+    }
+    return QR_E_NOT_FOUND;
+}
+
+static qr_status edit(qr_members *members, const qr_change *change)
+{
+    switch (change->kind) {
+    case QR_CHANGE_ADD:
+        return change->id == 0
+                   ? QR_E_INVALID
+                   : qr_members_add(members,
+                                    (qr_member){.id = change->id,
+                                                .role = change->voter ? QR_ROLE_VOTER : QR_ROLE_LEARNER});
+    case QR_CHANGE_PROMOTE: return make_voter(members, change->id);
+    case QR_CHANGE_REMOVE:
+        if (qr_members_find(members, change->id) == NULL)
+            return QR_E_NOT_FOUND;
+        take_out(members, change->id);
+        return QR_OK;
+    case QR_CHANGE_REPLACE:
+        if (!is_to_vote(members, change->id))
+            return QR_E_NOT_FOUND;
+        take_out(members, change->id);
+        return make_voter(members, change->id_new);
+    }
+    return QR_E_INVALID;
+}
+
+static bool is_alive(const qr_engine_status *engine, uint64_t id)
+{
+    const qr_member *member = qr_members_find(&engine->members, id);
+    return member != NULL && engine->alive[member - engine->members.list];
+}
+
+/* A learner that is to vote must not hold commits up: what it lacks has to fit into about one message. One
+ * that replaces a voter takes its place in the very same step, so it must lack nothing that is committed;
+ * under load that is a matter of the moment, and the leader waits for it. */
+static qr_status is_ready(const qr_engine_status *engine, uint64_t id, bool replaces)
+{
+    const qr_member *member = qr_members_find(&engine->members, id);
+    if (member == NULL || !is_alive(engine, id))
+        return QR_E_NOT_READY;
+    uint64_t match = engine->match[member - engine->members.list];
+    if (match == 0 || match + QR_NODE_CAUGHT_UP_ENTRIES < engine->last_index)
+        return QR_E_NOT_READY;
+    return replaces && match < engine->commit_index ? QR_E_BUSY : QR_OK;
+}
+
+/* Would a majority of these voters be alive, counted with those that are alive now? */
+static bool has_quorum(const qr_engine_status *engine, const qr_members *wanted)
+{
+    uint32_t voters = 0, alive = 0;
+    for (uint32_t i = 0; i < wanted->count; i++) {
+        voters += wanted->list[i].role == QR_ROLE_VOTER;
+        alive += wanted->list[i].role == QR_ROLE_VOTER && is_alive(engine, wanted->list[i].id);
+    }
+    return voters > 0 && alive > voters / 2;
+}
+
+/* A new member never counts before it has caught up, also when it is to vote: adding one takes nothing away.
+ */
+static bool moves_votes(const qr_members *members, const qr_change *change)
+{
+    return change->kind != QR_CHANGE_ADD &&
+           !(change->kind == QR_CHANGE_REMOVE && has_role(members, change->id, QR_ROLE_LEARNER));
+}
+
+/* The leader's verdict. OK with an empty *wanted: it has happened already. */
+static qr_status judge(qr_node *node, const qr_change *change, bool again, qr_members *wanted)
+{
+    *wanted = (qr_members){0};
+    if (node->role != QR_LEADER)
+        return QR_E_NOT_LEADER;
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    if (node->changes.led.under_way || node->applied_term != node->term || engine.members.joint)
+        return QR_E_BUSY;
+    if (again && is_done(&node->changes.applied, change))
+        return is_done(&engine.members, change) ? QR_OK : QR_E_BUSY;
+    qr_members edited = engine.members;
+    qr_status status = edit(&edited, change);
+    if (status != QR_OK)
+        return status;
+    if (change->kind == QR_CHANGE_PROMOTE)
+        status = is_ready(&engine, change->id, false);
+    else if (change->kind == QR_CHANGE_REPLACE)
+        status = is_ready(&engine, change->id_new, true);
+    if (status == QR_OK && moves_votes(&engine.members, change) && !has_quorum(&engine, &edited))
+        status = QR_E_QUORUM;
+    if (status != QR_OK)
+        return status;
+    *wanted = edited;
+    return QR_OK;
+}
+
+/* ------------------------------------------------------- where it came in ---- */
+
+static void finish(qr_node *node, qr_status status)
+{
+    if (!node->changes.asked.wanted)
+        return;
+    node->changes.asked.wanted = false;
+    qr_node__answer(node, node->changes.asked.done, node->changes.asked.owner, status, NULL,
+                    node->applied_index);
+}
+
+/* What the leader said. */
+static void take_verdict(qr_node *node, uint64_t tag, qr_status status)
+{
+    qr_change_asked *asked = &node->changes.asked;
+    if (!asked->wanted || tag != asked->tag)
+        return;
+    bool comes_again = status == QR_E_BUSY || status == QR_E_NOT_LEADER || status == QR_E_NO_LEADER;
+    if (comes_again) { /* nothing was done; it is asked for again until the deadline */
+        asked->sent = false;
+        asked->why = status == QR_E_BUSY ? QR_E_BUSY : QR_E_NO_LEADER;
+        return;
+    }
+    if (status != QR_OK) {
+        finish(node, status);
+        return;
+    }
+    asked->agreed = true;
+    /* Whoever is removed may never see it applied. */
+    bool ours = asked->change.id == node->config.self &&
+                (asked->change.kind == QR_CHANGE_REMOVE || asked->change.kind == QR_CHANGE_REPLACE);
+    if (ours || is_done(&node->changes.applied, &asked->change))
+        finish(node, QR_OK);
+}
+
+qr_status qr_change__add(qr_node *node, const qr_request *request, uint64_t deadline_ms)
+{
+    qr_change_asked *asked = &node->changes.asked;
+    if (asked->wanted)
+        return QR_E_BUSY;
+    *asked = (qr_change_asked){
+        .wanted = true,
+        .tag = node->boot << QR_BOOT_SHIFT | ++node->changes.next_tag,
+        .change = request->change,
+        .was_so = is_done(&node->changes.applied, &request->change),
+        .deadline_ms = deadline_ms,
+        .why = QR_E_NO_LEADER,
+        .done = request->done,
+        .owner = request->owner,
+    };
+    return QR_OK;
+}
+
+static void tell_verdict(qr_node *node, uint64_t to, uint64_t tag, qr_status status)
+{
+    if (to == node->config.self) {
+        take_verdict(node, tag, status);
+        return;
+    }
+    qr_buffer *out = qr_envelope__begin(node, QR_ENVELOPE_VERDICT);
+    qr_buffer_u64(out, tag);
+    qr_buffer_u8(out, (uint8_t)status);
+    qr_envelope__send(node, to); /* if it is lost, the change is asked for again */
+}
+
+void qr_change__verdict(qr_node *node, qr_reader *body)
+{
+    uint64_t tag = qr_reader_u64(body);
+    uint8_t status = qr_reader_u8(body);
+    if (!body->failed && qr_reader_left(body) == 0 && status < QR_STATUS_COUNT)
+        take_verdict(node, tag, (qr_status)status);
+}
+
+/* ------------------------------------------------------------- the leader ---- */
+
+static void lead(qr_node *node, uint64_t from, uint64_t tag, const qr_change *change, bool again)
+{
+    qr_change_led *led = &node->changes.led;
+    if (led->under_way && led->from == from && led->tag == tag)
+        return; /* is told when it is done */
+    qr_members wanted;
+    qr_status status = judge(node, change, again, &wanted);
+    if (status != QR_OK || wanted.count == 0) {
+        tell_verdict(node, from, tag, status);
+        return;
+    }
+    *led = (qr_change_led){.under_way = true, .from = from, .tag = tag, .change = *change};
+    led->engine_tag = ++node->changes.next_tag;
+    qr_event event = {.kind = QR_EVENT_MEMBERS, .members = {.wanted = &wanted, .tag = led->engine_tag}};
+    qr_node__step(node, &event);
+}
+
+void qr_change__refused(qr_node *node, uint64_t tag, qr_status why)
+{
+    qr_change_led *led = &node->changes.led;
+    if (!led->under_way || led->engine_tag != tag)
+        return;
+    led->under_way = false;
+    tell_verdict(node, led->from, led->tag, why == QR_E_UNSUPPORTED || why == QR_E_INVALID ? why : QR_E_BUSY);
+}
+
+void qr_change__forwarded(qr_node *node, uint64_t from, qr_reader *body)
+{
+    uint64_t tag = qr_reader_u64(body);
+    uint8_t flags = qr_reader_u8(body);
+    uint8_t kind = qr_reader_u8(body);
+    qr_change change = {.kind = (qr_change_kind)kind, .voter = (flags & FLAG_VOTER) != 0};
+    change.id = qr_reader_u64(body);
+    change.id_new = qr_reader_u64(body);
+    bool known = kind >= QR_CHANGE_ADD && kind <= QR_CHANGE_REPLACE && flags <= (FLAG_AGAIN | FLAG_VOTER);
+    if (!body->failed && qr_reader_left(body) == 0 && known)
+        lead(node, from, tag, &change, (flags & FLAG_AGAIN) != 0);
+}
+
+static void send_change(qr_node *node, bool again)
+{
+    const qr_change_asked *asked = &node->changes.asked;
+    qr_buffer *out = qr_envelope__begin(node, QR_ENVELOPE_CHANGE);
+    qr_buffer_u64(out, asked->tag);
+    qr_buffer_u8(out, (uint8_t)((again ? FLAG_AGAIN : 0) | (asked->change.voter ? FLAG_VOTER : 0)));
+    qr_buffer_u8(out, (uint8_t)asked->change.kind);
+    qr_buffer_u64(out, asked->change.id);
+    qr_buffer_u64(out, asked->change.id_new);
+    if (qr_envelope__send(node, node->leader) == QR_OK)
+        node->changes.asked.sent = true;
+}
+
+/* To the leader, whoever that is now. */
+static void ask(qr_node *node)
+{
+    qr_change_asked *asked = &node->changes.asked;
+    if (!asked->wanted || asked->agreed || node->leader == 0 || node->now_ms < asked->retry_ms)
+        return;
+    asked->retry_ms = node->now_ms + QR_NODE_CHANGE_RETRY_MS;
+    bool again = asked->sent || asked->uncertain;
+    if (node->leader != node->config.self) {
+        send_change(node, again);
+        return;
+    }
+    asked->sent = true; /* a refusal takes it back */
+    qr_change change = asked->change;
+    lead(node, node->config.self, asked->tag, &change, again);
+}
+
+void qr_change__reroute(qr_node *node)
+{
+    qr_change_asked *asked = &node->changes.asked;
+    asked->retry_ms = 0;
+    asked->uncertain |= asked->sent;
+    asked->sent = false;
+    if (node->role != QR_LEADER)
+        node->changes.led.under_way = false; /* who asked asks again */
+}
+
+/* ---------------------------------------------------- the configurations ---- */
+
+void qr_change__open(qr_node *node, const qr_members *members)
+{
+    node->changes.applied = node->changes.told = *members;
+    /* The first members of a group stand in no entry. A joiner knows itself only, as a learner, until the log
+     * has told it more: entries from before its time must not look like its removal. */
+    node->changes.belonged = has_role(&node->config.members, node->config.self, QR_ROLE_VOTER);
+}
+
+void qr_change__applied(qr_node *node, qr_slice bytes)
+{
+    qr_reader reader = qr_reader_of(bytes);
+    qr_members members;
+    if (qr_members_decode(&reader, &members) != QR_OK)
+        return; /* no engine commits such an entry */
+    qr_changes *changes = &node->changes;
+    changes->applied = members;
+    changes->news = true;
+    if (qr_members_find(&members, node->config.self) != NULL)
+        changes->belonged = true;
+    else if (changes->belonged && !members.joint)
+        changes->removed = true;
+    if (changes->led.under_way && is_done(&members, &changes->led.change)) {
+        changes->led.under_way = false;
+        tell_verdict(node, changes->led.from, changes->led.tag, QR_OK);
+    }
+    qr_change_asked *asked = &changes->asked;
+    bool may_be_ours = asked->agreed || ((asked->sent || asked->uncertain) && !asked->was_so);
+    if (asked->wanted && may_be_ours && is_done(&members, &asked->change))
+        finish(node, QR_OK);
+}
+
+/* The newest disks that spoke for members that are gone need no watching any more. */
+static void forget_lives(qr_node *node, const qr_members *members)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < node->life_count; i++)
+        if (qr_members_find(members, node->lives[i].id) != NULL)
+            node->lives[kept++] = node->lives[i];
+    node->life_count = kept;
+}
+
+static bool are_equal(const qr_members *a, const qr_members *b)
+{
+    bool equal = a->count == b->count && a->joint == b->joint;
+    for (uint32_t i = 0; equal && i < a->count; i++)
+        equal = a->list[i].id == b->list[i].id && a->list[i].role == b->list[i].role &&
+                a->list[i].incarnation == b->list[i].incarnation &&
+                a->list[i].voted_before == b->list[i].voted_before;
+    return equal;
+}
+
+static void tell(qr_node *node)
+{
+    qr_changes *changes = &node->changes;
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    if (!changes->news && are_equal(&engine.members, &changes->told))
+        return;
+    changes->news = false;
+    changes->told = engine.members;
+    forget_lives(node, &engine.members);
+    if (node->config.reconfigured != NULL)
+        node->config.reconfigured(node->config.context, &changes->told, changes->removed);
+}
+
+const qr_members *qr_node_members_applied(const qr_node *node)
+{
+    return node->caught_up ? &node->changes.applied : NULL;
+}
+
+/* ------------------------------------------------------------------ turns ---- */
+
+void qr_change__turn(qr_node *node)
+{
+    ask(node);
+    tell(node);
+}
+
+uint64_t qr_change__wake_ms(const qr_node *node)
+{
+    const qr_change_asked *asked = &node->changes.asked;
+    return asked->wanted && !asked->agreed && node->leader != 0 ? asked->retry_ms : UINT64_MAX;
+}
+
+void qr_change__sweep(qr_node *node)
+{
+    const qr_change_asked *asked = &node->changes.asked;
+    if (!asked->wanted || node->now_ms < asked->deadline_ms)
+        return;
+    if (asked->agreed) /* it is done, though this member has not seen it yet */
+        finish(node, QR_OK);
+    else
+        finish(node, asked->sent || asked->uncertain ? QR_E_TIMEOUT : asked->why);
+}
+
+void qr_change__finish(qr_node *node, qr_status status)
+{
+    finish(node, status);
+}
