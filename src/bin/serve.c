@@ -153,7 +153,7 @@ static void look_at_states(member *self, const qr_node_status *status)
         snprintf(index, sizeof index, "%" PRIu64, status->divergent_index);
         snprintf(id, sizeof id, "%" PRIx64, status->divergent);
         qr_log(self->os, QR_LOG_ERROR, "a member's state differs from that of the majority", "member-id", id,
-               "name", name_of(self, status->divergent), "index", index, NULL);
+               "name", qr_group_name(&self->group, status->divergent), "index", index, NULL);
     }
     if (status->divergent == 0 && told->divergent != 0)
         qr_log(self->os, QR_LOG_INFO, "all members have the same state again", NULL);
