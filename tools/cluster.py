@@ -65,6 +65,7 @@ class Member:
         self.folder = os.path.join(cluster.folder, name)
         self.log_path = os.path.join(cluster.folder, name + ".log")
         self.process = None
+        self.joins = False  # comes to a running cluster
 
     @property
     def endpoint(self):
@@ -78,7 +79,8 @@ class Member:
             "--listen-peer-urls", f"http://127.0.0.1:{self.peer}",
             "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.peer}",
             "--initial-cluster", ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in self.cluster.members),
-            "--initial-cluster-token", self.cluster.token, "--initial-cluster-state", "new",
+            "--initial-cluster-token", self.cluster.token,
+            "--initial-cluster-state", "existing" if self.joins else "new",
             "--log-level", self.cluster.log_level, "--logger", "zap", "--log-outputs", "stderr",
         ] + self.cluster.extra
 
@@ -118,6 +120,14 @@ class Cluster:
         self.command = [quorate_binary(), "serve"] if kind == "quorate" else ["etcd"]
         ports = free_ports(2 * count)
         self.members = [Member(self, f"m{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(count)]
+
+    def joiner(self, name):
+        """One member more, which is not started: it is to join the running cluster."""
+        client, peer = free_ports(2)
+        member = Member(self, name, client, peer)
+        member.joins = True
+        self.members.append(member)
+        return member
 
     def __enter__(self):
         try:
