@@ -24,7 +24,13 @@
     X(SYNC_ERROR_IGNORED, "sync-error-ignored", "wal goes on after a failed sync")                           \
     X(MISSING_FOLDER_SYNC, "folder-not-synced", "wal does not sync the folder after making a segment")       \
     X(LOST_TRUNCATION, "prefix-not-checked", "raft appends without checking the previous entry's term")      \
-    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")
+    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")       \
+    X(CHANGE_EARLY, "change-before-commit",                                                                  \
+      "raft changes members before an entry of its term and the last change are committed")                  \
+    X(JOINT_ONE_HALF, "joint-in-one-half", "raft counts a joint configuration in its incoming half only")    \
+    X(LEARNER_COUNTED, "learner-counted", "raft counts learners in quorums")                                 \
+    X(CONFIG_NOT_RESTORED, "members-not-restored", "raft keeps the members of an entry that was cut off")    \
+    X(WIPED_VOTES, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -43,7 +43,9 @@ typedef enum qr_event_kind {
      * arrived with the one that is not joint. A change that only fills in an incarnation is the engine's own:
      * a leader records the disk behind each member when it first hears of it. A member that comes back with a
      * newer incarnation (its disk was lost, or was damaged and put aside) is to everyone a stranger: the
-     * leader makes it a learner with that incarnation, and a voter again when it has caught up. */
+     * leader makes it a learner with that incarnation (QR_ROLE_RETURNING), and a voter again when it has
+     * caught up. Likewise a new voter that has not caught up yet: it is RETURNING first, and never missing in
+     * a quorum. A wanted incarnation of 0 means "as it is". */
     QR_EVENT_MEMBERS,
     QR_EVENT_HANDOVER, /* leader: give leadership to target (0: to the best one) */
 } qr_event_kind;

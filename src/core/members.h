@@ -9,7 +9,17 @@
 
 enum { QR_MEMBERS_MAX = 32 }; /* voters and learners of one group together */
 
-typedef enum qr_member_role { QR_ROLE_VOTER = 1, QR_ROLE_LEARNER = 2 } qr_member_role;
+/* Only QR_ROLE_VOTER votes; all others get entries and never count. */
+typedef enum qr_member_role {
+    QR_ROLE_VOTER = 1,
+    QR_ROLE_LEARNER = 2,
+    /* A learner that the leader makes a voter by itself as soon as it has caught up: a voter that came back
+     * with another disk, or a new one that was asked for as a voter and is not there yet. Whoever leads then
+     * reads here that it is owed its vote. */
+    QR_ROLE_RETURNING = 3,
+    /* Only in a joint configuration, with voted_before: an outgoing voter that is no member afterwards. */
+    QR_ROLE_LEAVING = 4,
+} qr_member_role;
 
 typedef struct qr_member {
     uint64_t id;          /* never 0, never used again after removal */
@@ -29,6 +39,17 @@ const qr_member *qr_members_find(const qr_members *members, uint64_t id); /* NUL
 bool qr_members_votes(const qr_members *members, uint64_t id);            /* in either half */
 qr_status qr_members_add(qr_members *members, qr_member member);          /* EXISTS, TOO_LARGE */
 qr_status qr_members_check(const qr_members *members); /* INVALID: order, roles, no voter */
+
+/* The way from one configuration to another with other voters: a joint one (D 4.3), and where it ends. A
+ * voter keeps its incarnation on the way; learners that are members no more are left out at once. TOO_LARGE:
+ * both together are more than a group may have. */
+qr_status qr_members_join(const qr_members *from, const qr_members *to, qr_members *joint);
+void qr_members_leave(const qr_members *joint, qr_members *to);
+/* The same voters, on the same disks as far as both name them: their quorums are the same. */
+bool qr_members_same_voters(const qr_members *a, const qr_members *b);
+/* May `next` come right behind `last` in a log? Then any quorum of one meets any quorum of the other: next
+ * has the voters of last, or is the joint one that begins with them, or the end of the joint one last. */
+bool qr_members_may_follow(const qr_members *last, const qr_members *next);
 
 /* Encoding: doc/formats/peer.md, "members". */
 void qr_members_encode(const qr_members *members, qr_buffer *out);

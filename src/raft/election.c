@@ -69,7 +69,7 @@ static bool is_self(const void *context, uint64_t id)
 
 bool qr_raft_alone(const qr_raft_engine *raft)
 {
-    return qr_quorum_has(qr_raft_members(raft), is_self, raft);
+    return qr_raft_is_voter(raft) && qr_quorum_has(qr_raft_counted(raft), is_self, raft);
 }
 
 static void term_set(qr_raft_engine *raft, uint64_t term, uint64_t vote)
@@ -79,6 +79,11 @@ static void term_set(qr_raft_engine *raft, uint64_t term, uint64_t vote)
     raft->term = term;
     raft->vote = vote;
     raft->hard_unsaved = true;
+}
+
+static qr_engine_role settled_role(const qr_raft_engine *raft)
+{
+    return qr_raft_is_voter(raft) ? QR_FOLLOWER : QR_LEARNER;
 }
 
 /* Becomes a follower of that term, which is not below the own; leader 0 = not known yet. */
@@ -97,7 +102,7 @@ void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader)
         raft->round = 0;
     }
     qr_engine_role was = raft->role;
-    raft->role = qr_raft_is_voter(raft) ? QR_FOLLOWER : QR_LEARNER;
+    raft->role = settled_role(raft);
     raft->leader = leader;
     raft->handover_to = 0;
     raft->uncommitted_bytes = 0;
@@ -112,6 +117,8 @@ void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader)
     note_role(raft);
     if (changed)
         qr_raft_reads_refuse(raft);
+    if (was == QR_LEADER)
+        qr_raft_forget_departed(raft, UINT64_MAX);
 }
 
 /* ------------------------------------------------------------ standing ---- */
@@ -141,12 +148,12 @@ static bool has_won(const qr_raft_engine *raft)
             voters += qr_raft_members(raft)->list[i].role == QR_ROLE_VOTER;
         return raft->votes + 1 > voters / 2;
     }
-    return qr_quorum_has(qr_raft_members(raft), has_vote, raft);
+    return qr_quorum_has(qr_raft_counted(raft), has_vote, raft);
 }
 
 static void lose(qr_raft_engine *raft)
 {
-    raft->role = QR_FOLLOWER;
+    raft->role = settled_role(raft);
     timer_retry(raft);
     note_role(raft);
 }
@@ -165,7 +172,7 @@ void qr_raft_count_votes(qr_raft_engine *raft)
         raft->leader = raft->config.self;
         note_role(raft);
         qr_raft_lead(raft);
-    } else if (!qr_quorum_has(qr_raft_members(raft), may_still_vote, raft)) {
+    } else if (!qr_quorum_has(qr_raft_counted(raft), may_still_vote, raft)) {
         lose(raft);
     }
 }
@@ -178,7 +185,7 @@ static void ask_all(qr_raft_engine *raft, qr_raft_message *message)
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         qr_raft_peer *peer = &raft->peers[i];
         peer->vote = QR_RAFT_SILENT;
-        if (!qr_members_votes(qr_raft_members(raft), peer->id))
+        if (!qr_members_votes(qr_raft_counted(raft), peer->id))
             continue;
         if (message->kind == QR_RAFT_VOTE_ASK)
             qr_raft_trace(raft, QR_TRACE_VOTE_ASK, message->term, peer->id, message->last_index,
@@ -191,7 +198,7 @@ static void ask_all(qr_raft_engine *raft, qr_raft_message *message)
 
 static void precampaign(qr_raft_engine *raft)
 {
-    QR_ASSERT(qr_raft_is_voter(raft) && raft->role != QR_LEADER);
+    QR_ASSERT(qr_raft_may_stand(raft) && raft->role != QR_LEADER);
     qr_raft_trace(raft, QR_TRACE_TIMEOUT, raft->term + 1, raft->now_ms - raft->heard_ms, 0, 0);
     raft->role = QR_PRECANDIDATE;
     raft->leader = 0;
@@ -210,7 +217,7 @@ void qr_raft_campaign(qr_raft_engine *raft, bool forced)
         qr_raft_halt(raft, "the terms are used up");
         return;
     }
-    QR_ASSERT(raft->role != QR_LEADER && qr_raft_is_voter(raft));
+    QR_ASSERT(raft->role != QR_LEADER && qr_raft_may_stand(raft));
     term_set(raft, raft->term + 1, raft->config.self);
     raft->role = QR_CANDIDATE;
     raft->leader = 0;
@@ -236,7 +243,7 @@ static uint64_t heard_of(const void *context, uint64_t id)
 
 uint64_t qr_raft_quorum_heard_ms(const qr_raft_engine *raft)
 {
-    return qr_quorum_value(qr_raft_members(raft), heard_of, raft);
+    return qr_quorum_value(qr_raft_counted(raft), heard_of, raft);
 }
 
 static void check_quorum(qr_raft_engine *raft)
@@ -254,7 +261,7 @@ void qr_raft_election_tick(qr_raft_engine *raft)
         check_quorum(raft);
         return;
     }
-    if (!qr_raft_is_voter(raft)) { /* a learner only notices that its leader is silent */
+    if (!qr_raft_may_stand(raft)) { /* a learner only notices that its leader is silent */
         if (raft->now_ms >= raft->deadline_ms && raft->leader)
             qr_raft_follow(raft, raft->term, 0);
         return;
@@ -301,8 +308,11 @@ static bool is_up_to_date(const qr_raft_engine *raft, const qr_raft_message *mes
 
 void qr_raft_on_prevote_ask(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message)
 {
-    bool would = message->term > raft->term && !qr_raft_leader_alive(raft) && is_up_to_date(raft, message);
+    bool would = message->term > raft->term && !qr_raft_leader_alive(raft) && is_up_to_date(raft, message) &&
+                 qr_raft_may_vote(raft);
     qr_raft_trace(raft, would ? QR_TRACE_PREVOTE_GIVE : QR_TRACE_PREVOTE_DENY, message->term, from, 0, 0);
+    if (!would && raft->term == 0) /* a fresh disk without a vote has no news of later terms either */
+        return;
     qr_raft_say(raft, from, !would,
                 &(qr_raft_message){.kind = QR_RAFT_PREVOTE_ANSWER,
                                    .term = would ? message->term : raft->term,
@@ -343,12 +353,12 @@ void qr_raft_on_vote_ask(qr_raft_engine *raft, uint64_t from, const qr_raft_mess
     if (message->term > raft->term && !protected_leader)
         qr_raft_follow(raft, message->term, 0);
     bool give = message->term == raft->term && raft->leader == 0 && (raft->vote == 0 || raft->vote == from) &&
-                is_up_to_date(raft, message);
+                is_up_to_date(raft, message) && qr_raft_may_vote(raft);
     if (give) {
         if (raft->vote == 0)
             term_set(raft, raft->term, from);
         if (raft->role == QR_PRECANDIDATE)
-            raft->role = QR_FOLLOWER;
+            raft->role = settled_role(raft);
         timer_retry(raft); /* gives the candidate time to win (5.2) */
         note_role(raft);
         qr_raft_trace(raft, QR_TRACE_VOTE_GIVE, raft->term, from, 0, 0);
@@ -390,7 +400,7 @@ static bool is_reached(const void *context, uint64_t id)
 static void ask_soon_after_start(qr_raft_engine *raft)
 {
     if (raft->leader || raft->heard_any || raft->role != QR_FOLLOWER ||
-        !qr_quorum_has(qr_raft_members(raft), is_reached, raft))
+        !qr_quorum_has(qr_raft_counted(raft), is_reached, raft))
         return;
     uint64_t soon = raft->now_ms + qr_prng_below(&raft->prng, raft->config.election_ms / 5 + 1);
     raft->deadline_ms = raft->deadline_ms < soon ? raft->deadline_ms : soon;
@@ -421,7 +431,7 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
         return;
     /* A dead process loses its connections at once; nobody needs to wait for the timer. If the leader lives
      * and only this connection broke, the others still hear it and deny. */
-    if (!qr_raft_is_voter(raft)) {
+    if (!qr_raft_may_stand(raft)) {
         qr_raft_follow(raft, raft->term, 0);
         return;
     }
@@ -434,13 +444,13 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
 
 /* ------------------------------------------------------------ handover ---- */
 
-static uint64_t best_target(const qr_raft_engine *raft)
+uint64_t qr_raft_best_target(const qr_raft_engine *raft)
 {
     const qr_raft_peer *best = NULL;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const qr_raft_peer *peer = &raft->peers[i];
         const qr_member *member = qr_members_find(qr_raft_members(raft), peer->id);
-        if (member->role != QR_ROLE_VOTER || peer->link == QR_RAFT_LINK_DOWN ||
+        if (member == NULL || member->role != QR_ROLE_VOTER || peer->link == QR_RAFT_LINK_DOWN ||
             raft->now_ms - peer->heard_ms >= raft->config.election_ms)
             continue;
         if (best == NULL || peer->match > best->match)
@@ -460,7 +470,7 @@ void qr_raft_on_handover(qr_raft_engine *raft, uint64_t target)
         return;
     }
     if (target == 0)
-        target = best_target(raft);
+        target = qr_raft_best_target(raft);
     const qr_member *member = qr_members_find(qr_raft_members(raft), target);
     if (target == raft->config.self || member == NULL || member->role != QR_ROLE_VOTER) {
         qr_raft_refuse(raft, QR_EVENT_HANDOVER, 0, QR_E_INVALID);
@@ -479,7 +489,9 @@ void qr_raft_handover_tick(qr_raft_engine *raft)
     if (raft->handover_to == 0)
         return;
     const qr_raft_peer *peer = qr_raft_peer_of(raft, raft->handover_to);
-    if (peer == NULL || raft->now_ms >= raft->handover_ms) {
+    const qr_member *member = qr_members_find(qr_raft_members(raft), raft->handover_to);
+    if (peer == NULL || member == NULL || member->role != QR_ROLE_VOTER ||
+        raft->now_ms >= raft->handover_ms) {
         raft->handover_to = 0;
         return;
     }

@@ -160,27 +160,64 @@ static void dispatch(qr_raft_engine *raft, uint64_t from, const qr_raft_message 
     }
 }
 
+/* Which disk speaks? FOREIGN: one that was replaced. NOT_FOUND: a stranger to this member, because it is one,
+ * or because the configuration that tells of it has not come here yet. */
+static qr_status judge_sender(qr_raft_engine *raft, uint64_t from, uint64_t incarnation)
+{
+    const qr_member *member = qr_members_find(qr_raft_members(raft), from);
+    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
+    uint64_t known = member ? member->incarnation : 0;
+    if (raft->role == QR_LEADER && peer && peer->incarnation > known)
+        known = peer->incarnation;
+    if (incarnation < known)
+        return QR_E_FOREIGN; /* facts row 31 */
+    if (peer && known && incarnation > known && raft->role == QR_LEADER)
+        peer->newer = incarnation > peer->newer ? incarnation : peer->newer;
+    if (known && incarnation > known && !QR_BUG(raft->config.bug, WIPED_VOTES))
+        return QR_E_NOT_FOUND;
+    return peer ? QR_OK : QR_E_NOT_FOUND;
+}
+
+/* D 4.1: requests are processed without a look at the own configuration, which may be an old one: else a
+ * joiner would never hear its leader, nor a member that is behind the leader whom it does not know yet. What
+ * a stranger answers counts nowhere, and nothing but a vote or an append may bring a later term. */
+static bool may_stranger_say(const qr_raft_engine *raft, const qr_raft_message *message)
+{
+    switch (message->kind) {
+    case QR_RAFT_PREVOTE_ASK:
+    case QR_RAFT_VOTE_ASK:
+    case QR_RAFT_APPEND: return true;
+    case QR_RAFT_TIMEOUT_NOW:
+    case QR_RAFT_READ_ASK:
+    case QR_RAFT_READ_ANSWER: return message->term <= raft->term;
+    default: return false;
+    }
+}
+
 static void on_recv(qr_raft_engine *raft, const qr_event *event)
 {
     uint64_t from = event->recv.from;
-    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
-    const qr_member *member = qr_members_find(qr_raft_members(raft), from);
-    qr_status status = QR_OK;
     qr_raft_message message;
-    if (peer == NULL || member == NULL)
-        status = QR_E_NOT_FOUND;
-    else if (member->incarnation && member->incarnation != event->recv.incarnation)
-        status = QR_E_FOREIGN; /* another disk under an old name (facts row 31) */
-    else
-        status = qr_raft_message_decode(event->recv.bytes, &message);
+    qr_status status = qr_raft_message_decode(event->recv.bytes, &message);
+    qr_status sender = from == 0 || from == raft->config.self
+                           ? QR_E_INVALID
+                           : judge_sender(raft, from, event->recv.incarnation);
+    if (status == QR_OK && (sender != QR_E_NOT_FOUND || !may_stranger_say(raft, &message)))
+        status = sender;
     if (status != QR_OK) {
         qr_raft_trace(raft, QR_TRACE_DROP, from, status, 0, 0);
         return;
     }
+    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
+    if (peer && peer->leaving_ms && message.term > raft->term && !may_stranger_say(raft, &message))
+        return; /* D 4.2.3: who was removed deposes nobody */
     /* Right after a connection broke its last messages may still come in. Later ones show that the peer is
      * there. */
-    if (peer->link == QR_RAFT_LINK_DOWN && raft->now_ms - peer->down_ms >= raft->config.heartbeat_ms)
+    if (peer && peer->link == QR_RAFT_LINK_DOWN && raft->now_ms - peer->down_ms >= raft->config.heartbeat_ms)
         peer->link = QR_RAFT_LINK_UNKNOWN;
+    if (peer && peer->incarnation == 0 && message.kind == QR_RAFT_APPEND_ANSWER && raft->role == QR_LEADER &&
+        message.term == raft->term)
+        peer->incarnation = event->recv.incarnation; /* the first contact */
     dispatch(raft, from, &message);
 }
 
@@ -193,6 +230,10 @@ static void on_tick(qr_raft_engine *raft)
     uint64_t spare_max = raft->emitted < raft->unsaved_first - 1 ? raft->emitted : raft->unsaved_first - 1;
     qr_raft_log_trim(&raft->log, spare_max, raft->config.memory_max);
     qr_raft_election_tick(raft);
+    if (raft->role == QR_LEADER) {
+        qr_raft_leader_count(raft);
+        qr_raft_members_tick(raft);
+    }
     qr_raft_persist(raft);
     if (raft->role == QR_LEADER) {
         qr_raft_leader_tick(raft);
@@ -227,9 +268,7 @@ static void handle(qr_raft_engine *raft, const qr_event *event)
     case QR_EVENT_APPLIED: on_applied(raft, event->applied.index); break;
     case QR_EVENT_ENTRIES: qr_raft_on_entries(raft, event); break;
     case QR_EVENT_CHECKPOINT: qr_raft_on_checkpoint(raft, event); break;
-    case QR_EVENT_MEMBERS:
-        qr_raft_refuse(raft, QR_EVENT_MEMBERS, event->members.tag, QR_E_UNSUPPORTED);
-        break;
+    case QR_EVENT_MEMBERS: qr_raft_on_members(raft, event->members.wanted, event->members.tag); break;
     case QR_EVENT_HANDOVER: qr_raft_on_handover(raft, event->handover.target); break;
     }
 }
@@ -278,7 +317,7 @@ static uint64_t raft_wake_ms(const qr_engine *engine)
         return raft->handover_to ? earlier(wake, raft->handover_ms) : wake;
     }
     uint64_t wake = raft->ask_running ? raft->ask_ms + raft->config.heartbeat_ms : UINT64_MAX;
-    if (qr_raft_is_voter(raft) || raft->leader)
+    if (qr_raft_may_stand(raft) || raft->leader)
         wake = earlier(wake, qr_raft_vote_pending(raft) ? UINT64_MAX : raft->deadline_ms);
     return wake;
 }
@@ -321,9 +360,8 @@ static const char *raft_broken(const qr_engine *engine)
         term = log->runs[i].term;
         first = log->runs[i].first;
     }
-    if (raft->config_count > 1 && raft->configs[raft->config_count - 1].index > log->last)
-        return "the configuration in force is in the log"; /* facts row 16 */
-    return raft->role == QR_LEADER ? broken_leader(raft) : NULL;
+    const char *members = qr_raft_members_broken(raft);
+    return members == NULL && raft->role == QR_LEADER ? broken_leader(raft) : members;
 }
 
 static void raft_status(const qr_engine *engine, qr_engine_status *status)
@@ -339,6 +377,7 @@ static void raft_status(const qr_engine *engine, qr_engine_status *status)
     for (uint32_t i = 0; raft->role == QR_LEADER && i < status->members.count; i++) {
         const qr_raft_peer *peer = qr_raft_peer_of(raft, status->members.list[i].id);
         status->match[i] = peer ? peer->match : raft->durable_index;
+        status->alive[i] = peer == NULL || qr_raft_peer_alive(raft, peer);
     }
 }
 

@@ -2,7 +2,8 @@
  *   log.c        the entries                      recall.c     records, brief, boot, checkpoints
  *   election.c   terms, votes, roles              replicate.c  leader and follower of APPEND, commit
  *   read.c       linearizable reads               fetch.c      entries that only the disk has, COMMIT effects
- *   message.c    bytes of messages                raft.c       the contract: events in, effects out
+ *   message.c    bytes of messages                members.c    configurations, and the way between them
+ *   raft.c       the contract: events in, effects out
  *
  * A turn: each event changes the state and notes what is to be said; TICK, the last event of a turn, says it
  * (PERSIST first, then one message a peer, then COMMIT). So any number of proposals and messages of a turn
@@ -29,7 +30,10 @@ enum {
     QR_RAFT_OUTBOX_MAX = 4096, /* small messages of one turn; more are dropped: peers ask again */
     QR_RAFT_COMMIT_BYTES_MAX = 4 * 1024 * 1024, /* of COMMIT effects in one step */
     QR_RAFT_COMMIT_COUNT_MAX = 16384,
-    QR_RAFT_CONFIGS_MAX = 64, /* configurations remembered: the committed one and later ones */
+    QR_RAFT_CONFIGS_MAX = 64,               /* configurations remembered: the committed one and later ones */
+    QR_RAFT_PEERS_MAX = 2 * QR_MEMBERS_MAX, /* members, and members that were removed a moment ago */
+    QR_RAFT_FAREWELL_TIMEOUTS =
+        10, /* election timeouts for which a leader goes on sending to a removed one */
 };
 
 /* Terms and indexes above this are refused: no sum of two of them wraps around (facts row 32). */
@@ -55,10 +59,14 @@ typedef struct qr_raft_peer { /* another member, as this one sees it */
     uint64_t down_ms;    /* when it broke */
     qr_raft_answer vote; /* of the running (pre-)election */
     /* Leader only from here on. */
-    uint64_t heard_ms; /* last message of this term */
-    uint64_t match;    /* the peer has these on disk, and they are the leader's */
-    uint64_t next;     /* the first entry the next append brings */
-    uint64_t round;    /* newest read round it answered */
+    uint64_t incarnation; /* the disk that all of this is about; 0 = none has spoken and none is recorded */
+    uint64_t newer;       /* another disk that spoke up under this name; 0 = none */
+    uint64_t leaving_ms;  /* not a member any more: until then it is sent to; 0 = a member */
+    bool answered;        /* in this term */
+    uint64_t heard_ms;    /* last message of this term */
+    uint64_t match;       /* the peer has these on disk, and they are the leader's */
+    uint64_t next;        /* the first entry the next append brings */
+    uint64_t round;       /* newest read round it answered */
     uint64_t round_sent, commit_sent;
     uint64_t offered_ms; /* when a checkpoint was last offered */
     uint64_t question,
@@ -133,6 +141,10 @@ typedef struct qr_raft_engine {
     qr_raft_config_row configs[QR_RAFT_CONFIGS_MAX]; /* oldest first; the last one is in force */
     uint32_t config_count;
 
+#ifdef QR_PLANTED_BUGS
+    qr_members spoilt;
+#endif
+
     uint64_t commit, emitted, applied;
 
     qr_engine_role role;
@@ -160,7 +172,7 @@ typedef struct qr_raft_engine {
     qr_raft_message reject;
 
     /* Leader */
-    qr_raft_peer peers[QR_MEMBERS_MAX]; /* every member but this one, by id */
+    qr_raft_peer peers[QR_RAFT_PEERS_MAX]; /* every member but this one, by id; then who is leaving */
     uint32_t peer_count;
     uint64_t heartbeat_ms; /* next heartbeat is due */
     bool heartbeat_due;    /* in this turn */
@@ -200,10 +212,6 @@ static inline const qr_members *qr_raft_members(const qr_raft_engine *raft)
 }
 qr_raft_peer *qr_raft_peer_find(qr_raft_engine *raft, uint64_t id); /* NULL: not a member, or this one */
 const qr_raft_peer *qr_raft_peer_of(const qr_raft_engine *raft, uint64_t id);
-static inline bool qr_raft_is_voter(const qr_raft_engine *raft)
-{
-    return qr_members_votes(qr_raft_members(raft), raft->config.self);
-}
 static inline void qr_raft_trace(qr_raft_engine *raft, qr_trace_kind kind, uint64_t a, uint64_t b, uint64_t c,
                                  uint64_t d)
 {
@@ -229,6 +237,25 @@ void qr_raft_on_timeout_now(qr_raft_engine *raft, uint64_t from);
 void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up);
 void qr_raft_on_handover(qr_raft_engine *raft, uint64_t target);
 void qr_raft_handover_tick(qr_raft_engine *raft);
+uint64_t qr_raft_best_target(const qr_raft_engine *raft); /* 0 = none */
+
+/* members.c */
+bool qr_raft_is_voter(const qr_raft_engine *raft); /* by the configuration in force, with this disk */
+bool qr_raft_may_stand(const qr_raft_engine *raft);
+bool qr_raft_may_vote(const qr_raft_engine *raft);
+const qr_members *qr_raft_counted(const qr_raft_engine *raft);
+void qr_raft_peer_restart(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t incarnation);
+void qr_raft_peers_rebuild(qr_raft_engine *raft); /* peers and role by the configuration in force */
+void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *members);
+void qr_raft_config_cut(qr_raft_engine *raft,
+                        uint64_t index); /* forgets those from index on (facts row 16) */
+void qr_raft_on_members(qr_raft_engine *raft, const qr_members *wanted, uint64_t tag);
+void qr_raft_forget_departed(qr_raft_engine *raft, uint64_t until_ms); /* who was to be told until then */
+void qr_raft_members_lead(qr_raft_engine *raft);
+void qr_raft_members_tick(qr_raft_engine *raft);
+void qr_raft_members_retire(qr_raft_engine *raft);
+bool qr_raft_peer_alive(const qr_raft_engine *raft, const qr_raft_peer *peer);
+const char *qr_raft_members_broken(const qr_raft_engine *raft);
 
 /* replicate.c */
 void qr_raft_lead(qr_raft_engine *raft); /* the state of a new leader */
@@ -237,7 +264,8 @@ void qr_raft_on_propose(qr_raft_engine *raft, const qr_slice *commands, size_t c
 void qr_raft_on_append(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message);
 void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message);
 void qr_raft_commit_to(qr_raft_engine *raft, uint64_t index);
-void qr_raft_leader_tick(qr_raft_engine *raft);   /* counts, sends */
+void qr_raft_leader_count(qr_raft_engine *raft);  /* commits what a quorum has */
+void qr_raft_leader_tick(qr_raft_engine *raft);   /* sends */
 void qr_raft_follower_tick(qr_raft_engine *raft); /* answers */
 
 /* read.c */
@@ -266,10 +294,6 @@ typedef struct qr_raft_record {
 } qr_raft_record;
 qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record);
 void qr_raft_truncate(qr_raft_engine *raft, uint64_t index); /* the log, and all that was built on it */
-void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *members);
-void qr_raft_config_cut(qr_raft_engine *raft,
-                        uint64_t index); /* forgets those from index on (facts row 16) */
-void qr_raft_peers_rebuild(qr_raft_engine *raft);
 
 /* fetch.c */
 bool qr_raft_entry_read(const qr_raft_engine *raft, uint64_t index,

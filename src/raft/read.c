@@ -71,7 +71,7 @@ static uint64_t round_of(const void *context, uint64_t id)
 
 static void round_end(qr_raft_engine *raft)
 {
-    if (!raft->round_running || qr_quorum_value(qr_raft_members(raft), round_of, raft) < raft->round)
+    if (!raft->round_running || qr_quorum_value(qr_raft_counted(raft), round_of, raft) < raft->round)
         return;
     QR_ASSERT(raft->role == QR_LEADER && raft->round_index <= raft->commit);
     raft->round_running = false;
@@ -115,8 +115,11 @@ static void round_begin(qr_raft_engine *raft)
 void qr_raft_on_read_ask(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message)
 {
     if (raft->role == QR_LEADER) {
-        qr_raft_peer_find(raft, from)->question = message->id; /* an older one was given up by its asker */
-        return;
+        qr_raft_peer *peer = qr_raft_peer_find(raft, from);
+        if (peer) {
+            peer->question = message->id; /* an older one was given up by its asker */
+            return;
+        }
     }
     qr_raft_say(
         raft, from, true,

@@ -110,62 +110,6 @@ qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
     return reader.failed || qr_reader_left(&reader) != 0 ? QR_E_CORRUPT : QR_OK;
 }
 
-/* ------------------------------------------------------------ members ---- */
-
-void qr_raft_peers_rebuild(qr_raft_engine *raft)
-{
-    const qr_members *members = qr_raft_members(raft);
-    qr_raft_peer *old = qr_alloc(sizeof raft->peers);
-    uint32_t old_count = raft->peer_count;
-    memcpy(old, raft->peers, sizeof raft->peers);
-    raft->peer_count = 0;
-    for (uint32_t i = 0; i < members->count; i++) {
-        if (members->list[i].id == raft->config.self)
-            continue;
-        qr_raft_peer *peer = &raft->peers[raft->peer_count++];
-        *peer = (qr_raft_peer){.id = members->list[i].id,
-                               .heard_ms = raft->now_ms,
-                               .next = raft->log.last + 1,
-                               .progress = QR_RAFT_PROBE};
-        for (uint32_t j = 0; j < old_count; j++)
-            if (old[j].id == peer->id)
-                *peer = old[j];
-    }
-    qr_free(old);
-    uint64_t voters = 0;
-    for (uint32_t i = 0; i < members->count; i++)
-        voters += members->list[i].role == QR_ROLE_VOTER;
-    qr_raft_trace(raft, QR_TRACE_MEMBERS, raft->configs[raft->config_count - 1].index, voters,
-                  members->count - voters, 0);
-}
-
-/* D 4.1: a configuration is in force as soon as it is in the log. */
-void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *members)
-{
-    while (raft->config_count > 1 &&
-           (raft->configs[1].index <= raft->commit || raft->config_count == QR_RAFT_CONFIGS_MAX)) {
-        raft->config_count--;
-        memmove(raft->configs, raft->configs + 1, raft->config_count * sizeof *raft->configs);
-    }
-    QR_ASSERT(raft->config_count < QR_RAFT_CONFIGS_MAX && qr_members_check(members) == QR_OK);
-    /* At boot a brief may be younger than the entry that comes again here. */
-    while (raft->config_count && raft->configs[raft->config_count - 1].index >= index)
-        raft->config_count--;
-    raft->configs[raft->config_count++] = (qr_raft_config_row){.index = index, .members = *members};
-    if (raft->stepped)
-        qr_raft_peers_rebuild(raft);
-}
-
-void qr_raft_config_cut(qr_raft_engine *raft, uint64_t index)
-{
-    uint32_t before = raft->config_count;
-    QR_ASSERT(raft->config_count >= 1);
-    while (raft->config_count > 1 && raft->configs[raft->config_count - 1].index >= index)
-        raft->config_count--;
-    if (raft->config_count != before && raft->stepped)
-        qr_raft_peers_rebuild(raft);
-}
-
 /* ------------------------------------------------------------ boot ---- */
 
 static void restart_log(qr_raft_engine *raft, uint64_t index, uint64_t term)
@@ -259,7 +203,6 @@ void qr_raft_recall_end(qr_raft_engine *raft)
     raft->unsaved_first = raft->log.last + 1;
     raft->durable_index = raft->log.last;
     qr_raft_peers_rebuild(raft);
-    raft->role = qr_raft_is_voter(raft) ? QR_FOLLOWER : QR_LEARNER;
 }
 
 /* ------------------------------------------------------------ saving ---- */

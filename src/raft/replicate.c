@@ -35,18 +35,10 @@ void qr_raft_lead(qr_raft_engine *raft)
     raft->heartbeat_due = true;
     raft->heartbeat_ms = raft->now_ms + raft->config.heartbeat_ms;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
-        qr_raft_peer *peer = &raft->peers[i];
-        peer->heard_ms = raft->now_ms;
-        peer->match = 0;
-        peer->next = raft->log.last + 1;
-        peer->round = peer->round_sent = peer->commit_sent = 0;
-        peer->question = peer->question_running = 0;
-        peer->progress = QR_RAFT_PROBE;
-        peer->probing = false;
-        peer->offered_ms = 0;
-        peer->flying_count = 0;
-        peer->flying_bytes = 0;
+        const qr_member *member = qr_members_find(qr_raft_members(raft), raft->peers[i].id);
+        qr_raft_peer_restart(raft, &raft->peers[i], member->incarnation);
     }
+    qr_raft_members_lead(raft);
     /* Section 8: entries of older terms are committed through this one, and reads wait for it. */
     qr_raft_trace(raft, QR_TRACE_APPEND, raft->log.last + 1, raft->log.last + 1, raft->term, 0);
     qr_raft_add_entry(raft, raft->term, QR_ENTRY_NOOP, qr_slice_of(NULL, 0));
@@ -66,6 +58,8 @@ void qr_raft_on_propose(qr_raft_engine *raft, const qr_slice *commands, size_t c
         refusal = raft->leader ? QR_E_NOT_LEADER : QR_E_NO_LEADER;
     else if (refusal == QR_OK &&
              (raft->handover_to || raft->uncommitted_bytes + bytes > QR_RAFT_UNCOMMITTED_MAX))
+        refusal = QR_E_BUSY;
+    else if (refusal == QR_OK && !qr_raft_is_voter(raft)) /* it goes: its log ends with its removal */
         refusal = QR_E_BUSY;
     if (refusal != QR_OK || count == 0) {
         qr_raft_refuse(raft, QR_EVENT_PROPOSE, 0, refusal != QR_OK ? refusal : QR_E_INVALID);
@@ -166,7 +160,8 @@ static bool hear_leader(qr_raft_engine *raft, uint64_t from)
         qr_raft_trace(raft, QR_TRACE_DROP, from, QR_E_DENIED, 0, 0);
         return false;
     }
-    if (qr_raft_peer_of(raft, from)->link == QR_RAFT_LINK_DOWN)
+    const qr_raft_peer *peer = qr_raft_peer_of(raft, from); /* NULL: a configuration that is not here yet */
+    if (peer && peer->link == QR_RAFT_LINK_DOWN)
         return raft->leader == from; /* last words: good for the log, no sign of life */
     if (raft->leader == 0 || raft->role == QR_PRECANDIDATE || raft->role == QR_CANDIDATE)
         qr_raft_follow(raft, raft->term, from);
@@ -303,7 +298,7 @@ void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft
         return;
     }
     peer->heard_ms = raft->now_ms;
-    peer->answered_any = true;
+    peer->answered = peer->answered_any = true;
     peer->round = message->round > peer->round ? message->round : peer->round;
     if (message->flags & QR_RAFT_REJECTED)
         on_rejection(raft, peer, message);
@@ -400,7 +395,7 @@ static void send_to(qr_raft_engine *raft, qr_raft_peer *peer)
         if (must || !peer->probing)
             send_append(raft, peer, peer->next - 1, 0, true);
         peer->probing = true;
-        if (peer->link != QR_RAFT_LINK_DOWN)
+        if (peer->link != QR_RAFT_LINK_DOWN && peer->leaving_ms == 0)
             offer_checkpoint(raft, peer);
         break;
     }
@@ -415,9 +410,13 @@ static uint64_t match_of(const void *context, uint64_t id)
 
 /* 5.3 and 5.4.2: an entry of the own term on a majority of disks is committed, and all before it. Older ones
  * are never counted (figure 8, facts row 2). */
-static void count_commit(qr_raft_engine *raft)
+void qr_raft_leader_count(qr_raft_engine *raft)
 {
-    uint64_t index = qr_quorum_value(qr_raft_members(raft), match_of, raft);
+    if (raft->now_ms >= raft->heartbeat_ms) {
+        raft->heartbeat_due = true;
+        raft->heartbeat_ms = raft->now_ms + raft->config.heartbeat_ms;
+    }
+    uint64_t index = qr_quorum_value(qr_raft_counted(raft), match_of, raft);
     index = index < raft->log.last ? index : raft->log.last;
     if (index <= raft->commit)
         return;
@@ -427,14 +426,10 @@ static void count_commit(qr_raft_engine *raft)
 
 void qr_raft_leader_tick(qr_raft_engine *raft)
 {
-    if (raft->now_ms >= raft->heartbeat_ms) {
-        raft->heartbeat_due = true;
-        raft->heartbeat_ms = raft->now_ms + raft->config.heartbeat_ms;
-    }
-    count_commit(raft);
     qr_raft_reads_tick(raft);
     for (uint32_t i = 0; i < raft->peer_count; i++)
         send_to(raft, &raft->peers[(i + raft->fetch_turn) % raft->peer_count]);
     qr_raft_handover_tick(raft);
     raft->heartbeat_due = false;
+    qr_raft_members_retire(raft);
 }

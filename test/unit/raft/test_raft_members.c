@@ -107,7 +107,9 @@ static void checks_and_finds(void **state)
     bad.list[0].voted_before = 1;
     assert_int_equal(qr_members_check(&bad), QR_E_INVALID); /* half a joint configuration */
     bad = of("vv");
-    bad.list[0].role = 3;
+    bad.list[0].role = QR_ROLE_LEAVING + 1;
+    assert_int_equal(qr_members_check(&bad), QR_E_INVALID);
+    bad.list[0].role = QR_ROLE_LEAVING; /* without having been there */
     assert_int_equal(qr_members_check(&bad), QR_E_INVALID);
     qr_members full = {0};
     for (uint64_t i = 1; i <= QR_MEMBERS_MAX; i++)

@@ -277,7 +277,7 @@ static void configurations_follow_the_log(void **state)
     world *w = world_new(3, 6);
     world_boot(w, 1);
     qr_members wanted = w->config.members;
-    qr_members_add(&wanted, (qr_member){.id = 4, .role = QR_ROLE_VOTER});
+    qr_members_add(&wanted, (qr_member){.id = 4, .role = QR_ROLE_LEARNER});
     qr_buffer entry = {0}, bytes = {0};
     qr_members_encode(&wanted, &entry);
     for (uint64_t term = 1; term <= 2;

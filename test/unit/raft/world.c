@@ -26,10 +26,22 @@ world *world_new(uint32_t count, uint64_t seed)
     qr_prng_seed(&w->prng, seed);
     w->config = (qr_engine_config){.heartbeat_ms = 100, .election_ms = 1000, .seed = seed};
     for (uint64_t id = 1; id <= count; id++) {
-        qr_members_add(&w->config.members, (qr_member){.id = id, .role = QR_ROLE_VOTER});
+        qr_members_add(&w->config.members, (qr_member){.id = id, .incarnation = 1, .role = QR_ROLE_VOTER});
         w->member[id].id = id;
+        w->member[id].incarnation = 1;
         w->member[id].disk_ms = 1;
     }
+    w->members = w->config.members;
+    return w;
+}
+
+world *world_new_of(uint32_t voters, uint32_t count, uint64_t seed)
+{
+    world *w = world_new(count, seed);
+    w->config.members.count = voters;
+    for (uint64_t id = voters + 1; id <= count; id++)
+        w->member[id].joins = true;
+    w->members = w->config.members;
     return w;
 }
 
@@ -98,6 +110,7 @@ static void wire(world *w, uint64_t from, uint64_t to, qr_slice bytes, bool is_c
     world_message *message = &w->messages[w->message_count++];
     *message =
         (world_message){.from = from,
+                        .incarnation = w->member[from].incarnation,
                         .to = to,
                         .number = w->message_number++,
                         .due_ms = w->now_ms + qr_prng_between(&w->prng, w->delay_min_ms, w->delay_max_ms)};
@@ -131,11 +144,11 @@ static bool network_deliver(world *w)
     world_message message = w->messages[best];
     w->messages[best] = w->messages[--w->message_count];
     if (w->member[message.to].engine)
-        world_step(
-            w, message.to,
-            &(qr_event){
-                .kind = QR_EVENT_RECV,
-                .recv = {.from = message.from, .incarnation = 1, .bytes = qr_buffer_slice(&message.bytes)}});
+        world_step(w, message.to,
+                   &(qr_event){.kind = QR_EVENT_RECV,
+                               .recv = {.from = message.from,
+                                        .incarnation = message.incarnation,
+                                        .bytes = qr_buffer_slice(&message.bytes)}});
     qr_buffer_free(&message.bytes);
     return true;
 }
@@ -145,6 +158,21 @@ static bool network_deliver(world *w)
 static uint64_t entry_hash(uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes)
 {
     return qr_hash_mix(qr_hash_mix(qr_hash(bytes, kind), index), term);
+}
+
+/* Facts rows 1 and 15: quorums of consecutive configurations meet, so each one has the voters of the one
+ * before it, or is the joint one between, or its end. */
+static void on_members(world *w, world_member *m, const qr_effect *effect, bool first_time)
+{
+    qr_reader reader = qr_reader_of(effect->commit.bytes);
+    if (qr_members_decode(&reader, &m->members) != QR_OK)
+        world_fail(w, "well-formed members", "entry %d", (int)effect->commit.index);
+    if (!first_time)
+        return;
+    if (!qr_members_may_follow(&w->members, &m->members))
+        world_fail(w, "quorums of consecutive configurations meet", "entry %d", (int)effect->commit.index);
+    w->members = m->members;
+    w->changes++;
 }
 
 static void on_commit(world *w, world_member *m, const qr_effect *effect)
@@ -160,6 +188,8 @@ static void on_commit(world *w, world_member *m, const qr_effect *effect)
     m->applied_term = effect->commit.term;
     m->chain = qr_hash_mix(m->chain, hash);
     QR_ASSERT(index < WORLD_INDEX_MAX);
+    if (effect->commit.kind == QR_ENTRY_MEMBERS)
+        on_members(w, m, effect, w->committed[index].term == 0);
     if (w->committed[index].term == 0) {
         w->committed[index].term = effect->commit.term;
         w->committed[index].hash = hash;
@@ -278,6 +308,7 @@ static void note_refusal(world *w, world_member *m, const qr_effect *effect)
 {
     m->refused_why = effect->refuse.why;
     m->refused_proposals += effect->refuse.what == QR_EVENT_PROPOSE;
+    m->refused_members += effect->refuse.what == QR_EVENT_MEMBERS;
     m->refused_handovers += effect->refuse.what == QR_EVENT_HANDOVER;
     if (effect->refuse.what == QR_EVENT_READ) {
         m->refused_reads++;
@@ -463,6 +494,17 @@ static void tell(void *context, const qr_trace_record *record)
     qr_buffer_free(&line);
 }
 
+/* What a joiner's flags say: the cluster, whose disks it does not know, and itself. */
+static void list_as_learner(qr_members *members, uint64_t id)
+{
+    qr_members_add(members, (qr_member){.id = id});
+    for (uint32_t i = 0; i < members->count; i++) {
+        members->list[i].incarnation = 0;
+        if (members->list[i].id == id)
+            members->list[i].role = QR_ROLE_LEARNER;
+    }
+}
+
 void world_boot(world *w, uint64_t id)
 {
     world_member *m = &w->member[id];
@@ -474,7 +516,9 @@ void world_boot(world *w, uint64_t id)
     qr_effects_init(&m->effects);
     qr_engine_config config = w->config;
     config.self = id;
-    config.incarnation = 1;
+    config.incarnation = m->incarnation;
+    if (m->joins)
+        list_as_learner(&config.members, id);
     if (m->election_ms)
         config.election_ms = m->election_ms;
     config.seed = w->config.seed * 1000 + id * 100 + m->life++;
@@ -545,6 +589,21 @@ void world_crash(world *w, uint64_t id)
     w->message_count = left;
 }
 
+void world_wipe(world *w, uint64_t id)
+{
+    world_member *m = &w->member[id];
+    if (m->engine)
+        world_crash(w, id);
+    for (size_t i = 0; i < m->record_count; i++)
+        record_free(&m->records[i]);
+    m->record_count = m->durable_count = 0;
+    m->checkpoint_index = m->checkpoint_term = m->checkpoint_chain = 0;
+    qr_buffer_clear(&m->checkpoint_brief);
+    memset(w->voted[id], 0, sizeof w->voted[id]); /* one vote a term and disk */
+    m->incarnation++;
+    m->joins = true;
+}
+
 void world_link(world *w, uint64_t id, uint64_t peer, bool up)
 {
     if (w->member[id].engine)
@@ -567,6 +626,11 @@ void world_propose(world *w, uint64_t id, const char *text)
 {
     qr_slice command = qr_slice_text(text);
     world_step(w, id, &(qr_event){.kind = QR_EVENT_PROPOSE, .propose = {.commands = &command, .count = 1}});
+}
+
+void world_change(world *w, uint64_t id, const qr_members *wanted)
+{
+    world_step(w, id, &(qr_event){.kind = QR_EVENT_MEMBERS, .members = {.wanted = wanted, .tag = w->steps}});
 }
 
 uint64_t world_read(world *w, uint64_t id)
@@ -704,21 +768,30 @@ bool world_has_leader(const world *w)
     uint64_t leader = world_leader(w);
     if (leader == 0)
         return false;
-    uint32_t followers = 0;
-    for (uint64_t id = 1; id <= w->count; id++)
-        followers += w->member[id].engine && w->member[id].leader == leader &&
-                     w->member[id].term == w->member[leader].term;
+    uint32_t followers = 0, voters = 0;
+    qr_engine_status status;
+    qr_raft.status(w->member[leader].engine, &status);
+    for (uint32_t i = 0; i < status.members.count; i++) {
+        const world_member *m = &w->member[status.members.list[i].id];
+        if (status.members.list[i].role != QR_ROLE_VOTER)
+            continue;
+        voters++;
+        followers += m->engine && m->leader == leader && m->term == w->member[leader].term;
+    }
     const world_member *m = &w->member[leader];
-    return followers > w->count / 2 && m->applied_term == m->term;
+    return followers > voters / 2 && m->applied_term == m->term;
 }
 
 bool world_is_even(const world *w)
 {
     if (!world_has_leader(w))
         return false;
-    for (uint64_t id = 1; id <= w->count; id++)
-        if (w->member[id].engine &&
-            (w->member[id].applied != w->committed_max || w->member[id].leader != world_leader(w)))
+    qr_engine_status status;
+    qr_raft.status(w->member[world_leader(w)].engine, &status);
+    for (uint32_t i = 0; i < status.members.count; i++) {
+        const world_member *m = &w->member[status.members.list[i].id];
+        if (m->engine && (m->applied != w->committed_max || m->leader != world_leader(w)))
             return false;
+    }
     return true;
 }

@@ -11,7 +11,7 @@
 #include "raft/message.h"
 #include "raft/raft.h"
 
-enum { WORLD_MEMBERS_MAX = 8, WORLD_INDEX_MAX = 1 << 16, WORLD_READS_MAX = 1 << 15 };
+enum { WORLD_MEMBERS_MAX = 12, WORLD_INDEX_MAX = 1 << 16, WORLD_READS_MAX = 1 << 15 };
 
 typedef struct world_record {
     qr_buffer bytes;
@@ -31,8 +31,9 @@ typedef struct world_member {
     qr_effects effects;
     qr_trace trace;
     FILE *story;
-    bool untold; /* an event came since the last TICK */
-    uint64_t life;
+    bool untold;                /* an event came since the last TICK */
+    uint64_t life, incarnation; /* the disk's */
+    bool joins;           /* on a fresh disk it lists itself as a learner; else it is as in config.members */
     uint32_t election_ms; /* patience of this one; 0 = as configured */
     /* disk */
     world_record *records;
@@ -49,7 +50,8 @@ typedef struct world_member {
     /* what the engine said last */
     qr_engine_role role;
     uint64_t term, leader;
-    uint64_t refused_proposals, refused_reads, refused_handovers, served_reads;
+    uint64_t refused_proposals, refused_reads, refused_handovers, refused_members, served_reads;
+    qr_members members; /* the newest ones that it was told of as committed */
     qr_status refused_why;
     uint64_t fetches, checkpoints_sent;
     const char *halted;
@@ -58,7 +60,7 @@ typedef struct world_member {
 } world_member;
 
 typedef struct world_message {
-    uint64_t from, to, due_ms, number;
+    uint64_t from, incarnation, to, due_ms, number;
     qr_buffer bytes;
 } world_message;
 
@@ -89,11 +91,14 @@ typedef struct world {
     uint64_t next_tag;
     const char *violation; /* NULL while all is well */
     char detail[256];
-    uint64_t elections, steps;
+    uint64_t elections, steps, changes; /* changes: configurations committed */
+    qr_members members;                 /* the newest committed ones */
     FILE *story;
 } world;
 
 world *world_new(uint32_t count, uint64_t seed); /* members 1..count, all voters, none started */
+/* Members 1..voters are the cluster; the others up to count are not, and may be asked to join it. */
+world *world_new_of(uint32_t voters, uint32_t count, uint64_t seed);
 void world_free(world *w);
 void world_boot(world *w, uint64_t id); /* the first time or again, from what its disk has */
 void world_boot_all(world *w);
@@ -105,8 +110,10 @@ bool world_until(world *w, uint64_t ms, bool (*what)(const world *w));
 bool world_has_leader(
     const world *w);                /* one live leader that a quorum follows and whose no-op is committed */
 bool world_is_even(const world *w); /* and everybody alive has committed and applied the same */
-uint64_t world_leader(const world *w); /* the live leader of the highest term; 0 = none */
+uint64_t world_leader(const world *w);  /* the live leader of the highest term; 0 = none */
+void world_wipe(world *w, uint64_t id); /* a crash, and an empty disk of a newer incarnation */
 void world_propose(world *w, uint64_t id, const char *text);
+void world_change(world *w, uint64_t id, const qr_members *wanted);
 uint64_t world_read(world *w, uint64_t id); /* the tag */
 void world_link(world *w, uint64_t id, uint64_t peer, bool up);
 void world_cut_both(world *w, uint64_t a, uint64_t b, bool cut);
