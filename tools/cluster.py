@@ -67,6 +67,7 @@ class Member:
         self.process = None
         self.environment = {}  # more variables than the cluster's
         self.extra = []  # more flags
+        self.joins = False  # comes to a running cluster
 
     @property
     def endpoint(self):
@@ -80,7 +81,8 @@ class Member:
             "--listen-peer-urls", f"http://127.0.0.1:{self.peer}",
             "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.peer}",
             "--initial-cluster", ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in self.cluster.members),
-            "--initial-cluster-token", self.cluster.token, "--initial-cluster-state", "new",
+            "--initial-cluster-token", self.cluster.token,
+            "--initial-cluster-state", "existing" if self.joins else "new",
             "--log-level", self.cluster.log_level, "--logger", "zap", "--log-outputs", "stderr",
         ] + self.cluster.extra + self.extra
 
@@ -121,6 +123,14 @@ class Cluster:
         self.command = [quorate_binary(), "serve"] if kind == "quorate" else ["etcd"]
         ports = free_ports(2 * count)
         self.members = [Member(self, f"m{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(count)]
+
+    def joiner(self, name):
+        """One member more, which is not started: it is to join the running cluster."""
+        client, peer = free_ports(2)
+        member = Member(self, name, client, peer)
+        member.joins = True
+        self.members.append(member)
+        return member
 
     def __enter__(self):
         try:

@@ -144,16 +144,26 @@ static qr_status from_cluster(qr_group *group, qr_arena *arena, const char **sen
     return qr_join_find(urls, count, self, self_count, clock_ms, NULL, &group->roster, arena, sentence);
 }
 
-/* A joiner is a learner in its own eyes, until its log says more. */
+/* A joiner is a learner in its own eyes, among voters, until its log says more. Alone it is a learner beside
+ * nobody: whatever has become of its log, it never makes a cluster of its own. */
+static void see_as_joiner(qr_group *group)
+{
+    qr_serve_config *config = group->config;
+    config->group = (qr_members){0};
+    qr_members_add(&config->group, (qr_member){.id = config->self, .role = QR_ROLE_LEARNER});
+    for (size_t i = 0; i < group->roster.count && config->group.count < QR_MEMBERS_MAX; i++)
+        qr_members_add(&config->group, (qr_member){.id = group->roster.list[i].id, .role = QR_ROLE_VOTER});
+    if (config->group.count == 1)
+        qr_members_add(&config->group, (qr_member){.id = config->self ^ 1, .role = QR_ROLE_VOTER});
+}
+
 static void adopt(qr_group *group)
 {
     qr_serve_config *config = group->config;
     config->cluster = group->roster.cluster;
     config->self = group->roster.self;
-    if (group->roster.joined || qr_members_find(&config->group, config->self) == NULL) {
-        config->group = (qr_members){0};
-        qr_members_add(&config->group, (qr_member){.id = config->self, .role = QR_ROLE_LEARNER});
-    }
+    if (group->roster.joined || qr_members_find(&config->group, config->self) == NULL)
+        see_as_joiner(group);
 }
 
 qr_status qr_group_open(qr_group *group, qr_os *os, qr_disk *disk, qr_serve_config *config, size_t files,
@@ -252,16 +262,12 @@ static void add_known(const qr_group *group, uint64_t id, qr_roster *roster)
 }
 
 /* Everyone in the configuration in force and in the one that was applied: whoever is being removed is a peer
- * until that is certain. False: only our own beginning is known yet. */
-static bool gather(const qr_group *group, qr_roster *roster)
+ * until that is certain. */
+static void gather(const qr_group *group, qr_roster *roster)
 {
     qr_node_status status;
     qr_node_status_of(group->node, &status);
     const qr_members *members = &status.engine.members, *applied = qr_node_members_applied(group->node);
-    bool beginning = members->count == 1 && members->list[0].id == group->roster.self &&
-                     members->list[0].role == QR_ROLE_LEARNER;
-    if (beginning)
-        return false;
     roster->cluster = group->roster.cluster;
     roster->self = group->roster.self;
     roster->joined = group->roster.joined;
@@ -270,14 +276,14 @@ static bool gather(const qr_group *group, qr_roster *roster)
         add_known(group, members->list[i].id, roster);
     for (uint32_t i = 0; applied != NULL && i < applied->count; i++)
         add_known(group, applied->list[i].id, roster);
-    return true;
 }
 
 static void update_links(qr_group *group)
 {
     qr_roster *fresh = qr_alloc(sizeof *fresh);
     qr_roster_init(fresh);
-    if (!gather(group, fresh) || qr_roster_equal(fresh, &group->roster)) {
+    gather(group, fresh);
+    if (qr_roster_equal(fresh, &group->roster)) {
         qr_roster_free(fresh);
         qr_free(fresh);
         return;
@@ -350,10 +356,9 @@ void qr_group_who(const qr_group *group, qr_buffer *out)
         return;
     qr_roster *roster = qr_alloc(sizeof *roster);
     qr_roster_init(roster);
-    if (gather(group, roster)) {
-        roster->joined = false;
-        qr_roster_encode(roster, out);
-    }
+    gather(group, roster);
+    roster->joined = false;
+    qr_roster_encode(roster, out);
     qr_roster_free(roster);
     qr_free(roster);
 }
