@@ -264,6 +264,27 @@ static void test_file_bound(void **state)
     free(text);
 }
 
+/* examples/quorate.yml, which people begin with. */
+static void test_example(void **state)
+{
+    const char *path = getenv("QUORATE_EXAMPLE"), *sentence = "";
+    if (path == NULL)
+        skip();
+    qr_arena arena;
+    qr_arena_init(&arena);
+    char *line[] = {qr_arena_format(&arena, "serve"), qr_arena_format(&arena, "--config-file=%s", path),
+                    NULL};
+    qr_flags flags = qr_serve_flags();
+    qr_serve_config config;
+    if (qr_serve_parse(&flags, 2, line, NULL, &arena, &sentence) != QR_OK ||
+        qr_serve_configure(&flags, &arena, &config, &sentence) != QR_OK)
+        fail_msg("%s", sentence);
+    assert_int_equal(flags.warning_count, 0);
+    assert_int_equal(config.member_count, 3);
+    assert_string_equal(config.name, "a");
+    qr_arena_free(&arena);
+}
+
 static void test_no_file(void **state)
 {
     qr_arena arena;
@@ -286,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_file_replaces_flags_and_variables),
         cmocka_unit_test(test_file_refusals),
         cmocka_unit_test(test_file_bound),
+        cmocka_unit_test(test_example),
         cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
