@@ -53,7 +53,8 @@ typedef struct qr_checkpoint_writer qr_checkpoint_writer;
 qr_checkpoint_writer *qr_checkpoint_begin(const qr_disk *disk, const qr_checkpoint_about *about,
                                           void (*done)(void *context, qr_status status, uint64_t bytes),
                                           void (*ready)(void *context), void *context);
-/* Bytes that are wanted now: 0 while enough is on its way (ready() tells when that changes). */
+/* Bytes that are wanted now: 0 while enough is on its way (ready() tells when that changes), else at least
+ * 256 KiB, so that no chunk need be tiny. More is taken as well. */
 size_t qr_checkpoint_wants(const qr_checkpoint_writer *writer);
 void qr_checkpoint_add(qr_checkpoint_writer *writer, qr_checkpoint_kind kind, qr_slice chunk); /* copied */
 void qr_checkpoint_finish(qr_checkpoint_writer *writer); /* no more chunks; done() follows */
@@ -70,7 +71,8 @@ typedef struct qr_checkpoint_row {
 
 /* Names only, newest first; at most room of them, the newest. Without unfinished ones. Synchronous. */
 qr_status qr_checkpoint_list(const qr_disk *disk, qr_checkpoint_row *rows, size_t room, size_t *count);
-/* Removes unfinished ones (.part). Synchronous: for opening. */
+/* Removes unfinished ones (.part) and makes the names that are left durable. Synchronous: for opening, before
+ * any of them is relied on. */
 qr_status qr_checkpoint_sweep(const qr_disk *disk);
 
 /* A reader visits the chunks in order. about comes first and is checked against cluster and group. */
