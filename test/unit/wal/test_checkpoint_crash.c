@@ -130,6 +130,26 @@ static void test_crash_while_replacing(void **state)
     make_with_crashes(&(kit_plan){.index = 9, .seed = 2, .count = 6, .sizes = sizes_new}, &other);
 }
 
+/* The process dies between the rename and the sync of the folder, the machine does not; the next process sees
+ * the new name, relies on it, and then the power fails. */
+static void test_a_name_that_was_seen_stays(void **state)
+{
+    (void)state;
+    const kit_plan plan = {.index = 9, .seed = 2, .count = 3, .sizes = sizes_new};
+    fake_disk *disk = fake_disk_new();
+    kit_made made;
+    kit_begin(disk, &plan, &made);
+    kit_feed(&made);
+    while (fake_disk_file(disk, "checkpoint-0000000000000009") == NULL)
+        assert_true(fake_disk_step(disk));
+    memset(disk->queued, 0, sizeof disk->queued);
+    qr_checkpoint_writer_drop(made.writer);
+    assert_int_equal(qr_checkpoint_sweep(&disk->disk), QR_OK);
+    fake_disk_crash(disk, CRASH_LOSE_ALL, NULL);
+    assert_true(is_plan(disk, "checkpoint-0000000000000009", &plan));
+    fake_disk_free(disk);
+}
+
 /* ------------------------------------------------------------ receiving ---- */
 
 enum { PIECE = 100 * 1000 };
@@ -220,9 +240,8 @@ static void test_crash_while_receiving(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crash_while_making),
-        cmocka_unit_test(test_crash_while_making_a_long_one),
-        cmocka_unit_test(test_crash_while_replacing),
+        cmocka_unit_test(test_crash_while_making),    cmocka_unit_test(test_crash_while_making_a_long_one),
+        cmocka_unit_test(test_crash_while_replacing), cmocka_unit_test(test_a_name_that_was_seen_stays),
         cmocka_unit_test(test_crash_while_receiving),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

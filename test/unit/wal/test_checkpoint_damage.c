@@ -358,6 +358,93 @@ static void test_short_blocks(void **state)
     }
 }
 
+/* ----------------------------------------------------------- inspecting ---- */
+
+typedef struct findings {
+    qr_checkpoint_report reports[8];
+    size_t count, reads, fail_at; /* the read of that number fails; 0 = none */
+} findings;
+
+static void on_report(void *context, const qr_checkpoint_report *report)
+{
+    findings *f = context;
+    assert_true(f->count < 8);
+    assert_true((report->what == NULL) == (report->status == QR_OK));
+    f->reports[f->count] = *report;
+    f->reports[f->count++].what = NULL; /* the arena's */
+}
+
+static qr_status only_reads(void *context, const qr_disk_op *op)
+{
+    findings *f = context;
+    assert_int_equal(op->kind, QR_DISK_READ);
+    return ++f->reads == f->fail_at ? QR_E_IO : QR_OK;
+}
+
+static qr_status inspect(fake_disk *disk, findings *f, uint64_t cluster, size_t fail_at)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const char *sentence;
+    uint64_t digest = fake_disk_digest(disk);
+    *f = (findings){.fail_at = fail_at};
+    disk->before = only_reads;
+    disk->context = f;
+    qr_status status = qr_checkpoint_inspect(&disk->disk, cluster, 22, on_report, f, &arena, &sentence);
+    disk->before = NULL;
+    assert_true((sentence == NULL) == (status == QR_OK));
+    assert_true(fake_disk_digest(disk) == digest);
+    qr_arena_free(&arena);
+    return status;
+}
+
+static void test_inspect(void **state)
+{
+    (void)state;
+    fake_disk *disk = fake_disk_new();
+    findings f;
+    assert_int_equal(inspect(disk, &f, 0, 0), QR_OK);
+    assert_int_equal(f.count, 0);
+    kit_put(disk, "0000000000000000.wal", qr_slice_text("a log"));
+    for (uint64_t index = 1; index <= 3; index++) {
+        kit_plan plan = {.index = index, .seed = index, .count = 5, .sizes = sizes_large};
+        assert_int_equal(kit_make(disk, &plan, NULL), QR_OK);
+    }
+    kit_put(disk, "checkpoint-0000000000000004.part", qr_slice_text("half"));
+    assert_int_equal(inspect(disk, &f, 11, 0), QR_OK);
+    assert_int_equal(f.count, 4);
+    for (uint64_t index = 1; index <= 3; index++) {
+        const qr_checkpoint_report *report = &f.reports[index - 1];
+        qr_checkpoint_about about = kit_about(index, index);
+        assert_true(report->index == index && report->verdict == QR_CHECKPOINT_SOUND && report->has_about);
+        assert_true(report->about.digest == about.digest && report->about.term == 5 && report->chunks == 5);
+        assert_int_equal(report->size, fake_disk_file(disk, report->name)->size);
+    }
+    assert_int_equal(f.reports[3].verdict, QR_CHECKPOINT_UNFINISHED);
+    assert_int_equal(f.reports[3].size, 4);
+    /* One damaged, one newer: the others are judged all the same. */
+    size_t reads = f.reads;
+    fake_disk_file(disk, "checkpoint-0000000000000001")->data[block_at(3) + 77] ^= 1;
+    patch(fake_disk_file(disk, "checkpoint-0000000000000002"), 8, CHECKPOINT_VERSION + 1, true);
+    assert_int_equal(inspect(disk, &f, 11, 0), QR_E_BAD_VERSION);
+    assert_int_equal(f.count, 4);
+    assert_int_equal(f.reports[0].verdict, QR_CHECKPOINT_DAMAGED);
+    assert_int_equal(f.reports[0].status, QR_E_CORRUPT);
+    assert_true(f.reports[0].block == 3 && f.reports[0].position == block_at(3) && f.reports[0].has_about);
+    assert_int_equal(f.reports[1].verdict, QR_CHECKPOINT_UNCHECKED);
+    assert_int_equal(f.reports[1].status, QR_E_BAD_VERSION);
+    assert_false(f.reports[1].has_about);
+    assert_int_equal(f.reports[2].verdict, QR_CHECKPOINT_SOUND);
+    assert_true(f.reads < reads);
+    assert_int_equal(inspect(disk, &f, 11, f.reads), QR_E_BAD_VERSION); /* the first reason is told */
+    assert_int_equal(f.reports[2].verdict, QR_CHECKPOINT_UNCHECKED);
+    assert_int_equal(f.reports[2].status, QR_E_IO);
+    assert_int_equal(inspect(disk, &f, 12, 0), QR_E_BAD_VERSION);
+    assert_int_equal(f.reports[2].verdict, QR_CHECKPOINT_DAMAGED);
+    assert_int_equal(f.reports[2].status, QR_E_FOREIGN);
+    fake_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_forged_footers),
         cmocka_unit_test(test_chunk_too_large),
         cmocka_unit_test(test_short_blocks),
+        cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
