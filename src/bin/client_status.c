@@ -309,6 +309,16 @@ static void print_quorum(survey *all, qr_buffer *out)
                          all->alive - needed(all));
 }
 
+static void print_leader(survey *all, qr_buffer *out)
+{
+    const report *leader = find(all, all->leader);
+    if (all->leader)
+        qr_buffer_format(out, "leader: %s, term %" PRIu64 "%s\n", name_of(all, all->leader), all->term,
+                         leader && leader->status ? "" : ", does not answer here");
+    else
+        qr_buffer_format(out, "leader: none is known\n");
+}
+
 static const char *alarm_name(const QrEtcdpb__AlarmMember *alarm)
 {
     const ProtobufCEnumValue *value =
@@ -333,10 +343,7 @@ static void print_for_people(survey *all)
     if (!all->client->options.only) {
         qr_buffer_u8(out, '\n');
         print_quorum(all, out);
-        if (all->leader)
-            qr_buffer_format(out, "leader: %s, term %" PRIu64 "\n", name_of(all, all->leader), all->term);
-        else
-            qr_buffer_format(out, "leader: none is known\n");
+        print_leader(all, out);
         print_alarms(all, out);
     }
     for (size_t i = 0; i < all->count; i++)

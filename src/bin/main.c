@@ -19,7 +19,7 @@ static const char help[] =
     "    del        delete a key or a range\n"
     "    txn        a transaction from standard input\n"
     "    compact    forget the history up to a revision\n"
-    "    status     how a member is\n"
+    "    status     how the cluster is, and how many more members may fail\n"
     "    member     who belongs to the cluster\n\n"
     "    verify     check the files of a stopped member, changing nothing\n"
     "    sim        run whole clusters in the simulator, with faults, from seeds\n\n"
@@ -32,7 +32,8 @@ static const char help[] =
     "    quorate get greeting\n"
     "    etcdctl --endpoints=127.0.0.1:22379 get greeting\n\n"
     "EXIT STATUS\n"
-    "    0 when all went well, 1 when something failed, 2 when the command line is wrong.\n";
+    "    0 when all went well, 1 when something failed, 2 when the command line is wrong. status and verify\n"
+    "    have their own: see their help.\n";
 
 typedef struct verb {
     const char *name;
