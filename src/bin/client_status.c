@@ -228,13 +228,18 @@ static int verdict(const survey *all)
 
 /* ---- telling people ---- */
 
-/* Text of a peer's on a terminal: no control characters. */
+/* Text of a peer's on a terminal: no control characters, neither those of ASCII nor the second set, which in
+ * UTF-8 is C2 and a byte below A0. */
 static const char *shown(survey *all, const char *text)
 {
     char *copy = qr_arena_format(&all->client->arena, "%s", *text ? text : "-");
-    for (char *at = copy; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7F)
+    for (unsigned char *at = (unsigned char *)copy; *at; at++) {
+        bool second_set = *at == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0;
+        if (*at < 0x20 || *at == 0x7F || second_set)
             *at = '?';
+        if (second_set)
+            *++at = '?';
+    }
     return copy;
 }
 
