@@ -226,13 +226,18 @@ static int verdict(const survey *all)
 
 /* ---- telling people ---- */
 
-/* Text of a peer's on a terminal: no control characters. */
+/* Text of a peer's on a terminal: no control characters, neither those of ASCII nor the second set, which in
+ * UTF-8 is C2 and a byte below A0. */
 static const char *shown(survey *all, const char *text)
 {
     char *copy = qr_arena_format(&all->client->arena, "%s", *text ? text : "-");
-    for (char *at = copy; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7F)
+    for (unsigned char *at = (unsigned char *)copy; *at; at++) {
+        bool second_set = *at == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0;
+        if (*at < 0x20 || *at == 0x7F || second_set)
             *at = '?';
+        if (second_set)
+            *++at = '?';
+    }
     return copy;
 }
 
@@ -307,6 +312,16 @@ static void print_quorum(survey *all, qr_buffer *out)
                          all->alive - needed(all));
 }
 
+static void print_leader(survey *all, qr_buffer *out)
+{
+    const report *leader = find(all, all->leader);
+    if (all->leader)
+        qr_buffer_format(out, "leader: %s, term %" PRIu64 "%s\n", name_of(all, all->leader), all->term,
+                         leader && leader->status ? "" : ", does not answer here");
+    else
+        qr_buffer_format(out, "leader: none is known\n");
+}
+
 static const char *alarm_name(const QrEtcdpb__AlarmMember *alarm)
 {
     const ProtobufCEnumValue *value =
@@ -331,10 +346,7 @@ static void print_for_people(survey *all)
     if (!all->client->options.only) {
         qr_buffer_u8(out, '\n');
         print_quorum(all, out);
-        if (all->leader)
-            qr_buffer_format(out, "leader: %s, term %" PRIu64 "\n", name_of(all, all->leader), all->term);
-        else
-            qr_buffer_format(out, "leader: none is known\n");
+        print_leader(all, out);
         print_alarms(all, out);
     }
     for (size_t i = 0; i < all->count; i++)

@@ -19,7 +19,7 @@ static const char help[] =
     "    del        delete a key or a range\n"
     "    txn        a transaction from standard input\n"
     "    compact    forget the history up to a revision\n"
-    "    status     how a member is\n"
+    "    status     how the cluster is, and how many more members may fail\n"
     "    member     who belongs to the cluster; add, promote, remove, update, replace members\n"
     "    move-leader  let another member lead\n\n"
     "    verify     check the files of a stopped member, changing nothing\n"
@@ -33,7 +33,8 @@ static const char help[] =
     "    quorate get greeting\n"
     "    etcdctl --endpoints=127.0.0.1:22379 get greeting\n\n"
     "EXIT STATUS\n"
-    "    0 when all went well, 1 when something failed, 2 when the command line is wrong.\n";
+    "    0 when all went well, 1 when something failed, 2 when the command line is wrong. status and verify\n"
+    "    have their own: see their help.\n";
 
 typedef struct verb {
     const char *name;
