@@ -262,7 +262,8 @@ static void add_known(const qr_group *group, uint64_t id, qr_roster *roster)
 }
 
 /* Everyone in the configuration in force and in the one that was applied: whoever is being removed is a peer
- * until that is certain. */
+ * until that is certain. While a member still applies its log it goes through configurations of the past, in
+ * which those who send it that log may be missing: until it is through, nobody leaves. */
 static void gather(const qr_group *group, qr_roster *roster)
 {
     qr_node_status status;
@@ -276,6 +277,8 @@ static void gather(const qr_group *group, qr_roster *roster)
         add_known(group, members->list[i].id, roster);
     for (uint32_t i = 0; applied != NULL && i < applied->count; i++)
         add_known(group, applied->list[i].id, roster);
+    for (size_t i = 0; applied == NULL && i < group->roster.count; i++)
+        add_known(group, group->roster.list[i].id, roster);
 }
 
 static void update_links(qr_group *group)

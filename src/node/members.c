@@ -41,7 +41,9 @@ static bool is_done(const qr_members *members, const qr_change *change)
     if (members->joint)
         return false;
     switch (change->kind) {
-    case QR_CHANGE_ADD: return has_role(members, change->id, change->voter ? QR_ROLE_VOTER : QR_ROLE_LEARNER);
+    case QR_CHANGE_ADD:
+        return change->voter ? is_to_vote(members, change->id)
+                             : has_role(members, change->id, QR_ROLE_LEARNER);
     case QR_CHANGE_PROMOTE: return has_role(members, change->id, QR_ROLE_VOTER);
     case QR_CHANGE_REMOVE: return qr_members_find(members, change->id) == NULL;
     case QR_CHANGE_REPLACE:

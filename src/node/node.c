@@ -297,7 +297,10 @@ static void note_caught_up(qr_node *node)
                              node->applied_index == engine.commit_index &&
                              engine.commit_index == engine.last_index;
     bool back_again = node->recalled_index > 0 && node->applied_index >= node->recalled_index;
-    node->caught_up = whole_log_applied || back_again;
+    /* A new folder has no life before it, but a joiner gets a long log piece by piece, and at the end of each
+     * piece all that it has is applied. What its leader has committed in its own term is recent enough. */
+    bool is_recent = node->leader != 0 && node->applied_term == node->term;
+    node->caught_up = node->recalled_index > 0 ? whole_log_applied || back_again : is_recent;
 }
 
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)

@@ -42,10 +42,12 @@ void qr_etcd_members_describe(qr_etcd_call *call, const qr_op_result *everything
     const qr_members *group = &status.engine.members;
     QrEtcdpb__Member *list = qr_arena_zero(&call->arena, group->count + 1, sizeof *list);
     members->list = qr_arena_zero(&call->arena, group->count + 1, sizeof *members->list);
-    members->count = group->count;
+    members->count = 0;
     for (uint32_t i = 0; i < group->count; i++) {
+        if (group->list[i].role == QR_ROLE_LEAVING)
+            continue;
         describe(call, &group->list[i], everything, &list[i]);
-        members->list[i] = &list[i];
+        members->list[members->count++] = &list[i];
     }
     qr_etcdpb__response_header__init(&members->header);
     members->header.cluster_id = call->door->config.cluster;
