@@ -20,7 +20,7 @@ static void describe(qr_etcd_call *call, const qr_member *member, const qr_op_re
 {
     qr_etcdpb__member__init(out);
     out->id = member->id;
-    out->islearner = member->role == QR_ROLE_LEARNER;
+    out->islearner = member->role != QR_ROLE_VOTER;
     const qr_etcd_member *known = configured(&call->door->config, member->id);
     if (known && known->peer_url_count) {
         out->n_peerurls = known->peer_url_count;
