@@ -541,6 +541,41 @@ void qr_sim_disk_crash(qr_sim_disk *disk, bool kill)
     disk->faults.crash_in = 0;
 }
 
+/* ----------------------------------------------------------------- damage ---- */
+
+static bool is_segment(const char *name)
+{
+    return strlen(name) == 20 && strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, ".wal") == 0;
+}
+
+static void spoil(sim_image *image, uint64_t at, uint64_t size, bool zero)
+{
+    for (; size > 0 && at < image->size; at++, size--)
+        image->data[at] = zero ? 0 : (uint8_t)(image->data[at] ^ 0x40);
+}
+
+bool qr_sim_disk_damage(qr_sim_disk *disk)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < disk->durable.count; i++)
+        count += is_segment(disk->durable.list[i].name);
+    if (count < 2)
+        return false;
+    size_t chosen = (size_t)qr_prng_below(&disk->prng, count - 1);
+    for (size_t i = 0; i < disk->durable.count; i++) {
+        sim_file *file = disk->durable.list[i].file;
+        if (!is_segment(disk->durable.list[i].name) || chosen-- > 0)
+            continue;
+        uint64_t at = qr_prng_below(&disk->prng, file->durable.size);
+        uint64_t size = qr_prng_between(&disk->prng, 1, 4096);
+        bool zero = qr_prng_below(&disk->prng, 2);
+        spoil(&file->durable, at, size, zero);
+        spoil(&file->current, at, size, zero);
+        return true;
+    }
+    return false;
+}
+
 /* ------------------------------------------------------------------ object ---- */
 
 qr_sim_disk *qr_sim_disk_open(const qr_sim_disk_config *config)

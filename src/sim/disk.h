@@ -53,6 +53,10 @@ bool qr_sim_disk_failed(const qr_sim_disk *disk);
  * only the process dies; what was written stays written. */
 void qr_sim_disk_crash(qr_sim_disk *disk, bool kill);
 
+/* Nobody has the disk open: some bytes of a log segment go bad. Not of the newest one, whose end cannot be
+ * told from a torn write. False: there is no other one. */
+bool qr_sim_disk_damage(qr_sim_disk *disk);
+
 uint64_t qr_sim_disk_digest(const qr_sim_disk *disk); /* of all durable content; slow */
 uint64_t qr_sim_disk_operations(const qr_sim_disk *disk);
 

@@ -18,6 +18,7 @@ typedef enum sim_fault {
     FAULT_NO_SPACE,
     FAULT_OLD_LEADER,
     FAULT_STALL,
+    FAULT_DAMAGE,
     FAULT_COUNT,
 } sim_fault;
 
@@ -44,6 +45,7 @@ static bool allowed(const qr_sim_plan *plan, sim_fault fault)
     case FAULT_CLOCK: return plan->clock_jumps;
     case FAULT_SLOW_DISK: return plan->slow_disks;
     case FAULT_STALL: return plan->stalls;
+    case FAULT_DAMAGE: return plan->damage;
     case FAULT_SYNC: return plan->failing_syncs;
     case FAULT_NO_SPACE: return plan->no_space;
     case FAULT_OLD_LEADER: return plan->old_leaders;
@@ -247,6 +249,16 @@ static void strike_disk(qr_sim_world *world, qr_sim_node *node, sim_fault fault)
     }
 }
 
+/* Its log goes bad while it is down. Only as many members as may lose what they have, all told. */
+static void strike_log(qr_sim_world *world, qr_sim_node *node)
+{
+    if (!qr_sim_node_up(node) || node->damage_due || world->damaged >= world->nodes - world->quorum)
+        return;
+    world->damaged++;
+    node->damage_due = true;
+    die(world, node, false, 1);
+}
+
 static void strike_all(qr_sim_world *world)
 {
     if (below(world, 4)) /* rarely: it hides much */
@@ -273,6 +285,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
             die(world, node, fault == FAULT_KILL, 1);
         break;
     case FAULT_ALL_DIE: strike_all(world); break;
+    case FAULT_DAMAGE: strike_log(world, node); break;
     case FAULT_CUT: strike_cut(world); break;
     case FAULT_PAUSE: strike_pause(world, node); break;
     case FAULT_CLOG: strike_clog(world); break;

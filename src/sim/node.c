@@ -276,6 +276,26 @@ static void plan_boot(qr_sim_node *node, uint64_t down_us)
                  (qr_sim_event){.kind = QR_SIM_BOOT, .node = node->number, .life = node->life});
 }
 
+/* As bin/serve does it: a log that was damaged is put aside. */
+static qr_status open_node(qr_sim_node *node, qr_arena *arena, const char **sentence)
+{
+    qr_sim_world *world = node->world;
+    qr_node_config config = config_of(node);
+    qr_status status = qr_node_prepare(&config, true, arena, sentence);
+    if (status != QR_OK)
+        return status;
+    config.machine = node->machine = world->config->machine(world->config->bug);
+    status = qr_node_open(&config, arena, &node->node, sentence);
+    if (status != QR_E_CORRUPT || !node->damaged)
+        return status;
+    qr_sim_story(world, "n%u finds its log damaged and puts it aside: %s", node->number + 1, *sentence);
+    status = qr_node_put_aside(&config, arena, sentence);
+    if (status != QR_OK)
+        return status;
+    config.machine = node->machine = world->config->machine(world->config->bug);
+    return qr_node_open(&config, arena, &node->node, sentence);
+}
+
 void qr_sim_node_boot(qr_sim_node *node)
 {
     qr_sim_world *world = node->world;
@@ -291,12 +311,14 @@ void qr_sim_node_boot(qr_sim_node *node)
     if (world->phase == QR_SIM_FAULTS && world->plan.boot_crashes &&
         qr_prng_below(&world->prng_nemesis, 4) == 0)
         qr_sim_disk_faults_of(node->disk)->crash_in = qr_prng_between(&world->prng_nemesis, 1, 40);
-    node->machine = world->config->machine(world->config->bug);
-    qr_node_config config = config_of(node);
+    if (node->damage_due) {
+        node->damage_due = false;
+        node->damaged |= qr_sim_disk_damage(node->disk);
+    }
     qr_arena arena;
     qr_arena_init(&arena);
     const char *sentence = NULL;
-    qr_status status = qr_node_open(&config, &arena, &node->node, &sentence);
+    qr_status status = open_node(node, &arena, &sentence);
     if (status != QR_OK) {
         node->node = NULL;
         node->machine = NULL;

@@ -91,6 +91,7 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
         plan->all_die = false;
     }
     plan->trigger_per_million = PICK(prng, 20000, 100000, 300000);
+    plan->damage = one_in(prng, 4);
 }
 
 void qr_sim_plan_draw(qr_sim_world *world)

@@ -59,6 +59,17 @@ static void heal(qr_sim_world *world)
     look_again(world);
 }
 
+/* Everybody whose log was put aside is a voter again. */
+static bool all_vote(const qr_sim_world *world, const qr_members *members)
+{
+    for (uint32_t i = 0; i < world->nodes; i++) {
+        const qr_member *member = qr_members_find(members, world->node[i].id);
+        if (members->joint || member == NULL || member->role != QR_ROLE_VOTER)
+            return false;
+    }
+    return true;
+}
+
 /* NULL: everybody is up, agrees on a leader, has applied the same, and nothing is open. Else what is missing.
  */
 static const char *unrest(const qr_sim_world *world, char *text, size_t size)
@@ -84,6 +95,10 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
         }
         if (status.no_space) {
             snprintf(text, size, "n%u still sees a full disk", i + 1);
+            return text;
+        }
+        if (!all_vote(world, &status.engine.members)) {
+            snprintf(text, size, "n%u knows a member that is no voter", i + 1);
             return text;
         }
         if (status.handing_over) {

@@ -112,6 +112,7 @@ typedef struct qr_sim_node {
     uint64_t paused_us; /* takes no turn before */
     uint64_t wake_us;   /* the scheduled WAKE; UINT64_MAX = none */
     bool turn_due, halted, dying, leads;
+    bool damage_due, damaged; /* its log is to go bad while it is down; it has, and may be put aside */
     uint64_t leads_since_us;
     uint64_t applied, commit, term;
     uint64_t local_index;        /* of the newest local read of this life */
@@ -132,7 +133,7 @@ typedef struct qr_sim_plan {
     uint32_t turn_us_max;
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
-        stalls, failing_syncs, no_space, clogs, old_leaders, handovers, compactions, all_die;
+        stalls, failing_syncs, no_space, damage, clogs, old_leaders, handovers, compactions, all_die;
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
@@ -168,6 +169,7 @@ struct qr_sim_world {
     qr_arena arena;
     uint64_t flight;
     uint64_t steps;
+    uint32_t damaged; /* members whose log was damaged so far: never so many that something is lost */
     uint64_t calm_messages, calm_ops, calm_terms; /* as they stood when the calm began */
     struct {
         qr_sim_cut cut;
