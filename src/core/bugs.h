@@ -32,7 +32,13 @@
     X(CONFIG_NOT_RESTORED, "members-not-restored", "raft keeps the members of an entry that was cut off")    \
     X(WIPED_VOTES, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces")     \
     X(STATE_DIVERGES, "state-diverges",                                                                      \
-      "node: the state of one member differs from entry 200 on; the oracle does not look, the members must")
+      "node: the state of one member differs from entry 200 on; the oracle does not look, the members must") \
+    X(CHECKPOINT_NO_ORIGINS, "checkpoint-without-origins", "node leaves the origins out of a checkpoint")    \
+    X(CHECKPOINT_EARLY, "log-released-early",                                                                \
+      "node lets the log go when a checkpoint is begun, not when it is durable")                             \
+    X(CHECKPOINT_OLDER, "older-checkpoint-taken", "node takes a checkpoint that is older than its state")    \
+    X(CHECKPOINT_RETRY, "request-in-checkpoint-repeated",                                                    \
+      "node tries requests again that may be in a checkpoint it was sent")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -38,7 +38,15 @@
     X(MEMBERS, "members are in force from entry %a on: %b voters, %c learners")                              \
     X(DIVERGE, "finds that the state of %A differs from that of the majority at entry %b")                   \
     X(ALARM, "cannot tell whose state is right at entry %a, and refuses writes")                             \
-    X(TROUBLE, "is in trouble with its disk (oldest sync %b ms, no space %c): hands over to %A")
+    X(TROUBLE, "is in trouble with its disk (oldest sync %b ms, no space %c): hands over to %A")             \
+    X(CHECKPOINT_BEGIN, "begins a checkpoint at entry %a")                                                   \
+    X(CHECKPOINT_DONE, "has a checkpoint at entry %a (%b bytes) on its disk")                                \
+    X(CHECKPOINT_FAIL, "gives up its checkpoint at entry %a: no space")                                      \
+    X(CHECKPOINT_DAMAGED, "cannot use the checkpoint at entry %a (status %b)")                               \
+    X(CHECKPOINT_LOAD, "starts from its checkpoint at entry %a: revision %b, digest %c")                     \
+    X(CHECKPOINT_TOLD, "may do without its log up to entry %a")                                              \
+    X(CHECKPOINT_SEND, "sends its checkpoint at entry %b (%c bytes) to %A")                                  \
+    X(CHECKPOINT_TAKE, "takes over the checkpoint at entry %b of %A: revision %c, digest %d")
 
 typedef enum qr_trace_kind {
     QR_TRACE_NONE,

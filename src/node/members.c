@@ -355,6 +355,16 @@ void qr_change__applied(qr_node *node, qr_slice bytes)
         finish(node, QR_OK);
 }
 
+void qr_change__jumped(qr_node *node)
+{
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    node->changes.applied = engine.members;
+    node->changes.news = true;
+    if (qr_members_find(&engine.members, node->config.self) != NULL)
+        node->changes.belonged = true;
+}
+
 /* The newest disks that spoke for members that are gone need no watching any more. */
 static void forget_lives(qr_node *node, const qr_members *members)
 {

@@ -97,6 +97,7 @@ static void on_trace(void *context, const qr_trace_record *record)
         node->world->report->elections += record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER;
     if (record->kind == QR_TRACE_DIVERGE || record->kind == QR_TRACE_ALARM)
         qr_sim_oracle_diverges(node, record);
+    node->world->report->checkpoints += record->kind == QR_TRACE_CHECKPOINT_DONE;
     qr_sim_nemesis_trace(node, record);
 }
 
@@ -129,6 +130,20 @@ static void on_applied(void *context, uint64_t index, uint64_t term, qr_entry_ki
     qr_sim_node *node = context;
     if (!qr_sim_disk_dead(node->disk))
         qr_sim_oracle_applied(node, index, term, kind, bytes, digest);
+}
+
+static void on_restored(void *context, uint64_t index, uint64_t term, uint64_t digest, uint64_t revision,
+                        bool received)
+{
+    qr_sim_node *node = context;
+    if (!qr_sim_disk_dead(node->disk))
+        qr_sim_oracle_restored(node, index, term, digest, revision, received);
+}
+
+static qr_machine *new_machine(void *context)
+{
+    const qr_sim_node *node = context;
+    return node->world->config->machine(node->world->config->bug);
 }
 
 /* --------------------------------------------------------------- settling ---- */
@@ -237,11 +252,12 @@ static qr_node_config config_of(qr_sim_node *node)
         .wall_ms = wall_ms(node),
         .members = world->members,
         .segment_size = plan->segment_size,
+        .checkpoint_bytes = plan->checkpoint_bytes,
+        .new_machine = new_machine,
         .engine_memory_max = plan->engine_memory_max,
         .engine_message_max = plan->engine_message_max,
         .request_ms = plan->request_ms,
         .engine = world->config->engine,
-        .machine = node->machine,
         .disk = qr_sim_disk_edge(node->disk),
         .network = {.self = node, .send = edge_send},
         .trace_sink = on_trace,
@@ -251,6 +267,7 @@ static qr_node_config config_of(qr_sim_node *node)
         .role = on_role,
         .wake = on_wake,
         .applied = on_applied,
+        .restored = on_restored,
         .context = node,
     };
 }
@@ -284,7 +301,7 @@ static qr_status open_node(qr_sim_node *node, qr_arena *arena, const char **sent
     qr_status status = qr_node_prepare(&config, true, arena, sentence);
     if (status != QR_OK)
         return status;
-    config.machine = node->machine = world->config->machine(world->config->bug);
+    config.machine = new_machine(node);
     status = qr_node_open(&config, arena, &node->node, sentence);
     if (status != QR_E_CORRUPT || !node->damaged)
         return status;
@@ -292,7 +309,7 @@ static qr_status open_node(qr_sim_node *node, qr_arena *arena, const char **sent
     status = qr_node_put_aside(&config, arena, sentence);
     if (status != QR_OK)
         return status;
-    config.machine = node->machine = world->config->machine(world->config->bug);
+    config.machine = new_machine(node);
     return qr_node_open(&config, arena, &node->node, sentence);
 }
 
@@ -321,7 +338,6 @@ void qr_sim_node_boot(qr_sim_node *node)
     qr_status status = open_node(node, &arena, &sentence);
     if (status != QR_OK) {
         node->node = NULL;
-        node->machine = NULL;
         if (!qr_sim_disk_dead(node->disk))
             qr_sim_fail(world, "recovers-after-crash", "n%u does not start: %s: %s", node->number + 1,
                         qr_status_name(status), sentence ? sentence : "");
@@ -365,7 +381,6 @@ void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
     qr_node_free(node->node);
     node->dying = false;
     node->node = NULL;
-    node->machine = NULL;
     if (node->taken != NULL)
         qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s",
                     node->number + 1, node->taken->mark);
