@@ -100,11 +100,6 @@ void qr_node__wake(qr_node *node)
         node->config.wake(node->config.context);
 }
 
-uint64_t qr_node__digest(const qr_node *node)
-{
-    return qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
-}
-
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index)
 {
