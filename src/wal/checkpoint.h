@@ -8,7 +8,11 @@
  *
  * All writing and all reading but that of opening is asynchronous, on the background lane, one operation at a
  * time and at most QR_CHECKPOINT_SYNC_BYTES without a sync, so that the log's syncs wait for little. No
- * callback comes from inside the call that asked for it. */
+ * callback comes from inside the call that asked for it; any callback may give up or free what calls it.
+ *
+ * What has an operation under way can't be freed before the disk is through with it: abandon(), close() and
+ * free() see to that. The drop() calls free at once, without a callback or an operation: for a disk that is
+ * dead, or when no operation is under way; not from within a callback. */
 #ifndef QR_WAL_CHECKPOINT_H
 #define QR_WAL_CHECKPOINT_H
 
@@ -53,8 +57,9 @@ qr_checkpoint_writer *qr_checkpoint_begin(const qr_disk *disk, const qr_checkpoi
 size_t qr_checkpoint_wants(const qr_checkpoint_writer *writer);
 void qr_checkpoint_add(qr_checkpoint_writer *writer, qr_checkpoint_kind kind, qr_slice chunk); /* copied */
 void qr_checkpoint_finish(qr_checkpoint_writer *writer); /* no more chunks; done() follows */
-/* Gives it up: no callback comes any more; frees itself when its operation has ended. */
+/* Gives it up: no callback comes any more, the .part is removed; frees itself when that has ended. */
 void qr_checkpoint_abandon(qr_checkpoint_writer *writer);
+void qr_checkpoint_writer_drop(qr_checkpoint_writer *writer);
 
 /* ---- finding and reading ---- */
 
@@ -63,7 +68,7 @@ typedef struct qr_checkpoint_row {
     uint64_t index, size; /* from the name; bytes */
 } qr_checkpoint_row;
 
-/* Names only, newest first; at most room of them. Synchronous. `parts`: names of unfinished ones. */
+/* Names only, newest first; at most room of them, the newest. Without unfinished ones. Synchronous. */
 qr_status qr_checkpoint_list(const qr_disk *disk, qr_checkpoint_row *rows, size_t room, size_t *count);
 /* Removes unfinished ones (.part). Synchronous: for opening. */
 qr_status qr_checkpoint_sweep(const qr_disk *disk);
@@ -82,39 +87,51 @@ typedef struct qr_checkpoint_visit {
 qr_status qr_checkpoint_read(const qr_disk *disk, const char *name, uint64_t cluster, uint64_t group,
                              const qr_checkpoint_visit *visit, qr_arena *arena, const char **sentence);
 
-/* The same between turns: one block an operation. done(): once, unless closed before. */
+/* The same between turns: one block an operation. done(): once, unless closed before. The reader is freed
+ * after it. */
 typedef struct qr_checkpoint_reader qr_checkpoint_reader;
 qr_checkpoint_reader *qr_checkpoint_open(const qr_disk *disk, const char *name, uint64_t cluster,
                                          uint64_t group, const qr_checkpoint_visit *visit,
                                          void (*done)(void *context, qr_status status, const char *sentence),
                                          void *context);
-void qr_checkpoint_close(qr_checkpoint_reader *reader); /* frees itself when its operation has ended */
+/* Instead of done(): no callback comes any more; frees itself when its operation has ended. */
+void qr_checkpoint_close(qr_checkpoint_reader *reader);
+void qr_checkpoint_reader_drop(qr_checkpoint_reader *reader);
 
 /* ---- sending and receiving the bytes of a file ---- */
 
-/* Reads size bytes at offset of a file into memory. done once. One at a time a fetcher. */
+/* Reads size bytes (at most QR_CHECKPOINT_CHUNK_MAX) at offset of a file into memory. done once: OK (fewer
+ * bytes at the end of the file; borrowed for the call), NOT_FOUND or IO. One at a time a fetcher. */
 typedef struct qr_checkpoint_fetcher qr_checkpoint_fetcher;
 qr_checkpoint_fetcher *qr_checkpoint_fetcher_new(const qr_disk *disk, const char *name);
 bool qr_checkpoint_fetcher_busy(const qr_checkpoint_fetcher *fetcher);
 void qr_checkpoint_fetch(qr_checkpoint_fetcher *fetcher, uint64_t offset, size_t size,
                          void (*done)(void *context, qr_status status, uint64_t offset, qr_slice bytes),
                          void *context);
-void qr_checkpoint_fetcher_free(qr_checkpoint_fetcher *fetcher);
+void qr_checkpoint_fetcher_free(qr_checkpoint_fetcher *fetcher); /* no done() any more; frees itself */
+void qr_checkpoint_fetcher_drop(qr_checkpoint_fetcher *fetcher);
 
-/* Takes the bytes of a file of known size in order, into `received-<index>.part`; keep() makes it
- * `checkpoint-<index>` (rename, folder sync). The bytes are not judged here: read it first. */
+/* Takes the bytes of a file of known size in order, into `received-<index>.part`, a new one from its first
+ * byte on; keep() makes it `checkpoint-<index>` (rename, folder sync). The bytes are not judged here: read it
+ * first. done: QR_OK, NO_SPACE (what is durable stays; adding from there may be tried again) or IO (the
+ * member must halt). */
 typedef struct qr_checkpoint_receiver qr_checkpoint_receiver;
 qr_checkpoint_receiver *qr_checkpoint_receive(const qr_disk *disk, uint64_t index, uint64_t size,
                                               void (*done)(void *context, qr_status status, uint64_t durable),
                                               void *context);
 const char *qr_checkpoint_receiver_name(const qr_checkpoint_receiver *receiver);
-/* Appends; done(status, durable bytes) follows. One at a time. */
+/* Appends (copied): 1 to QR_CHECKPOINT_CHUNK_MAX bytes, no more than are missing. done(status, durable bytes)
+ * follows. One at a time. */
 void qr_checkpoint_receiver_add(qr_checkpoint_receiver *receiver, qr_slice bytes);
 void qr_checkpoint_receiver_keep(qr_checkpoint_receiver *receiver); /* done() follows */
 void qr_checkpoint_receiver_free(qr_checkpoint_receiver *receiver); /* frees itself; the .part stays */
+void qr_checkpoint_receiver_drop(qr_checkpoint_receiver *receiver);
 
-/* Removes a checkpoint file, durably, in the background; done may be NULL. */
-void qr_checkpoint_remove(const qr_disk *disk, const char *name,
-                          void (*done)(void *context, qr_status status), void *context);
+/* Removes a file, durably, in the background; done (may be NULL): QR_OK, also when it was not there, or IO.
+ * The remover is freed after it; only drop() has a use for it. */
+typedef struct qr_checkpoint_remover qr_checkpoint_remover;
+qr_checkpoint_remover *qr_checkpoint_remove(const qr_disk *disk, const char *name,
+                                            void (*done)(void *context, qr_status status), void *context);
+void qr_checkpoint_remover_drop(qr_checkpoint_remover *remover);
 
 #endif
