@@ -259,6 +259,7 @@ static const struct {
     {"compact", QR_CLIENT_COMPACT, run_compact},
     {"status", QR_CLIENT_STATUS, run_status},
     {"member", QR_CLIENT_MEMBER, run_member},
+    {"backup", QR_CLIENT_BACKUP, qr_client_run_backup},
 };
 
 static const char *split_endpoints(qr_client *client)
