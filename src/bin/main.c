@@ -22,6 +22,7 @@ static const char help[] =
     "    status     how a member is\n"
     "    member     who belongs to the cluster\n\n"
     "    backup     copy the whole state of a running cluster into a file\n"
+    "    restore    make a member's data folder out of such a file, for a new cluster\n"
     "    verify     check the files of a stopped member, changing nothing\n"
     "    sim        run whole clusters in the simulator, with faults, from seeds\n\n"
     "    version    print the version\n"
@@ -41,10 +42,11 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"serve", qr_serve_main},    {"local", qr_local_main},   {"put", qr_client_main},
-    {"get", qr_client_main},     {"del", qr_client_main},    {"txn", qr_client_main},
-    {"compact", qr_client_main}, {"status", qr_client_main}, {"member", qr_client_main},
-    {"verify", qr_verify_main},  {"sim", qr_simulate_main},  {"backup", qr_client_main},
+    {"serve", qr_serve_main},     {"local", qr_local_main},   {"put", qr_client_main},
+    {"get", qr_client_main},      {"del", qr_client_main},    {"txn", qr_client_main},
+    {"compact", qr_client_main},  {"status", qr_client_main}, {"member", qr_client_main},
+    {"verify", qr_verify_main},   {"sim", qr_simulate_main},  {"backup", qr_client_main},
+    {"restore", qr_restore_main},
 };
 
 static const verb *find(const char *name)

@@ -129,6 +129,10 @@ void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms);
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms);
 uint64_t qr_node_wake_ms(const qr_node *node); /* when turn() is wanted even if nothing arrives */
 
+/* The brief of a group that begins with these members, as it stands in a checkpoint that a new group is to
+ * start from. */
+void qr_node_found(const qr_engine_ops *engine, const qr_members *members, qr_buffer *out);
+
 /* ---- a copy of the state, for a backup: a checkpoint made for someone outside ----
  * begin() makes a checkpoint of what is applied here now (or waits for the one under way and then makes it)
  * and keeps its file until end(), whatever other checkpoints come. ready(): once, with QR_OK and the size of
