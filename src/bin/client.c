@@ -133,8 +133,8 @@ static int run_compact(qr_client *client)
 
 /* ---- the cluster ---- */
 
-static const QrEtcdpb__MemberListResponse *list_members(qr_client *client, const char *endpoint,
-                                                        const char **sentence)
+const QrEtcdpb__MemberListResponse *qr_client_members(qr_client *client, const char *endpoint,
+                                                      const char **sentence)
 {
     QrEtcdpb__MemberListRequest request = QR_ETCDPB__MEMBER_LIST_REQUEST__INIT;
     return qr_client_call(client, endpoint, "/etcdserverpb.Cluster/MemberList", false, &request.base,
@@ -147,7 +147,7 @@ static int run_member(qr_client *client)
         (client->options.argument_count == 1 && strcmp(client->options.arguments[0], "list") != 0))
         return misuse("member knows one thing to do: list");
     const char *sentence;
-    const QrEtcdpb__MemberListResponse *answer = list_members(client, NULL, &sentence);
+    const QrEtcdpb__MemberListResponse *answer = qr_client_members(client, NULL, &sentence);
     if (!answer)
         return refuse(sentence);
     if (wants_json(client))
@@ -157,92 +157,11 @@ static int run_member(qr_client *client)
     return EXIT_DONE;
 }
 
-static const char *name_of(const QrEtcdpb__MemberListResponse *members, uint64_t id)
-{
-    for (size_t i = 0; members && i < members->n_members; i++)
-        if (members->members[i]->id == id)
-            return members->members[i]->name;
-    return "";
-}
-
-static const char *size_text(qr_client *client, int64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double size = (double)bytes;
-    size_t unit = 0;
-    while (size >= 1024 && unit < 4) {
-        size /= 1024;
-        unit++;
-    }
-    return qr_arena_format(&client->arena, unit && size < 100 ? "%.1f %s" : "%.0f %s", size, units[unit]);
-}
-
-enum { STATUS_COLUMNS = 10 };
-
-static void describe_endpoint(qr_client *client, const char *endpoint, const QrEtcdpb__StatusResponse *status,
-                              const char **cells)
-{
-    const char *sentence;
-    const QrEtcdpb__MemberListResponse *members = list_members(client, endpoint, &sentence);
-    uint64_t id = status->header ? status->header->member_id : 0;
-    qr_arena *arena = &client->arena;
-    cells[1] = qr_arena_format(arena, "%s (%" PRIx64 ")", name_of(members, id), id);
-    cells[2] = status->leader == id ? "leader"
-               : status->islearner  ? "learner"
-               : status->leader     ? "follower"
-                                    : "no leader";
-    cells[3] = qr_arena_format(arena, "%" PRIu64, status->raftterm);
-    cells[4] = qr_arena_format(arena, "%" PRIu64, status->raftindex);
-    cells[5] = qr_arena_format(arena, "%" PRIu64, status->raftappliedindex);
-    cells[6] = qr_arena_format(arena, "%" PRId64, status->header ? status->header->revision : 0);
-    cells[7] = size_text(client, status->dbsize);
-    cells[8] = size_text(client, status->dbsizeinuse);
-    cells[9] = status->version;
-}
-
-static const QrEtcdpb__StatusResponse *ask_status(qr_client *client, const char *endpoint,
-                                                  const char **sentence)
-{
-    QrEtcdpb__StatusRequest request = QR_ETCDPB__STATUS_REQUEST__INIT;
-    return qr_client_call(client, endpoint, "/etcdserverpb.Maintenance/Status", false, &request.base,
-                          &qr_etcdpb__status_response__descriptor, sentence);
-}
-
 static int run_status(qr_client *client)
 {
-    static const char *const titles[STATUS_COLUMNS] = {"ENDPOINT", "MEMBER",   "ROLE",   "TERM", "INDEX",
-                                                       "APPLIED",  "REVISION", "MEMORY", "LIVE", "VERSION"};
     if (client->options.argument_count)
         return misuse("status takes no arguments; name the members with --endpoints");
-    const char **cells =
-        qr_arena_zero(&client->arena, (client->endpoint_count + 1) * STATUS_COLUMNS, sizeof *cells);
-    memcpy(cells, titles, sizeof titles);
-    bool json = wants_json(client);
-    int result = EXIT_DONE;
-    size_t answered = 0;
-    for (size_t i = 0; i < client->endpoint_count; i++) {
-        const char *endpoint = client->endpoints[i], *sentence;
-        const QrEtcdpb__StatusResponse *status = ask_status(client, endpoint, &sentence);
-        if (!status) {
-            result = refuse(sentence);
-            continue;
-        }
-        if (json) {
-            qr_buffer_format(&client->out, "%s{\"Endpoint\":\"%s\",\"Status\":", answered ? "," : "[",
-                             endpoint);
-            qr_client_print_json(client, &status->base);
-            qr_buffer_u8(&client->out, '}');
-        }
-        const char **row = &cells[++answered * STATUS_COLUMNS];
-        row[0] = endpoint;
-        if (!json)
-            describe_endpoint(client, endpoint, status, row);
-    }
-    if (json)
-        qr_buffer_format(&client->out, "%s]\n", answered ? "" : "[");
-    else if (answered)
-        qr_client_print_table(client, cells, answered + 1, STATUS_COLUMNS);
-    return result;
+    return qr_client_status(client);
 }
 
 /* ---- main ---- */

@@ -33,7 +33,7 @@ typedef struct qr_client_options {
     const char *lease; /* hexadecimal, as etcdctl shows leases */
     int64_t revision, limit;
     bool hex, prefix, from_key, count_only, keys_only, print_value_only, prev_kv, ignore_value, ignore_lease;
-    bool physical, help;
+    bool physical, only, help;
     const char *arguments[QR_CLIENT_ARGUMENTS_MAX]; /* what is no flag */
     size_t argument_count;
 } qr_client_options;
@@ -90,6 +90,16 @@ const char *qr_client_txn_request(qr_client *client, qr_slice text, QrEtcdpb__Tx
 
 int qr_client_run_backup(qr_client *client); /* the exit status */
 
+/* ---- client.c ---- */
+
+/* endpoint NULL: the first that answers. */
+const QrEtcdpb__MemberListResponse *qr_client_members(qr_client *client, const char *endpoint,
+                                                      const char **sentence);
+
+/* ---- client_status.c: how the cluster is; returns the exit status ---- */
+
+int qr_client_status(qr_client *client);
+
 /* ---- client_print.c ---- */
 
 void qr_client_print_kv(qr_client *client, const QrMvccpb__KeyValue *kv, bool value_only);
@@ -101,6 +111,8 @@ void qr_client_print_txn(qr_client *client, const QrEtcdpb__TxnResponse *answer)
 void qr_client_print_members(qr_client *client, const QrEtcdpb__MemberListResponse *answer);
 void qr_client_print_json(qr_client *client,
                           const ProtobufCMessage *message); /* one line, as etcdctl -w json */
+
+void qr_client_json_text(qr_buffer *out, const char *text); /* between quotes */
 
 /* A table for people: rows of cells, columns as wide as needed. */
 void qr_client_print_table(qr_client *client, const char *const *cells, size_t rows, size_t columns);

@@ -40,6 +40,8 @@ static const flag_row flags[] = {
     {"ignore-lease", 0, KIND_SWITCH, QR_CLIENT_PUT, AT(ignore_lease), NULL, "keep the lease the key has"},
     {"physical", 0, KIND_SWITCH, QR_CLIENT_COMPACT, AT(physical), NULL,
      "accepted for etcdctl's sake; the answer is the same"},
+    {"only", 0, KIND_SWITCH, QR_CLIENT_STATUS, AT(only), NULL,
+     "only these endpoints, not the other members that they name; nothing is said about the quorum"},
     {"endpoints", 0, KIND_TEXT, ANY, AT(endpoints), "LIST",
      "comma separated host:port, tried in turn (default: $ETCDCTL_ENDPOINTS or 127.0.0.1:2379)"},
     {"timeout", 0, KIND_TEXT, ANY, AT(timeout), "TIME",
@@ -213,11 +215,21 @@ static const struct {
      "Forgets what is not visible at REVISION or after. Reads below it fail from then on.",
      "  quorate compact 1000\n"},
     {QR_CLIENT_STATUS, "quorate status",
-     "Asks every endpoint what it is and how far it has got, and prints a table:\n"
-     "MEMBER (name and id), ROLE, TERM, INDEX (committed), APPLIED, REVISION, MEMORY (bytes the store "
-     "holds),\n"
-     "LIVE (bytes of keys and values) and VERSION. The exit status is 1 if any endpoint did not answer.",
-     "  quorate status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"},
+     "Asks the endpoints and every member that they name, and prints a table: MEMBER and ID; ROLE (leader,\n"
+     "follower, learner, or no leader: it knows none); STATE as seen from here; VERSION; TERM; APPLIED, the "
+     "index\n"
+     "that its state has; LAG, how many entries that is behind the newest known; DB SIZE, the memory of the\n"
+     "store; TIME of one connection and call; ENDPOINT. Below it: how many voters are alive and how many "
+     "more\n"
+     "may be lost, the leader, alarms, and what went wrong.\n\n"
+     "The exit status is 0 when all is well, 1 when something is missing but the cluster serves (a member "
+     "does\n"
+     "not answer, has no leader or is more than 5000 entries behind; an alarm), 2 when it cannot serve: too "
+     "few\n"
+     "voters, no leader, or nobody answered. With --only: 0 when all endpoints answered, else 1.",
+     "  quorate status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"
+     "  quorate status -o json\n"
+     "  quorate status --only --timeout 1s         (is the member of this machine alive?)\n"},
     {QR_CLIENT_MEMBER, "quorate member [list]",
      "Prints the members of the cluster: id, started or not, name, peer URLs, client URLs, learner or not.",
      "  quorate member\n"},
@@ -247,6 +259,10 @@ void qr_client_help(qr_client_verb verb, FILE *to)
                      one->letter ? one->letter : ' ', one->letter ? ", " : "  ", one->name,
                      one->value_name ? " " : "", one->value_name ? one->value_name : "");
             fprintf(to, "  %-26s %s\n", left, one->help);
+        }
+        if (verb == QR_CLIENT_STATUS) {
+            fprintf(to, "\nexamples:\n%s", pages[i].examples);
+            continue;
         }
         fprintf(to,
                 "\nexit status: 0 done, 1 refused by the server or no endpoint answered (a sentence on "

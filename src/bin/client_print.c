@@ -127,7 +127,7 @@ static void json_base64(qr_buffer *out, const ProtobufCBinaryData *data)
     qr_buffer_u8(out, '"');
 }
 
-static void json_text(qr_buffer *out, const char *text)
+void qr_client_json_text(qr_buffer *out, const char *text)
 {
     qr_buffer_u8(out, '"');
     for (; *text; text++) {
@@ -160,7 +160,7 @@ static size_t json_value(qr_buffer *out, const ProtobufCFieldDescriptor *field, 
     case PROTOBUF_C_TYPE_BOOL:
         qr_buffer_format(out, "%s", *(const protobuf_c_boolean *)at ? "true" : "false");
         return sizeof(protobuf_c_boolean);
-    case PROTOBUF_C_TYPE_STRING: json_text(out, *(char *const *)at); return sizeof(char *);
+    case PROTOBUF_C_TYPE_STRING: qr_client_json_text(out, *(char *const *)at); return sizeof(char *);
     case PROTOBUF_C_TYPE_BYTES: json_base64(out, at); return sizeof(ProtobufCBinaryData);
     default:
         QR_ASSERT(field->type == PROTOBUF_C_TYPE_MESSAGE);
@@ -192,7 +192,7 @@ static bool is_absent(const ProtobufCFieldDescriptor *field, const char *message
 static void json_name(qr_buffer *out, const ProtobufCFieldDescriptor *field)
 {
     if (!(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)) {
-        json_text(out, field->name);
+        qr_client_json_text(out, field->name);
         return;
     }
     qr_buffer_u8(out, '"');

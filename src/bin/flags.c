@@ -1,4 +1,5 @@
 #include "bin/flags.h"
+#include "bin/config_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -156,14 +157,25 @@ static qr_status parse_line(qr_flags *flags, int argc, char **argv, qr_arena *ar
     return QR_OK;
 }
 
+/* How whoever set the value wrote the flag. */
+static const char *source_name(const qr_flags *flags, size_t index, qr_arena *arena)
+{
+    const char *name = flags->table[index].name;
+    switch (flags->values[index].source) {
+    case QR_FLAG_FILE:
+        return qr_arena_format(arena, "%s, line %zu: %s", flags->file, flags->values[index].file_line, name);
+    case QR_FLAG_VARIABLE: return variable_name(flags->prefix, name, arena);
+    default: return qr_arena_format(arena, "--%s", name);
+    }
+}
+
 static qr_status check_value(qr_flags *flags, size_t index, qr_arena *arena, const char **sentence)
 {
     const qr_flag *flag = &flags->table[index];
     const qr_flag_value *value = &flags->values[index];
     if (value->source == QR_FLAG_USUAL)
         return QR_OK;
-    const char *name = value->source == QR_FLAG_LINE ? qr_arena_format(arena, "--%s", flag->name)
-                                                     : variable_name(flags->prefix, flag->name, arena);
+    const char *name = source_name(flags, index, arena);
     bool truth;
     int64_t number;
     const char *wanted = NULL;
@@ -190,6 +202,7 @@ qr_status qr_flags_parse(qr_flags *flags, int argc, char **argv, char **environm
 {
     flags->values = qr_arena_zero(arena, flags->count, sizeof *flags->values);
     flags->warning_count = 0;
+    flags->file = NULL;
     for (size_t i = 0; i < flags->count; i++)
         flags->values[i].text = flags->table[i].usual;
     for (int i = 1; i < argc; i++) {
@@ -206,6 +219,88 @@ qr_status qr_flags_parse(qr_flags *flags, int argc, char **argv, char **environm
     for (size_t i = 0; i < flags->count && status == QR_OK; i++)
         status = check_value(flags, i, arena, sentence);
     return status;
+}
+
+/* ---- configuration files ---- */
+
+static void forget_values(qr_flags *flags, size_t keep, qr_arena *arena)
+{
+    qr_buffer names;
+    qr_buffer_init(&names);
+    for (size_t i = 0; i < flags->count; i++) {
+        if (i == keep)
+            continue;
+        if (flags->values[i].source != QR_FLAG_USUAL)
+            qr_buffer_format(&names, "%s%s", names.size ? ", " : "", source_name(flags, i, arena));
+        flags->values[i] = (qr_flag_value){.text = flags->table[i].usual};
+    }
+    flags->warning_count = 0;
+    if (names.size)
+        warn(flags, qr_arena_format(
+                        arena, "the configuration file replaces flags and variables; without effect: %.*s",
+                        (int)names.size, (const char *)names.data));
+    qr_buffer_free(&names);
+}
+
+static qr_status take_entry(qr_flags *flags, const qr_config_entry *entry, size_t keep, qr_arena *arena,
+                            const char **sentence)
+{
+    const qr_flag *flag = find(flags, entry->name);
+    const char *name = qr_arena_text(arena, entry->name), *wrong = NULL;
+    qr_flag_value *value = flag ? &flags->values[flag - flags->table] : NULL;
+    if (flag == NULL)
+        wrong = "is not known; the names are those of the flags";
+    else if (flag == &flags->table[keep])
+        wrong = "cannot be named in a configuration file";
+    else if (value->file_line != 0)
+        wrong = qr_arena_format(arena, "was already set in line %zu", value->file_line);
+    if (wrong != NULL) {
+        *sentence = qr_arena_format(arena, "%s, line %zu: %s %s", flags->file, entry->line, name, wrong);
+        return QR_E_INVALID;
+    }
+    value->file_line = entry->line;
+    if (entry->value != NULL) {
+        value->text = entry->value;
+        value->source = QR_FLAG_FILE;
+    }
+    return QR_OK;
+}
+
+qr_status qr_flags_parse_file(qr_flags *flags, const char *file, qr_slice text, size_t keep, qr_arena *arena,
+                              const char **sentence)
+{
+    forget_values(flags, keep, arena);
+    flags->file = file;
+    qr_config_reader reader = qr_config_reader_of(text);
+    qr_config_entry entry;
+    qr_status status;
+    while ((status = qr_config_next(&reader, arena, &entry, sentence)) == QR_OK) {
+        status = take_entry(flags, &entry, keep, arena, sentence);
+        if (status != QR_OK)
+            return status;
+    }
+    if (status != QR_E_NOT_FOUND) {
+        *sentence = qr_arena_format(arena, "%s, %s", file, *sentence);
+        return status;
+    }
+    status = QR_OK;
+    for (size_t i = 0; i < flags->count && status == QR_OK; i++)
+        if (i != keep)
+            status = check_value(flags, i, arena, sentence);
+    return status;
+}
+
+const char *qr_flags_place(const qr_flags *flags, const char *sentence, qr_arena *arena)
+{
+    const char *at = flags->file ? strstr(sentence, "--") : NULL;
+    if (at == NULL)
+        return sentence;
+    size_t size = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    const qr_flag *flag = find_exactly(flags, qr_slice_of(at + 2, size));
+    const qr_flag_value *value = flag ? &flags->values[flag - flags->table] : NULL;
+    if (value == NULL || value->source != QR_FLAG_FILE)
+        return qr_arena_format(arena, "%s: %s", flags->file, sentence);
+    return qr_arena_format(arena, "%s, line %zu: %s", flags->file, value->file_line, sentence);
 }
 
 /* ---- help ---- */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bin/bin.h"
+#include "bin/serve_backup.h"
 #include "raft/raft.h"
 #include "tree/tree.h"
 
@@ -27,6 +28,7 @@ enum {
 };
 
 typedef struct member {
+    const qr_flags *flags; /* as they were at the start */
     qr_serve_config config;
     qr_arena arena;
     qr_os *os;
@@ -34,6 +36,7 @@ typedef struct member {
     qr_network network; /* of os; empty until its peers are started */
     qr_node *node;
     qr_etcd_door *door;
+    qr_serve_backups *backups; /* NULL: none are scheduled */
     bool published, stopping, handing_over;
     uint64_t publish_ms; /* next try */
     uint64_t look_ms;    /* next look */
@@ -127,11 +130,8 @@ static void on_published(void *context)
     qr_log(self->os, QR_LOG_INFO, "ready to serve client requests", NULL);
     for (size_t i = 0; i < self->config.listen_client.count; i++) {
         const qr_serve_url *url = &self->config.listen_client.list[i];
-        char message[512];
-        snprintf(message, sizeof message,
-                 "serving insecure client requests on %s, this is strongly discouraged!",
-                 url->text + strlen("http://"));
-        qr_log(self->os, QR_LOG_WARN, message, NULL);
+        qr_log(self->os, QR_LOG_WARN, "serving client requests insecurely, this is strongly discouraged!",
+               "address", url->text + strlen("http://"), NULL);
     }
 }
 
@@ -163,6 +163,8 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
     if (now_ms >= self->look_ms) {
         self->look_ms = now_ms + LOOK_MS;
         look(self);
+        if (self->backups != NULL && self->published)
+            qr_serve_backups_look(self->backups, wall);
     }
 }
 
@@ -213,8 +215,10 @@ static void stop(member *self)
 static void on_signal(void *context, int number)
 {
     member *self = context;
-    if (number == SIGHUP)
+    if (number == SIGHUP) {
+        qr_serve_reload(self->os, self->flags);
         return;
+    }
     if (self->stopping) { /* told twice: whatever hangs, it hangs without us */
         qr_log(self->os, QR_LOG_WARN, "received a second signal; ending at once", NULL);
         _exit(EXIT_FAILED);
@@ -368,7 +372,8 @@ static void tell_beginning(member *self)
     qr_arena *arena = &self->arena;
     qr_log(self->os, QR_LOG_INFO, "starting a member", "version", QR_VERSION, "name", config->name,
            "data-dir", config->data_dir, "cluster-id", hex(arena, config->cluster), "local-member-id",
-           hex(arena, config->self), "members", qr_arena_format(arena, "%zu", config->member_count), NULL);
+           hex(arena, config->self), "members", qr_arena_format(arena, "%zu", config->member_count),
+           "config-file", qr_flags_text(self->flags, QR_SERVE_CONFIG_FILE), NULL);
     if (config->member_count % 2 == 0)
         qr_log(self->os, QR_LOG_WARN,
                "an even number of members survives no more failures than one member less", NULL);
@@ -391,12 +396,14 @@ static qr_status start(member *self)
     if (status != QR_OK)
         return status;
     open_door(self);
+    self->backups = qr_serve_backups_new(self->os, &self->config);
     status = listen_urls(self, &self->config.listen_client, false);
     return status == QR_OK ? start_peers(self) : status;
 }
 
 static int serve(member *self, const qr_flags *flags)
 {
+    self->flags = flags;
     const qr_os_handlers handlers = {.turn = turn,
                                      .wake_ms = wake_ms,
                                      .on_message = on_message,
@@ -406,7 +413,7 @@ static int serve(member *self, const qr_flags *flags)
     qr_status status = start(self);
     if (status == QR_OK) {
         for (size_t i = 0; i < flags->warning_count; i++)
-            qr_log(self->os, QR_LOG_WARN, flags->warnings[i], NULL);
+            qr_log(self->os, QR_LOG_WARN, "a setting has no effect", "why", flags->warnings[i], NULL);
         qr_os_run(self->os);
         if (self->exit_status == EXIT_OK)
             qr_log(self->os, QR_LOG_INFO, "stopped", "name", self->config.name, NULL);
@@ -418,6 +425,7 @@ static int serve(member *self, const qr_flags *flags)
         qr_node_free(self->node);
     qr_etcd_door_free(self->door);
     qr_os_free(self->os);
+    qr_serve_backups_free(self->backups);
     return self->exit_status;
 }
 
@@ -438,14 +446,16 @@ int qr_serve_main(int argc, char **argv)
     qr_flags flags = qr_serve_flags();
     const char *sentence = NULL;
     int exit_status = EXIT_OK;
-    qr_status status = qr_flags_parse(&flags, argc, argv, environ, &self->arena, &sentence);
+    qr_status status = qr_serve_parse(&flags, argc, argv, environ, &self->arena, &sentence);
     if (status == QR_OK && flags.help) {
         print_help();
     } else if (status == QR_OK && flags.version) {
         printf("quorate Version: %s\netcd Version: %s\n", QR_VERSION, QR_ETCD_VERSION);
     } else {
-        if (status == QR_OK)
+        if (status == QR_OK) {
             status = qr_serve_configure(&flags, &self->arena, &self->config, &sentence);
+            sentence = status == QR_OK ? NULL : qr_flags_place(&flags, sentence, &self->arena);
+        }
         if (status == QR_OK) {
             exit_status = serve(self, &flags);
         } else {

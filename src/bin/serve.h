@@ -29,11 +29,18 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t quota_bytes; /* 0 = off */
     uint32_t request_max, txn_ops_max;
     bool existing;
+    const char *backup_dir; /* "" = no scheduled backups */
+    uint64_t backup_interval_ms, backup_keep;
     qr_log_config log;
 } qr_serve_config;
 
 /* INVALID or UNSUPPORTED with a sentence that names the flag or the value. */
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
                              const char **sentence);
+
+/* serve_reload.c: what SIGHUP does. Reads the configuration file again, if `running` came from one, and opens
+ * the log with what it says; anything else that has changed is named in the log. A mistake changes nothing.
+ */
+void qr_serve_reload(qr_os *os, const qr_flags *running);
 
 #endif

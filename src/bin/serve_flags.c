@@ -1,4 +1,5 @@
 #include "bin/serve_flags.h"
+#include "bin/config_file.h"
 
 #include <string.h>
 
@@ -93,7 +94,6 @@ static const qr_flag table[] = {
     REFUSED("tls-min-version", TEXT, "", NO_TLS),
     REFUSED("trusted-ca-file", TEXT, "", NO_TLS),
     REFUSED("host-whitelist", TEXT, "*", "requests are not filtered by host name yet"),
-    REFUSED("config-file", TEXT, "", "configuration files are not read; use flags or ETCD_ variables"),
     REFUSED("discovery", TEXT, "", NO_FIND),
     REFUSED("discovery-proxy", TEXT, "", NO_FIND),
     REFUSED("discovery-srv", TEXT, "", NO_FIND),
@@ -112,10 +112,39 @@ qr_flags qr_serve_flags(void)
     return (qr_flags){.table = table, .count = sizeof table / sizeof *table, .prefix = "ETCD_"};
 }
 
+qr_status qr_serve_parse(qr_flags *flags, int argc, char **argv, char **environment, qr_arena *arena,
+                         const char **sentence)
+{
+    qr_status status = qr_flags_parse(flags, argc, argv, environment, arena, sentence);
+    if (status != QR_OK || flags->help || flags->version)
+        return status;
+    const char *file = qr_flags_text(flags, QR_SERVE_CONFIG_FILE);
+    if (file[0] == 0)
+        return QR_OK;
+    qr_slice text;
+    status = qr_config_read(file, arena, &text, sentence);
+    return status == QR_OK ? qr_flags_parse_file(flags, file, text, QR_SERVE_CONFIG_FILE, arena, sentence)
+                           : status;
+}
+
 static void add(qr_buffer *out, const char *text)
 {
     qr_buffer_add(out, text, strlen(text));
 }
+
+static const char file_help[] =
+    "\nCONFIGURATION FILE\n"
+    "    One \"name: value\" a line, in the flat part of YAML, at most 64 KiB in all. The names are those "
+    "of\n"
+    "    the flags, without dashes in front. Values stand plain, between 'single' or \"double\" quotes, or "
+    "as\n"
+    "    a list in one line: [one, two] is one,two. # begins a comment. A name with nothing behind its "
+    "colon\n"
+    "    is as if it were not there. Names that are not known or stand there twice, and nested YAML, are\n"
+    "    refused with the number of the line.\n"
+    "    On SIGHUP log-level, log-format and log-outputs take effect at once; other changes are named in "
+    "the\n"
+    "    log and wait for a restart. A file with a mistake changes nothing.\n";
 
 void qr_serve_help(qr_buffer *out)
 {
@@ -132,7 +161,7 @@ void qr_serve_help(qr_buffer *out)
              "SIGINT. The flags\n"
              "    are etcd's: --a-b V, --a-b=V or -a-b V, and the environment variable ETCD_A_B for each of "
              "them (the\n"
-             "    command line wins).\n\n"
+             "    command line wins). With --config-file only the file counts.\n\n"
              "    There is no TLS and no authentication yet: whoever reaches the ports may read and write "
              "everything.\n\n"
              "OPTIONS\n");
@@ -143,15 +172,16 @@ void qr_serve_help(qr_buffer *out)
     qr_flags_names(&flags, QR_FLAG_IGNORED, out);
     add(out, "\n    Known from etcd, refused when set, because they ask for what is not there:\n");
     qr_flags_names(&flags, QR_FLAG_REFUSED, out);
+    add(out, file_help);
     add(out, "\nSIGNALS\n"
              "    SIGTERM, SIGINT   stop cleanly: a leader hands over, answers are written, connections are "
              "closed.\n"
-             "    SIGHUP            nothing.\n\n"
+             "    SIGHUP            read the configuration file and open the log files again.\n\n"
              "EXIT STATUS\n"
              "    0   stopped by a signal.\n"
              "    1   could not start, or the replica halted (a failed disk, a broken invariant); the last "
              "line says why.\n"
-             "    2   the flags or variables are wrong.\n\n"
+             "    2   the flags, the variables or the configuration file are wrong.\n\n"
              "FILES\n"
              "    The data folder belongs to one member and one process (the file lock). It must be closed "
              "to other\n"

@@ -6,6 +6,9 @@
 
 /* what it is called here, name, kind, usual value, name of the value, help */
 #define QR_SERVE_FLAG_LIST(X)                                                                                \
+    X(CONFIG_FILE, "config-file", TEXT, "", "FILE",                                                          \
+      "Read the configuration from this file; all other flags and variables are then without effect, as "    \
+      "with etcd. See CONFIGURATION FILE.")                                                                  \
     X(NAME, "name", TEXT, "default", "NAME", "Name of this member; it must stand in --initial-cluster.")     \
     X(DATA_DIR, "data-dir", TEXT, "", "FOLDER",                                                              \
       "Where the log is kept; made (mode 0700) if it is missing. Without it "                                \
@@ -36,13 +39,19 @@
       "no quota.")                                                                                           \
     X(REQUEST_MAX, "max-request-bytes", NUMBER, "1572864", "BYTES", "Greatest request of a client.")         \
     X(TXN_OPS, "max-txn-ops", NUMBER, "128", "OPERATIONS", "Most operations in a transaction.")              \
+    X(BACKUP_DIR, "backup-dir", TEXT, "", "FOLDER",                                                          \
+      "Make backups of this member in this folder, which must exist: NAME-20261126T022800Z.backup, "         \
+      "checked, "                                                                                            \
+      "and restored by 'quorate restore'. Without it none is made.")                                         \
+    X(BACKUP_INTERVAL, "backup-interval", TEXT, "24h", "TIME", "Time between two of them: 90s, 30m, 6h.")    \
+    X(BACKUP_KEEP, "backup-keep", NUMBER, "7", "FILES", "How many are kept; the oldest are removed.")        \
     X(LOG_LEVEL, "log-level", TEXT, "info", "LEVEL",                                                         \
       "debug, info, warn or error (also panic and fatal, as error).")                                        \
     X(LOGGER, "logger", TEXT, "zap", "zap", "Taken for etcd's sake.")                                        \
     X(LOG_OUTPUTS, "log-outputs", TEXT, "default", "OUTPUTS",                                                \
       "Comma separated: stderr, stdout, default (stderr), or names of files that are appended to.")          \
     X(LOG_FORMAT, "log-format", TEXT, "json", "json|console",                                                \
-      "One JSON object a line, or key=value pairs for people.")
+      "One JSON object a line, or key=value pairs for people (logfmt is another name for that).")
 
 typedef enum qr_serve_flag {
 #define QR_SERVE_FLAG_ENUM(id, name, kind, usual, value, help) QR_SERVE_##id,
@@ -53,6 +62,9 @@ typedef enum qr_serve_flag {
 
 /* A parser for them, ready for qr_flags_parse; the first QR_SERVE_FLAG_COUNT values are those above. */
 qr_flags qr_serve_flags(void);
+/* Line and environment, or the file that they name. Otherwise as qr_flags_parse. */
+qr_status qr_serve_parse(qr_flags *flags, int argc, char **argv, char **environment, qr_arena *arena,
+                         const char **sentence);
 void qr_serve_help(qr_buffer *out);
 
 #endif

@@ -73,6 +73,13 @@ qr_status qr_os_listen(qr_os *os, const char *host, uint16_t port, qr_stream_doo
 qr_status qr_os_parse_url(const char *url, qr_arena *arena, const char **host, uint16_t *port,
                           const char **sentence);
 
+/* ---- a program beside this one ----
+ * Starts arguments[0] (a path; NULL ends the list) without input and output. ended(): once, from the loop,
+ * with its exit status (128 + signal if one ended it) and the last words on its standard error, borrowed. One
+ * at a time: BUSY. IO: it cannot be started. qr_os_free kills it, and nobody is told. */
+qr_status qr_os_spawn(qr_os *os, const char *const *arguments,
+                      void (*ended)(void *context, int exit_status, const char *words), void *context);
+
 /* ---- log sink: one line an event, to stderr, stdout or a file ---- */
 typedef enum qr_log_level { QR_LOG_DEBUG, QR_LOG_INFO, QR_LOG_WARN, QR_LOG_ERROR } qr_log_level;
 typedef struct qr_log_config {
@@ -80,8 +87,11 @@ typedef struct qr_log_config {
     bool json;           /* etcd's zap form {"level":"info","ts":"...","msg":"..."}; else logfmt */
     const char *outputs; /* comma separated: stderr, stdout, default (= stderr), or file paths */
 } qr_log_config;
+/* May be called again: to change the level, and to follow a file that was moved away. When it fails (IO,
+ * TOO_LARGE), everything stays as it was. */
 qr_status qr_log_open(qr_os *os, const qr_log_config *config, qr_arena *arena, const char **sentence);
-/* fields: pairs of name and text, ended by NULL: qr_log(os, QR_LOG_INFO, "published", "name", name, NULL). */
+/* message: a text of ours, the same each time. What differs goes into fields, pairs of name and text, ended
+ * by NULL; the texts may hold any bytes: qr_log(os, QR_LOG_INFO, "published", "name", name, NULL). */
 void qr_log(qr_os *os, qr_log_level level, const char *message, ...) __attribute__((sentinel));
 
 #endif

@@ -15,8 +15,10 @@
 enum {
     QR_OS_READ_SIZE = 256 * 1024, /* bytes of the one buffer that every read goes through */
     QR_OS_LOG_OUTPUTS_MAX = 8,
-    QR_OS_ADDRESSES_MAX = 8, /* of one host name */
-    QR_OS_STOP_MS = 1000,    /* patience with unwritten bytes when stopping */
+    QR_OS_LOG_LINE_MAX = 4096,  /* bytes: what Linux writes to a pipe in one piece */
+    QR_OS_LOG_VALUE_MAX = 1024, /* bytes of a value, escaped */
+    QR_OS_ADDRESSES_MAX = 8,    /* of one host name */
+    QR_OS_STOP_MS = 1000,       /* patience with unwritten bytes when stopping */
 };
 
 /* ---- rings: circular lists that live inside their elements; an element alone points to itself ---- */
@@ -86,6 +88,8 @@ typedef struct qr_os_listener qr_os_listener;
 typedef struct qr_os_disk qr_os_disk;
 typedef struct qr_os_peers qr_os_peers;
 
+typedef struct qr_os_program qr_os_program;
+
 struct qr_os {
     qr_os_handlers handlers;
     void *context;
@@ -106,7 +110,11 @@ struct qr_os {
     qr_os_listener *listeners; /* list; owned */
     qr_os_disk *disks;         /* list; owned */
     qr_os_peers *peers;        /* NULL before qr_os_peers_start; owned */
+    qr_os_program *program;    /* NULL: none runs; frees itself */
 };
+
+/* spawn.c */
+void qr_os_program_close(qr_os *os); /* kills it; nobody is told */
 
 /* loop.c */
 void qr_os_happened(qr_os *os); /* a round is due */
@@ -146,6 +154,10 @@ void qr_os_signals_close(qr_os *os);
 /* log.c */
 void qr_os_log_init(qr_os_log *log);
 void qr_os_log_close(qr_os_log *log);
+
+/* log_line.c: fields as for qr_log; the line replaces what was in the buffer */
+void qr_os_log_line(qr_buffer *line, bool json, qr_log_level level, int64_t wall_ms, const char *message,
+                    va_list fields);
 
 /* address.c */
 typedef struct qr_os_address {

@@ -18,6 +18,8 @@ void qr_os_signals_init(qr_os *os)
 {
     _Static_assert(COUNT == sizeof os->signals / sizeof *os->signals, "one handle a signal");
     signal(SIGPIPE, SIG_IGN);
+    if (os->handlers.on_signal != NULL)
+        signal(SIGHUP, SIG_IGN); /* until the loop runs: a log that is rotated must not end a recovery */
     for (int i = 0; i < COUNT; i++) {
         int failed = uv_signal_init(&os->loop, &os->signals[i]);
         QR_ASSERT(failed == 0);

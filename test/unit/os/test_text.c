@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/dial.h"
@@ -100,6 +101,130 @@ static void test_log(void **state)
                         "ts= level=warn msg=\"two words\" key=one\n");
     assert_string_equal(logged(&arena, false, "m", "a=\"b\""), "ts= level=warn msg=m key=\"a=\\\"b\\\"\"\n");
     assert_string_equal(logged(&arena, false, "m", ""), "ts= level=warn msg=m key=\"\"\n");
+    qr_arena_free(&arena);
+}
+
+/* Texts that would be a second line, another field or a command to the terminal, if they were copied. */
+static void test_log_cannot_be_forged(void **state)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    static const char forged[] = "x\n{\"level\":\"error\",\"msg\":\"forged\"}";
+    assert_string_equal(
+        logged(&arena, true, "m", forged),
+        "{\"level\":\"warn\",\"ts\":\"\",\"msg\":\"m\",\"key\":\"x\\n{\\\"level\\\":\\\"error\\\","
+        "\\\"msg\\\":\\\"forged\\\"}\"}\n");
+    assert_string_equal(logged(&arena, false, "m", "x level=error msg=forged"),
+                        "ts= level=warn msg=m key=\"x level=error msg=forged\"\n");
+    assert_string_equal(logged(&arena, false, "m", "x\" level=\"error\r\n"),
+                        "ts= level=warn msg=m key=\"x\\\" level=\\\"error\\r\\n\"\n");
+    assert_string_equal(logged(&arena, false, "m",
+                               "\x1B[2J\xC2\x9B"
+                               "2J\xE2\x80\xA8\xE2\x80\xAE\xE2\x81\xA7"),
+                        "ts= level=warn msg=m key=\"\\u001b[2J\\u009b2J\\u2028\\u202e\\u2067\"\n");
+    qr_arena_free(&arena);
+}
+
+static void format(qr_buffer *line, bool json, const char *message, ...)
+{
+    va_list fields;
+    va_start(fields, message);
+    qr_os_log_line(line, json, QR_LOG_WARN, 0, message, fields);
+    va_end(fields);
+}
+
+/* Every pair of bytes as a value: one line comes out, in which only the quotes of ours stand free. */
+static void test_log_takes_any_bytes(void **state)
+{
+    qr_buffer line;
+    qr_buffer_init(&line);
+    for (unsigned pair = 0; pair < 2 * 255 * 255; pair++) {
+        bool json = pair % 2;
+        char text[] = {(char)(pair / 2 % 255 + 1), (char)(pair / 2 / 255 + 1), 0};
+        format(&line, json, "m", "a", text, "b", "c", NULL);
+        size_t quotes = 0;
+        for (size_t i = 0; i < line.size; i++) {
+            if (line.data[i] == '\\')
+                i++;
+            else if (line.data[i] == '"')
+                quotes++;
+            if ((line.data[i] < 0x20 || line.data[i] == 0x7F) && i + 1 != line.size)
+                fail_msg("a control character of %02x %02x came through", (uint8_t)text[0], (uint8_t)text[1]);
+        }
+        assert_int_equal(line.data[line.size - 1], '\n');
+        assert_true(quotes == (json ? 20 : 0) || (!json && quotes == 2));
+        const char *end = json ? ",\"b\":\"c\"}\n" : " b=c\n";
+        assert_memory_equal(line.data + line.size - strlen(end), end, strlen(end));
+    }
+    qr_buffer_free(&line);
+}
+
+static void test_log_is_bounded(void **state)
+{
+    enum { LONG = 100000 };
+    char *text = malloc(LONG + 1);
+    qr_buffer line;
+    qr_buffer_init(&line);
+    static const char *const fillings[] = {"a", "\"", "\n", "\x01", "\xC3\xA9", "\xFF", "\xE2\x80\xA8"};
+    for (size_t i = 0; i < 2 * (sizeof fillings / sizeof *fillings); i++) {
+        const char *filling = fillings[i / 2];
+        size_t size = strlen(filling);
+        for (size_t at = 0; at < LONG; at++)
+            text[at] = filling[at % size];
+        text[LONG] = 0;
+        format(&line, i % 2, "m", "a", text, "b", text, "c", text, "d", text, "e", text, "f", text, NULL);
+        assert_true(line.size <= QR_OS_LOG_LINE_MAX && line.size > QR_OS_LOG_LINE_MAX / 2);
+        assert_int_equal(memchr(line.data, '\n', line.size) == line.data + line.size - 1, true);
+        const char *end = i % 2 ? "...\"}\n" : "...\"\n";
+        assert_memory_equal(line.data + line.size - strlen(end), end, strlen(end));
+        format(&line, i % 2, text, "a", "b", NULL);
+        end = i % 2 ? ",\"a\":\"b\"}\n" : " a=b\n";
+        assert_memory_equal(line.data + line.size - strlen(end), end, strlen(end));
+    }
+    qr_buffer_free(&line);
+    free(text);
+}
+
+static size_t file_size(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 ? (size_t)facts.st_size : 0;
+}
+
+/* What logrotate does: the file is moved away, the sink is opened again. A name that cannot be opened leaves
+ * level and outputs as they were. */
+static void test_log_is_opened_again(void **state)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    char *folder = drive_folder(), *path = qr_arena_format(&arena, "%s/out", folder);
+    char *moved = qr_arena_format(&arena, "%s/out.1", folder);
+    qr_os *os = qr_os_new(&(qr_os_handlers){0}, NULL);
+    const char *sentence = "";
+    qr_log_config config = {.level = QR_LOG_INFO, .outputs = path};
+    assert_int_equal(qr_log_open(os, &config, &arena, &sentence), QR_OK);
+    qr_log(os, QR_LOG_INFO, "first", NULL);
+    assert_int_equal(rename(path, moved), 0);
+    qr_log(os, QR_LOG_INFO, "second", NULL);
+    size_t size = file_size(moved);
+    assert_int_equal(qr_log_open(os, &config, &arena, &sentence), QR_OK);
+    qr_log(os, QR_LOG_INFO, "third", NULL);
+    assert_int_equal(file_size(moved), size);
+    assert_true(file_size(path) > 0 && file_size(path) < size);
+    config = (qr_log_config){.level = QR_LOG_ERROR, .outputs = "stderr,/nowhere/at/all"};
+    assert_int_equal(qr_log_open(os, &config, &arena, &sentence), QR_E_IO);
+    size = file_size(path);
+    qr_log(os, QR_LOG_INFO, "fourth", NULL);
+    assert_true(file_size(path) > size);
+    config.outputs = "stderr,stderr,stderr,stderr,stderr,stderr,stderr,stderr,stderr";
+    assert_int_equal(qr_log_open(os, &config, &arena, &sentence), QR_E_TOO_LARGE);
+    config.outputs = path;
+    assert_int_equal(qr_log_open(os, &config, &arena, &sentence), QR_OK);
+    size = file_size(path);
+    qr_log(os, QR_LOG_WARN, "not this one", NULL);
+    assert_int_equal(file_size(path), size);
+    qr_os_free(os);
+    drive_remove(folder);
     qr_arena_free(&arena);
 }
 
@@ -212,6 +337,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_log_cannot_be_forged),
+        cmocka_unit_test(test_log_takes_any_bytes),
+        cmocka_unit_test(test_log_is_bounded),
+        cmocka_unit_test(test_log_is_opened_again),
         cmocka_unit_test(test_log_cannot_be_opened),
         cmocka_unit_test(test_dial),
         cmocka_unit_test(test_clock_and_random),
