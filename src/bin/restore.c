@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bin/bin.h"
 #include "bin/serve.h"
@@ -28,7 +29,7 @@ static const char help[] =
     "NAME\n"
     "    quorate restore - make a member's data folder out of a backup\n\n"
     "SYNOPSIS\n"
-    "    quorate restore FILE --data-dir DIR --name NAME --initial-cluster NAME=URL,...\n"
+    "    quorate restore FILE|FOLDER --data-dir DIR --name NAME --initial-cluster NAME=URL,...\n"
     "                    --initial-advertise-peer-urls URL --initial-cluster-token TEXT [--bump-revision "
     "N]\n\n"
     "DESCRIPTION\n"
@@ -39,6 +40,13 @@ static const char help[] =
     "    bump; then start each with 'quorate serve' and the same flags. FILE is checked as a whole first. "
     "DIR\n"
     "    must be empty or missing.\n\n"
+    "    When a quorum is lost for good: FOLDER is the data folder of a member that was stopped. Everything "
+    "in\n"
+    "    its checkpoint and its log is taken, also what it did not know to be committed. What the lost "
+    "members had\n"
+    "    acknowledged without it is gone. Make one folder of it and start it as a cluster of one, then add "
+    "members;\n"
+    "    or restore all members of the new cluster from the same FOLDER before any is started.\n\n"
     "    The new cluster has another identity than the old one, so it needs another token: a member of the\n"
     "    old cluster that is still alive can do no harm. The revision is raised far above that of the backup "
     "and\n"
@@ -243,7 +251,10 @@ static const char *take_own(restoring *self, int *argc, char **argv)
 
 static const char *restore(restoring *self)
 {
-    const char *sentence = qr_snapshot_file_load(self->path, &self->arena, &self->backup);
+    struct stat about;
+    bool is_folder = stat(self->path, &about) == 0 && S_ISDIR(about.st_mode);
+    const char *sentence = is_folder ? qr_snapshot_folder_load(self->path, &self->arena, &self->backup)
+                                     : qr_snapshot_file_load(self->path, &self->arena, &self->backup);
     if (!sentence)
         sentence = begin_anew(self);
     if (!sentence)

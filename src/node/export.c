@@ -1,24 +1,23 @@
 /* Copies of the state for someone outside, and the brief that a new group starts from.
  *
- * A copy is a checkpoint file that is kept until its reader is done: the newest one if nothing was applied since it
- * was made, else one that is made for the purpose. So a reader may be as slow as it likes, and holds up neither
- * applying nor freeing; what it costs is the disk space of one file. */
+ * A copy is a checkpoint file that is kept until its reader is done: the newest one if nothing was applied
+ * since it was made, else one that is made for the purpose. So a reader may be as slow as it likes, and holds
+ * up neither applying nor freeing; what it costs is the disk space of one file. */
 #include "node/internal.h"
 
 struct qr_node_export {
-    qr_node *node; /* NULL: it is gone */
+    qr_node *node;   /* NULL: it is gone */
     uint64_t wanted; /* the entry that must be inside */
     qr_kept file;    /* index 0: not there yet */
     qr_checkpoint_fetcher *fetcher;
     void (*ready)(void *owner, qr_status status, uint64_t index, uint64_t size); /* NULL: was told */
-    void (*done)(void *owner, qr_status status, qr_slice bytes);                 /* NULL: no read is under way */
+    void (*done)(void *owner, qr_status status, qr_slice bytes); /* NULL: no read is under way */
     void *owner;
 };
 
-qr_node_export *qr_node_export_begin(qr_node *node,
-                                     void (*ready)(void *owner, qr_status status, uint64_t index,
-                                                   uint64_t size),
-                                     void *owner)
+qr_node_export *
+qr_node_export_begin(qr_node *node,
+                     void (*ready)(void *owner, qr_status status, uint64_t index, uint64_t size), void *owner)
 {
     if (node->halted || node->machine->ops->save_begin == NULL)
         return NULL;

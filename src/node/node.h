@@ -129,6 +129,17 @@ void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms);
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms);
 uint64_t qr_node_wake_ms(const qr_node *node); /* when turn() is wanted even if nothing arrives */
 
+/* The whole state in the folder of a stopped member: the checkpoint, and every entry of its log behind it.
+ * Opens it as qr_node_open does (with the same repairs of a torn tail) and writes nothing else. NOT_FOUND: it
+ * is empty. The machine is the caller's. */
+typedef struct qr_node_salvaged {
+    qr_machine *machine;
+    uint64_t index, term; /* of the last entry */
+    uint64_t entries;     /* of the log that were there */
+} qr_node_salvaged;
+qr_status qr_node_salvage(const qr_node_config *config, qr_arena *arena, qr_node_salvaged *found,
+                          const char **sentence);
+
 /* The brief of a group that begins with these members, as it stands in a checkpoint that a new group is to
  * start from. */
 void qr_node_found(const qr_engine_ops *engine, const qr_members *members, qr_buffer *out);
