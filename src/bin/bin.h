@@ -8,6 +8,7 @@ int qr_serve_main(int argc, char **argv);    /* serve: one member; also when cal
 int qr_local_main(int argc, char **argv);    /* local: N members on this machine, in the foreground */
 int qr_client_main(int argc, char **argv);   /* put get del txn compact status member */
 int qr_simulate_main(int argc, char **argv); /* sim */
+int qr_restore_main(int argc, char **argv);  /* restore: a data folder out of a backup */
 int qr_verify_main(int argc, char **argv);   /* verify: the files of a stopped member */
 
 #endif

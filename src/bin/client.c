@@ -169,6 +169,7 @@ static const struct {
     {"status", QR_CLIENT_STATUS, run_status},
     {"member", QR_CLIENT_MEMBER, qr_client_run_member},
     {"move-leader", QR_CLIENT_MOVE_LEADER, qr_client_run_move_leader},
+    {"backup", QR_CLIENT_BACKUP, qr_client_run_backup},
 };
 
 static const char *split_endpoints(qr_client *client)

@@ -24,6 +24,7 @@ typedef enum qr_client_verb {
     QR_CLIENT_STATUS = 1 << 5,
     QR_CLIENT_MEMBER = 1 << 6,
     QR_CLIENT_MOVE_LEADER = 1 << 7,
+    QR_CLIENT_BACKUP = 1 << 8,
 } qr_client_verb;
 
 /* What a verb ends with. */
@@ -72,6 +73,11 @@ const void *qr_client_call(qr_client *client, const char *endpoint, const char *
                            const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer,
                            const char **sentence);
 
+/* One request, any number of answers: each is given to take(). NULL: the stream ended well. */
+const char *qr_client_stream(qr_client *client, const char *endpoint, const char *path,
+                             const ProtobufCMessage *request, void (*take)(void *context, qr_slice message),
+                             void *context);
+
 /* ---- client.c: for the verbs elsewhere ---- */
 
 int qr_client_refuse(const char *sentence); /* QR_CLIENT_REFUSED */
@@ -103,6 +109,10 @@ const char *qr_client_input(qr_client *client, qr_slice *text);
 /* ---- client_txn.c: the language of etcdctl txn ---- */
 
 const char *qr_client_txn_request(qr_client *client, qr_slice text, QrEtcdpb__TxnRequest *request);
+
+/* ---- client_backup.c ---- */
+
+int qr_client_run_backup(qr_client *client); /* the exit status */
 
 /* ---- client_status.c: how the cluster is; returns the exit status ---- */
 

@@ -2,7 +2,7 @@
 
 #include "bin/client.h"
 
-enum { ANY = 0xff, READS = QR_CLIENT_GET, SPANS = QR_CLIENT_GET | QR_CLIENT_DEL };
+enum { ANY = 0x1ff, READS = QR_CLIENT_GET, SPANS = QR_CLIENT_GET | QR_CLIENT_DEL };
 
 typedef enum flag_kind { KIND_SWITCH, KIND_TEXT, KIND_NUMBER } flag_kind;
 
@@ -273,6 +273,15 @@ static const struct {
      "Makes MEMBER (an id, or a name) the leader. It must be a voter. The call goes to the present leader,\n"
      "which is found through --endpoints. Writes pause for about one round trip.",
      "  quorate move-leader m2\n"},
+    {QR_CLIENT_BACKUP, "quorate backup FILE",
+     "Copies the whole state of the cluster as one member has it now, keys, history and all else, into "
+     "FILE,\n"
+     "while the cluster goes on. The copy is read back and checked, block by block and by the digest of its\n"
+     "state, before it gets its name; until then it is FILE.part. 'quorate restore' makes a new cluster of "
+     "it.\n"
+     "The endpoints are tried in turn until one begins to answer. Prints index, revision and keys.",
+     "  quorate backup /backups/quorate-$(date +%F)\n"
+     "  quorate backup --endpoints 127.0.0.1:22379 --timeout 1m today.backup\n"},
 };
 
 void qr_client_help(qr_client_verb verb, FILE *to)

@@ -8,6 +8,8 @@ typedef struct trial {
     qr_client *client;
     const ProtobufCMessageDescriptor *descriptor;
     const void *answer;
+    void (*take)(void *context, qr_slice message); /* of a stream: each answer; else NULL */
+    void *context;
     bool sent, done;
     qr_grpc_code code;
     const char *text; /* of the server, or of us */
@@ -16,7 +18,10 @@ typedef struct trial {
 static void on_message(void *context, void *call, qr_slice message)
 {
     trial *attempt = context;
-    attempt->answer = qr_protobuf_unpack(attempt->descriptor, message, &attempt->client->arena);
+    if (attempt->take)
+        attempt->take(attempt->context, message);
+    else
+        attempt->answer = qr_protobuf_unpack(attempt->descriptor, message, &attempt->client->arena);
 }
 
 static void on_done(void *context, void *call, qr_grpc_code code, const char *text)
@@ -73,7 +78,7 @@ static const char *try_endpoint(trial *attempt, const char *endpoint, const char
     qr_buffer_free(&buffer);
     qr_grpc_client_free(grpc);
     qr_dial_close(dial);
-    if (!sentence && attempt->code == QR_GRPC_OK && !attempt->answer)
+    if (!sentence && attempt->code == QR_GRPC_OK && !attempt->answer && !attempt->take)
         return "the answer cannot be read";
     return sentence;
 }
@@ -109,4 +114,21 @@ const void *qr_client_call(qr_client *client, const char *endpoint, const char *
     }
     qr_buffer_free(&bytes);
     return attempt.answer;
+}
+
+const char *qr_client_stream(qr_client *client, const char *endpoint, const char *path,
+                             const ProtobufCMessage *request, void (*take)(void *context, qr_slice message),
+                             void *context)
+{
+    qr_buffer bytes;
+    qr_buffer_init(&bytes);
+    qr_protobuf_pack(request, &bytes);
+    trial attempt = {.client = client, .take = take, .context = context};
+    const char *trouble = try_endpoint(&attempt, endpoint, path, qr_buffer_slice(&bytes));
+    qr_buffer_free(&bytes);
+    if (trouble)
+        return qr_arena_format(&client->arena, "%s: %s", endpoint, trouble);
+    if (attempt.code == QR_GRPC_OK)
+        return NULL;
+    return attempt.text[0] ? attempt.text : qr_arena_format(&client->arena, "gRPC code %d", attempt.code);
 }

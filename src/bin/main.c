@@ -22,6 +22,8 @@ static const char help[] =
     "    status     how the cluster is, and how many more members may fail\n"
     "    member     who belongs to the cluster; add, promote, remove, update, replace members\n"
     "    move-leader  let another member lead\n\n"
+    "    backup     copy the whole state of a running cluster into a file\n"
+    "    restore    make a member's data folder out of such a file, for a new cluster\n"
     "    verify     check the files of a stopped member, changing nothing\n"
     "    sim        run whole clusters in the simulator, with faults, from seeds\n\n"
     "    version    print the version\n"
@@ -42,10 +44,11 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"serve", qr_serve_main},        {"local", qr_local_main},   {"put", qr_client_main},
-    {"get", qr_client_main},         {"del", qr_client_main},    {"txn", qr_client_main},
-    {"compact", qr_client_main},     {"status", qr_client_main}, {"member", qr_client_main},
-    {"move-leader", qr_client_main}, {"verify", qr_verify_main}, {"sim", qr_simulate_main},
+    {"serve", qr_serve_main},        {"local", qr_local_main},     {"put", qr_client_main},
+    {"get", qr_client_main},         {"del", qr_client_main},      {"txn", qr_client_main},
+    {"compact", qr_client_main},     {"status", qr_client_main},   {"member", qr_client_main},
+    {"move-leader", qr_client_main}, {"verify", qr_verify_main},   {"sim", qr_simulate_main},
+    {"backup", qr_client_main},      {"restore", qr_restore_main},
 };
 
 static const verb *find(const char *name)

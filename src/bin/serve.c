@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bin/bin.h"
+#include "bin/serve_backup.h"
 #include "raft/raft.h"
 #include "tree/tree.h"
 
@@ -36,6 +37,7 @@ typedef struct member {
     qr_node *node;
     qr_etcd_door *door;
     qr_group group;
+    qr_serve_backups *backups; /* NULL: none are scheduled */
     bool published, stopping, handing_over;
     uint64_t publish_ms; /* next try */
     uint64_t look_ms;    /* next look */
@@ -212,6 +214,8 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
     if (now_ms >= self->look_ms) {
         self->look_ms = now_ms + LOOK_MS;
         look(self);
+        if (self->backups != NULL && self->published)
+            qr_serve_backups_look(self->backups, wall);
     }
 }
 
@@ -482,6 +486,7 @@ static qr_status start(member *self)
     if (status != QR_OK)
         return status;
     open_door(self);
+    self->backups = qr_serve_backups_new(self->os, &self->config);
     status = listen_urls(self, &self->config.listen_client, false);
     return status == QR_OK ? start_peers(self) : status;
 }
@@ -514,6 +519,7 @@ static int serve(member *self, const qr_flags *flags)
     qr_etcd_door_free(self->door);
     qr_os_free(self->os);
     qr_group_close(&self->group);
+    qr_serve_backups_free(self->backups);
     return self->exit_status;
 }
 

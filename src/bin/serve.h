@@ -29,7 +29,9 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t quota_bytes; /* 0 = off */
     uint32_t request_max, txn_ops_max;
     bool existing;
-    bool repair; /* of a damaged log, from the other members */
+    bool repair;            /* of a damaged log, from the other members */
+    const char *backup_dir; /* "" = no scheduled backups */
+    uint64_t backup_interval_ms, backup_keep;
     qr_log_config log;
 } qr_serve_config;
 

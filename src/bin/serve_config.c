@@ -6,7 +6,13 @@
 
 #define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
 
-enum { ELECTION_MAX_MS = 50000, ELECTION_HEARTBEATS = 5, REQUEST_MAX = 512 * 1024 * 1024 };
+enum {
+    ELECTION_MAX_MS = 50000,
+    ELECTION_HEARTBEATS = 5,
+    REQUEST_MAX = 512 * 1024 * 1024,
+    BACKUP_TIME_MAX = 100000, /* of any unit */
+    BACKUP_KEEP_MAX = 1000,
+};
 
 static qr_status invalid(const char **sentence, const char *text)
 {
@@ -279,6 +285,44 @@ static qr_status configure_state(const qr_flags *flags, qr_serve_config *config,
     return QR_OK;
 }
 
+/* "90s", "30m", "6h". */
+static bool parse_time(const char *text, uint64_t *milliseconds)
+{
+    static const struct {
+        const char *unit;
+        uint64_t factor;
+    } units[] = {{"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (end == text || text[0] == '-' || number == 0 || number > BACKUP_TIME_MAX)
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].unit) == 0) {
+            *milliseconds = number * units[i].factor;
+            return true;
+        }
+    return false;
+}
+
+static qr_status configure_backups(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                   const char **sentence)
+{
+    config->backup_dir = qr_flags_text(flags, QR_SERVE_BACKUP_DIR);
+    const char *interval = qr_flags_text(flags, QR_SERVE_BACKUP_INTERVAL);
+    if (!parse_time(interval, &config->backup_interval_ms))
+        return invalid(sentence,
+                       qr_arena_format(arena,
+                                       "--backup-interval takes a time such as 90s, 30m or 6h, not \"%s\"",
+                                       interval));
+    int64_t keep = qr_flags_number(flags, QR_SERVE_BACKUP_KEEP);
+    if (keep < 1 || keep > BACKUP_KEEP_MAX)
+        return invalid(sentence, qr_arena_format(arena, "--backup-keep is from 1 to %d", BACKUP_KEEP_MAX));
+    config->backup_keep = (uint64_t)keep;
+    if (config->backup_dir[0] != 0 && strchr(config->name, '/') != NULL)
+        return invalid(sentence, "--backup-dir needs a --name that can be part of a file's name");
+    return QR_OK;
+}
+
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
                              const char **sentence)
 {
@@ -308,6 +352,8 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         status = configure_numbers(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_log(flags, &config->log, arena, sentence);
+    if (status == QR_OK)
+        status = configure_backups(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_state(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -44,6 +44,12 @@
       "no quota.")                                                                                           \
     X(REQUEST_MAX, "max-request-bytes", NUMBER, "1572864", "BYTES", "Greatest request of a client.")         \
     X(TXN_OPS, "max-txn-ops", NUMBER, "128", "OPERATIONS", "Most operations in a transaction.")              \
+    X(BACKUP_DIR, "backup-dir", TEXT, "", "FOLDER",                                                          \
+      "Make backups of this member in this folder, which must exist: NAME-20261126T022800Z.backup, "         \
+      "checked, "                                                                                            \
+      "and restored by 'quorate restore'. Without it none is made.")                                         \
+    X(BACKUP_INTERVAL, "backup-interval", TEXT, "24h", "TIME", "Time between two of them: 90s, 30m, 6h.")    \
+    X(BACKUP_KEEP, "backup-keep", NUMBER, "7", "FILES", "How many are kept; the oldest are removed.")        \
     X(LOG_LEVEL, "log-level", TEXT, "info", "LEVEL",                                                         \
       "debug, info, warn or error (also panic and fatal, as error).")                                        \
     X(LOGGER, "logger", TEXT, "zap", "zap", "Taken for etcd's sake.")                                        \

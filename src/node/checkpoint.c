@@ -45,7 +45,7 @@ static bool is_needed(const qr_node *node, uint64_t index)
     return index == keeper->newest.index || index == keeper->previous.index ||
            (keeper->writer != NULL && index == keeper->making.index) ||
            (node->receiving.state >= QR_RECEIVING_KEEP && index == node->receiving.index) ||
-           qr_transfer__uses(node, index);
+           qr_transfer__uses(node, index) || qr_export__uses(node, index);
 }
 
 static void on_removed(void *context, qr_status status)
@@ -100,6 +100,7 @@ static void on_made(void *context, qr_status status, uint64_t bytes)
     if (status == QR_E_NO_SPACE) {
         qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_FAIL, keeper->making.index, 0, 0, 0);
         back_off(node);
+        qr_export__failed(node, status);
         return;
     }
     if (status != QR_OK) {

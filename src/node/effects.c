@@ -50,7 +50,7 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
     qr_pending__applied(node, &command, index, status, result);
 }
 
-static void apply(qr_node *node, const qr_effect *effect)
+void qr_node__apply(qr_node *node, const qr_effect *effect)
 {
     QR_CHECK(effect->commit.index == node->applied_index + 1, "entries are committed once each, in order");
     QR_CHECK(effect->commit.term >= node->applied_term, "terms never go back along the log");
@@ -128,7 +128,7 @@ static void carry_out(qr_node *node, const qr_effect *effect)
     switch (effect->kind) {
     case QR_EFFECT_PERSIST: qr_recover__persist(node, effect); break;
     case QR_EFFECT_SEND: send(node, effect); break;
-    case QR_EFFECT_COMMIT: apply(node, effect); break;
+    case QR_EFFECT_COMMIT: qr_node__apply(node, effect); break;
     case QR_EFFECT_READ_AT: qr_reads__at(node, effect->read_at.tag, effect->read_at.index); break;
     case QR_EFFECT_REFUSE: refused(node, effect); break;
     case QR_EFFECT_FETCH: qr_recover__fetch(node, effect->fetch.from, effect->fetch.to); break;

@@ -303,6 +303,7 @@ struct qr_node {
     qr_keeper keeper;
     qr_sending sendings[QR_NODE_SENDINGS_MAX];
     qr_receiving receiving;
+    qr_node_export *exports[QR_NODE_EXPORTS_MAX]; /* NULL: none */
     bool opening;
     qr_restore *opened; /* while opening: what the machine was loaded from */
     const char *damage; /* while opening: what is wrong with the newest checkpoint, or NULL */
@@ -326,6 +327,7 @@ void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void
                      const void *result, uint64_t index);
 
 /* effects.c */
+void qr_node__apply(qr_node *node, const qr_effect *commit);
 void qr_node__carry_out(qr_node *node);
 void qr_node__release_held(qr_node *node);
 void qr_node__free_held(qr_node *node);
@@ -394,6 +396,7 @@ qr_status qr_recover__open(qr_node *node, qr_arena *arena, const char **sentence
 void qr_recover__persist(qr_node *node, const qr_effect *effect);
 void qr_recover__fetch(qr_node *node, uint64_t from, uint64_t to);
 void qr_recover__brief(void *context, qr_buffer *out);
+void qr_recover__brief_head(qr_buffer *out, uint64_t incarnation, uint64_t boot); /* before the engine's */
 
 /* checkpoint.c */
 void qr_keeper__turn(qr_node *node);
@@ -440,5 +443,11 @@ void qr_receive__chunk(qr_node *node, uint64_t from, const qr_transfer_message *
 void qr_receive__turn(qr_node *node);
 uint64_t qr_receive__wake_ms(const qr_node *node);
 void qr_receive__free(qr_node *node);
+
+/* export.c: copies for someone outside */
+void qr_export__turn(qr_node *node);
+void qr_export__failed(qr_node *node, qr_status status); /* the checkpoint that they wait for */
+bool qr_export__uses(const qr_node *node, uint64_t index);
+void qr_export__free(qr_node *node);
 
 #endif

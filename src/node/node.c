@@ -61,6 +61,7 @@ void qr_node_free(qr_node *node)
     qr_change__finish(node, QR_E_STOPPED);
     if (node->handover.wanted)
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_STOPPED, NULL, 0);
+    qr_export__free(node);
     qr_keeper__free(node);
     qr_transfer__free(node);
     qr_receive__free(node);
@@ -328,6 +329,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_pending__finish(node, QR_E_HALTED);
         qr_reads__finish(node, QR_E_HALTED);
         qr_change__finish(node, QR_E_HALTED);
+        qr_export__failed(node, QR_E_HALTED);
         return;
     }
     node->now_ms = node->trace.now_ms = now_ms;
@@ -346,6 +348,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_node__step(node, &tick);
     }
     note_caught_up(node);
+    qr_export__turn(node);
     qr_keeper__turn(node);
     qr_transfer__turn(node);
     qr_reads__serve(node);

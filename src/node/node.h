@@ -143,6 +143,37 @@ void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms);
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms);
 uint64_t qr_node_wake_ms(const qr_node *node); /* when turn() is wanted even if nothing arrives */
 
+/* The whole state in the folder of a stopped member: the checkpoint, and every entry of its log behind it.
+ * Opens it as qr_node_open does (with the same repairs of a torn tail) and writes nothing else. NOT_FOUND: it
+ * is empty. The machine is the caller's. */
+typedef struct qr_node_salvaged {
+    qr_machine *machine;
+    uint64_t index, term; /* of the last entry */
+    uint64_t entries;     /* of the log that were there */
+} qr_node_salvaged;
+qr_status qr_node_salvage(const qr_node_config *config, qr_arena *arena, qr_node_salvaged *found,
+                          const char **sentence);
+
+/* The brief of a group that begins with these members, as it stands in a checkpoint that a new group is to
+ * start from. */
+void qr_node_found(const qr_engine_ops *engine, const qr_members *members, qr_buffer *out);
+
+/* ---- a copy of the state, for a backup: a checkpoint made for someone outside ----
+ * begin() makes a checkpoint of what is applied here now (or waits for the one under way and then makes it)
+ * and keeps its file until end(), whatever other checkpoints come. ready(): once, with QR_OK and the size of
+ * the file in bytes, or NO_SPACE, STOPPED, HALTED. read() gives the bytes of a part of the file, at most
+ * QR_NODE_EXPORT_READ_MAX, to done(): one at a time, never from inside read(). NULL: QR_NODE_EXPORTS_MAX are
+ * under way, or the node has halted. After end() nothing is called any more; qr_node_free() calls ready() or
+ * done() of those that wait, with STOPPED, and their owners still call end(). */
+enum { QR_NODE_EXPORTS_MAX = 4, QR_NODE_EXPORT_READ_MAX = 256 * 1024 };
+
+typedef struct qr_node_export qr_node_export;
+qr_node_export *qr_node_export_begin(
+    qr_node *node, void (*ready)(void *owner, qr_status status, uint64_t index, uint64_t size), void *owner);
+void qr_node_export_read(qr_node_export *export, uint64_t offset, size_t size,
+                         void (*done)(void *owner, qr_status status, qr_slice bytes));
+void qr_node_export_end(qr_node_export *export);
+
 typedef struct qr_node_status {
     uint64_t cluster, group, self, incarnation;
     uint64_t boot;

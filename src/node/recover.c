@@ -35,13 +35,18 @@ static void open_engine(qr_node *node)
     node->engine = config->engine->open(&engine);
 }
 
+void qr_recover__brief_head(qr_buffer *out, uint64_t incarnation, uint64_t boot)
+{
+    qr_buffer_u8(out, QR_NODE_FORMAT);
+    qr_buffer_u64(out, incarnation);
+    qr_buffer_u64(out, boot);
+}
+
 void qr_recover__brief(void *context, qr_buffer *out)
 {
     qr_node *node = context;
     open_engine(node);
-    qr_buffer_u8(out, QR_NODE_FORMAT);
-    qr_buffer_u64(out, node->incarnation);
-    qr_buffer_u64(out, node->boot);
+    qr_recover__brief_head(out, node->incarnation, node->boot);
     node->engine->ops->brief(node->engine, out);
 }
 

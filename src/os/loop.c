@@ -163,6 +163,7 @@ void qr_os_free(qr_os *os)
     if (os == NULL)
         return;
     os->stopping = os->closing = true;
+    qr_os_program_close(os);
     qr_os_disks_close(os);
     qr_os_listeners_close(os);
     qr_os_streams_close(os);

@@ -83,6 +83,13 @@ qr_status qr_os_listen(qr_os *os, const char *host, uint16_t port, qr_stream_doo
 qr_status qr_os_parse_url(const char *url, qr_arena *arena, const char **host, uint16_t *port,
                           const char **sentence);
 
+/* ---- a program beside this one ----
+ * Starts arguments[0] (a path; NULL ends the list) without input and output. ended(): once, from the loop,
+ * with its exit status (128 + signal if one ended it) and the last words on its standard error, borrowed. One
+ * at a time: BUSY. IO: it cannot be started. qr_os_free kills it, and nobody is told. */
+qr_status qr_os_spawn(qr_os *os, const char *const *arguments,
+                      void (*ended)(void *context, int exit_status, const char *words), void *context);
+
 /* ---- log sink: one line an event, to stderr, stdout or a file ---- */
 typedef enum qr_log_level { QR_LOG_DEBUG, QR_LOG_INFO, QR_LOG_WARN, QR_LOG_ERROR } qr_log_level;
 typedef struct qr_log_config {

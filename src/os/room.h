@@ -88,6 +88,8 @@ typedef struct qr_os_listener qr_os_listener;
 typedef struct qr_os_disk qr_os_disk;
 typedef struct qr_os_peers qr_os_peers;
 
+typedef struct qr_os_program qr_os_program;
+
 struct qr_os {
     qr_os_handlers handlers;
     void *context;
@@ -108,7 +110,11 @@ struct qr_os {
     qr_os_listener *listeners; /* list; owned */
     qr_os_disk *disks;         /* list; owned */
     qr_os_peers *peers;        /* NULL before qr_os_peers_start; owned */
+    qr_os_program *program;    /* NULL: none runs; frees itself */
 };
+
+/* spawn.c */
+void qr_os_program_close(qr_os *os); /* kills it; nobody is told */
 
 /* loop.c */
 void qr_os_happened(qr_os *os); /* a round is due */

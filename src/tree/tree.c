@@ -41,6 +41,22 @@ static qr_status compact(qr_tree *tree, uint64_t revision, qr_txn_result *result
     return QR_OK;
 }
 
+qr_status qr_tree_advance(qr_machine *machine, uint64_t revision)
+{
+    qr_tree *tree = tree_of(machine);
+    QR_ASSERT(tree->load == NULL && tree->save == NULL);
+    if (revision < tree->now.revision)
+        return QR_E_FUTURE_REVISION;
+    if (revision == tree->compacted)
+        return QR_OK;
+    tree->now.revision = revision;
+    tree->compacted = revision;
+    qr__digest_compact(tree);
+    while (qr__history_work(tree, SIZE_MAX))
+        ;
+    return QR_OK;
+}
+
 static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_command *command, qr_arena *arena,
                             const void **result)
 {

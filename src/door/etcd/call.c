@@ -55,6 +55,7 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->references = 1;
     call->started = call->finished = call->writes = call->local = false;
     call->txn = NULL;
+    call->copy = NULL;
     call->answer = NULL;
     call->refused = NULL;
     call->work = NULL;
@@ -106,6 +107,8 @@ void qr_etcd_call_half_closed(qr_etcd_call *call)
 
 void qr_etcd_call_closed(qr_etcd_call *call)
 {
+    if (call->copy)
+        qr_etcd_copy_end(call);
     if (call->line)
         qr_etcd_line_leave(call);
     call->transport = NULL;

@@ -34,10 +34,14 @@ enum {
 };
 
 typedef struct qr_etcd_connection qr_etcd_connection;
+typedef struct qr_etcd_copy qr_etcd_copy; /* snapshot.c */
 
 typedef struct qr_etcd_transport {
-    qr_buffer *(*begin)(qr_etcd_call *call); /* a buffer to append the one answer to */
+    qr_buffer *(*begin)(
+        qr_etcd_call *call); /* a buffer to append an answer to; one, unless queued is there */
     void (*end)(qr_etcd_call *call);
+    size_t (*queued)(
+        qr_etcd_call *call); /* bytes of answers not drained; NULL: cannot carry a stream of them */
     void (*finish)(qr_etcd_call *call, qr_grpc_code code, const char *text); /* the last thing said on it */
 } qr_etcd_transport;
 
@@ -74,6 +78,7 @@ struct qr_etcd_call {
     qr_query query;
     qr_op op;
     qr_etcd_range_request range;
+    qr_etcd_copy *copy;                                        /* of a snapshot under way; else NULL */
     const QrEtcdpb__TxnRequest *txn;                           /* kept only if the answer needs it */
     void (*answer)(qr_etcd_call *call, const qr_reply *reply); /* after QR_OK only */
     /* After any other status; false: not its business, the table of errors has the answer. May be NULL. Both
@@ -106,6 +111,12 @@ void qr_etcd_call_closed(qr_etcd_call *call);
 
 void qr_etcd_call_again(qr_etcd_call *call);  /* to the node */
 void qr_etcd_call_expire(qr_etcd_call *call); /* the patience is over */
+
+/* ---- snapshot.c ---- */
+
+void qr_etcd_copy_start(qr_etcd_call *call, qr_slice message);
+void qr_etcd_copy_go_on(qr_etcd_call *call); /* after a drain: the next piece, if there is room for it */
+void qr_etcd_copy_end(qr_etcd_call *call);   /* forgets it */
 
 /* ---- for the methods ---- */
 

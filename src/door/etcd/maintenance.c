@@ -162,6 +162,7 @@ static const qr_etcd_method maintenance[] = {
     {"Status", start_status},         {"Hash", start_hash},
     {"HashKV", start_hash_kv},        {"Alarm", start_alarm},
     {"Defragment", start_defragment}, {"MoveLeader", start_move_leader},
+    {"Snapshot", qr_etcd_copy_start},
 };
 
 const qr_etcd_service qr_etcd_maintenance_service = {"etcdserverpb.Maintenance", maintenance,

@@ -24,6 +24,7 @@ struct qr_etcd_connection {
         deadline_ms;   /* for what has arrived in part, see feed_grpc() and feed_http(); UINT64_MAX = none */
     qr_etcd_line line; /* what is unsent, and the reads that wait for it */
     qr_etcd_list messageless; /* gRPC calls without their message, oldest first */
+    qr_etcd_list copies;      /* snapshots under way */
     qr_etcd_call *page;       /* the /health under way */
     uint64_t requests;        /* HTTP requests seen */
     bool overdue;
@@ -55,7 +56,12 @@ static void grpc_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     wake(connection);
 }
 
-static const qr_etcd_transport grpc_transport = {grpc_begin, grpc_end, grpc_finish};
+static size_t grpc_queued(qr_etcd_call *call)
+{
+    return qr_grpc_call_queued(call->stream);
+}
+
+static const qr_etcd_transport grpc_transport = {grpc_begin, grpc_end, grpc_queued, grpc_finish};
 
 static void on_call(void *context, qr_grpc_call *stream, qr_slice path)
 {
@@ -97,10 +103,13 @@ static void on_message(void *context, qr_grpc_call *stream, qr_slice message)
     if (!call || call->started || call->finished)
         return;
     qr_etcd_list_leave(call);
-    if (lacks_leader(connection, stream))
+    if (lacks_leader(connection, stream)) {
         qr_etcd_call_fail(call, QR_ETCD_E_NO_LEADER);
-    else
-        qr_etcd_call_message(call, message);
+        return;
+    }
+    if (call->method->start == qr_etcd_copy_start)
+        qr_etcd_list_add(&connection->copies, call);
+    qr_etcd_call_message(call, message);
 }
 
 static void on_half_closed(void *context, qr_grpc_call *stream)
@@ -147,7 +156,7 @@ static void page_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     qr_etcd_call_closed(call);
 }
 
-static const qr_etcd_transport page_transport = {NULL, NULL, page_finish};
+static const qr_etcd_transport page_transport = {NULL, NULL, NULL, page_finish};
 
 static void on_request(void *context, qr_http1 *http, const qr_http1_request *request)
 {
@@ -252,6 +261,16 @@ static qr_status stream_feed(void *stream, qr_slice bytes, uint64_t now_ms)
     return connection->kind == KIND_GRPC ? feed_grpc(connection, bytes) : feed_http(connection, bytes);
 }
 
+/* A copy that has become complete leaves the list. */
+static void copies_go_on(qr_etcd_connection *connection)
+{
+    for (qr_etcd_call *call = connection->copies.first, *next; call; call = next) {
+        next = call->next;
+        if (call->copy)
+            qr_etcd_copy_go_on(call);
+    }
+}
+
 static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
 {
     qr_etcd_connection *connection = stream;
@@ -260,6 +279,7 @@ static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
     } else if (connection->grpc) {
         qr_grpc_server_drain(connection->grpc, out, size_max);
         qr_etcd_line_drained(&connection->line);
+        copies_go_on(connection);
     }
 }
 

@@ -96,8 +96,59 @@ static void answer(qr_node *node, fake_request *queued, qr_status forced)
     qr_arena_free(&arena);
 }
 
+qr_node_export *
+qr_node_export_begin(qr_node *node,
+                     void (*ready)(void *owner, qr_status status, uint64_t index, uint64_t size), void *owner)
+{
+    for (size_t i = 0; i < QR_NODE_EXPORTS_MAX; i++) {
+        qr_node_export *export = &node->exports[i];
+        if (export->node != NULL)
+            continue;
+        *export = (qr_node_export){.node = node, .ready = ready, .owner = owner};
+        return export;
+    }
+    return NULL;
+}
+
+void qr_node_export_read(qr_node_export *export, uint64_t offset, size_t size,
+                         void (*done)(void *owner, qr_status status, qr_slice bytes))
+{
+    QR_ASSERT(export->done == NULL && export->ready == NULL && size <= QR_NODE_EXPORT_READ_MAX);
+    export->done = done;
+    export->offset = offset;
+    export->size = size;
+}
+
+void qr_node_export_end(qr_node_export *export)
+{
+    *export = (qr_node_export){0};
+}
+
+uint8_t fake_node_byte(uint64_t offset)
+{
+    return (uint8_t)(offset * 31 + (offset >> 8));
+}
+
+static void turn_export(qr_node *node, qr_node_export *export)
+{
+    static uint8_t bytes[QR_NODE_EXPORT_READ_MAX];
+    qr_node_export was = *export;
+    export->ready = NULL;
+    export->done = NULL;
+    if (was.ready != NULL)
+        was.ready(was.owner, node->export_failure, node->index, node->export_size);
+    if (was.done == NULL)
+        return;
+    for (size_t i = 0; i < was.size; i++)
+        bytes[i] = fake_node_byte(was.offset + i);
+    was.done(was.owner, node->export_failure, qr_slice_of(bytes, was.size));
+}
+
 void fake_node_turn(qr_node *node)
 {
+    for (size_t i = 0; i < QR_NODE_EXPORTS_MAX; i++)
+        if (node->exports[i].node != NULL)
+            turn_export(node, &node->exports[i]);
     for (size_t i = 0; i < node->count; i++)
         answer(node, &node->queue[i], QR_OK);
     node->count = 0;

@@ -13,7 +13,20 @@ typedef struct fake_request {
     qr_buffer body;
 } fake_request;
 
+/* A copy under way: of .export_size bytes of a pattern, given out by fake_node_turn(). */
+struct qr_node_export {
+    qr_node *node; /* NULL: not in use */
+    void (*ready)(void *owner, qr_status status, uint64_t index, uint64_t size);
+    void (*done)(void *owner, qr_status status, qr_slice bytes);
+    void *owner;
+    uint64_t offset;
+    size_t size;
+};
+
 struct qr_node {
+    uint64_t export_size;
+    qr_status export_failure; /* what ready, or a read, is told */
+    qr_node_export exports[QR_NODE_EXPORTS_MAX];
     qr_machine *tree;
     uint64_t index;
     qr_status refusal;  /* what submit answers when it is not QR_OK */
@@ -27,7 +40,8 @@ struct qr_node {
 };
 
 void fake_node_init(qr_node *node);
-void fake_node_turn(qr_node *node); /* answers everything that is queued */
-void fake_node_free(qr_node *node); /* unanswered requests get STOPPED */
+void fake_node_turn(qr_node *node);      /* answers everything that is queued */
+uint8_t fake_node_byte(uint64_t offset); /* of an export */
+void fake_node_free(qr_node *node);      /* unanswered requests get STOPPED */
 
 #endif

@@ -7,6 +7,7 @@
 #include "door/etcd/door.h"
 #include "fake_node.h"
 #include "wire/protobuf.h"
+#include "wire/sha256.h"
 
 enum { NOW = 5000, FORBEARANCE_MS = 30000 };
 
@@ -18,16 +19,33 @@ struct stage {
     size_t wakes;
     qr_grpc_client *client;
     qr_buffer bytes, answer;
+    qr_buffer copy; /* the blobs of a snapshot, joined */
+    uint64_t remaining;
     bool done;
     qr_grpc_code code;
     char text[200];
 };
+
+static void take_blob(struct stage *stage, qr_slice message)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const QrEtcdpb__SnapshotResponse *answer =
+        (const void *)qr_protobuf_unpack(&qr_etcdpb__snapshot_response__descriptor, message, &arena);
+    assert_non_null(answer);
+    assert_int_equal(answer->header->member_id, FAKE_SELF);
+    qr_buffer_add_slice(&stage->copy, qr_slice_of(answer->blob.data, answer->blob.len));
+    stage->remaining = answer->remaining_bytes;
+    qr_arena_free(&arena);
+}
 
 static void on_message(void *context, void *call, qr_slice message)
 {
     struct stage *stage = context;
     qr_buffer_clear(&stage->answer);
     qr_buffer_add_slice(&stage->answer, message);
+    if (call == &stage->copy)
+        take_blob(stage, message);
 }
 
 static void on_done(void *context, void *call, qr_grpc_code code, const char *text)
@@ -79,6 +97,7 @@ static int gone(void **state)
     fake_node_free(&stage->node);
     qr_buffer_free(&stage->bytes);
     qr_buffer_free(&stage->answer);
+    qr_buffer_free(&stage->copy);
     qr_free(stage);
     return 0;
 }
@@ -525,6 +544,88 @@ static void test_damaged_conversations(void **state)
     }
 }
 
+/* ---- snapshots ---- */
+
+static void start_copy(struct stage *stage)
+{
+    qr_buffer_clear(&stage->copy);
+    stage->done = false;
+    assert_int_equal(qr_grpc_client_call(stage->client, "/etcdserverpb.Maintenance/Snapshot",
+                                         qr_slice_of(NULL, 0), &stage->copy),
+                     QR_OK);
+    carry(stage, 4096);
+}
+
+/* The file, zeros up to a page, the sum of both; whatever the size. */
+static void test_snapshot(void **state)
+{
+    struct stage *stage = *state;
+    const uint64_t sizes[] = {1, 511, 512, 65536, 65537, 5000000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        stage->node.export_size = sizes[i];
+        start_copy(stage);
+        while (!stage->done) {
+            fake_node_turn(&stage->node);
+            carry(stage, 4096);
+        }
+        assert_int_equal(stage->code, QR_GRPC_OK);
+        uint64_t pages = (sizes[i] + 511) / 512 * 512;
+        assert_int_equal(stage->copy.size, pages + QR_SHA256_SIZE);
+        assert_int_equal(stage->remaining, 0);
+        for (uint64_t at = 0; at < pages; at++)
+            assert_int_equal(stage->copy.data[at], at < sizes[i] ? fake_node_byte(at) : 0);
+        uint8_t digest[QR_SHA256_SIZE];
+        qr_sha256 *sum = qr_sha256_new();
+        qr_sha256_add(sum, qr_slice_of(stage->copy.data, pages));
+        qr_sha256_end(sum, digest);
+        qr_sha256_free(sum);
+        assert_memory_equal(stage->copy.data + pages, digest, sizeof digest);
+    }
+    assert_null(stage->node.exports[0].node);
+}
+
+/* A client that does not read holds up nobody and costs a bounded amount of memory. */
+static void test_snapshot_waits_for_its_reader(void **state)
+{
+    struct stage *stage = *state;
+    stage->node.export_size = 64 * 1024 * 1024;
+    start_copy(stage);
+    uint64_t before = 0;
+    for (int turn = 0; turn < 1000; turn++) {
+        fake_node_turn(&stage->node);
+        if (stage->node.exports[0].offset == before && turn > 100)
+            break;
+        before = stage->node.exports[0].offset;
+    }
+    assert_in_range(before, 512 * 1024, 2 * 1024 * 1024);
+    assert_null(stage->node.exports[0].done); /* asked for no more */
+    stage->stream.ops->close(stage->connection);
+    stage->connection = NULL;
+    assert_null(stage->node.exports[0].node);
+}
+
+static void test_snapshot_fails(void **state)
+{
+    struct stage *stage = *state;
+    stage->node.export_size = 1000000;
+    stage->node.export_failure = QR_E_NO_SPACE;
+    start_copy(stage);
+    fake_node_turn(&stage->node);
+    carry(stage, 4096);
+    assert_true(stage->done);
+    assert_int_equal(stage->code, QR_GRPC_RESOURCE_EXHAUSTED);
+    stage->node.export_failure = QR_OK;
+    start_copy(stage);
+    fake_node_turn(&stage->node);
+    stage->node.export_failure = QR_E_CORRUPT;
+    while (!stage->done) {
+        fake_node_turn(&stage->node);
+        carry(stage, 4096);
+    }
+    assert_int_equal(stage->code, QR_GRPC_INTERNAL);
+    assert_null(stage->node.exports[0].node);
+}
+
 int main(void)
 {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, fresh, gone)
@@ -550,6 +651,9 @@ int main(void)
         ROW(test_slow_messages_are_ended),
         ROW(test_random_bytes),
         ROW(test_damaged_conversations),
+        ROW(test_snapshot),
+        ROW(test_snapshot_waits_for_its_reader),
+        ROW(test_snapshot_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

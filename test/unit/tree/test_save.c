@@ -171,10 +171,48 @@ static void test_loaded_tree_goes_on_alike(void **state)
     harness_close(&copy);
 }
 
+/* A restored tree: newer than everything a client may have seen, its keys as they were, its past gone. */
+static void test_advance(void **state)
+{
+    (void)state;
+    harness h;
+    fill_tree(&h, 300);
+    uint64_t old = revision_of(&h), digest = digest_of(&h);
+    qr_tree_status before = harness_status(&h);
+    assert_int_equal(qr_tree_advance(h.machine, old - 1), QR_E_FUTURE_REVISION);
+    assert_int_equal(digest_of(&h), digest);
+    qr_machine *twin = harness_copy(&h, 1000, NULL);
+    assert_int_equal(qr_tree_advance(h.machine, old + 1000000000), QR_OK);
+    assert_int_equal(qr_tree_advance(twin, old + 1000000000), QR_OK);
+    assert_int_equal(twin->ops->digest(twin), digest_of(&h));
+    twin->ops->free(twin);
+    assert_int_not_equal(digest_of(&h), digest);
+    assert_int_equal(revision_of(&h), old + 1000000000);
+    qr_tree_status after = harness_status(&h);
+    assert_int_equal(after.keys, before.keys);
+    assert_int_equal(after.live_bytes, before.live_bytes);
+    assert_int_equal(after.compacted, old + 1000000000);
+    assert_int_equal(after.history_bytes, 0);
+    harness_range(&h, (qr_range){.span = from_span(""), .revision = old});
+    assert_int_equal(h.status, QR_E_COMPACTED);
+    const qr_op_result *found =
+        harness_range(&h, (qr_range){.span = from_span(""), .revision = old + 1000000000});
+    assert_non_null(found);
+    assert_int_equal(found->count, before.keys);
+    put(&h, "/after", "1");
+    assert_int_equal(revision_of(&h), old + 1000000001);
+    harness_check(&h);
+    qr_machine *copy = harness_copy(&h, 1000, NULL);
+    assert_int_equal(copy->ops->digest(copy), digest_of(&h));
+    copy->ops->free(copy);
+    harness_close(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_image),
+        cmocka_unit_test(test_advance),
         cmocka_unit_test(test_missing_chunk),
         cmocka_unit_test(test_cut_and_damaged_image),
         cmocka_unit_test(test_save_is_exclusive_and_may_be_given_up),
