@@ -40,7 +40,7 @@ static void answer_status(qr_etcd_call *call, const qr_reply *reply)
     answer.raftindex = status.engine.commit_index;
     answer.raftterm = status.engine.term;
     answer.raftappliedindex = status.applied_index;
-    answer.islearner = self && self->role == QR_ROLE_LEARNER;
+    answer.islearner = self && self->role != QR_ROLE_VOTER;
     if (!status.engine.leader) {
         errors[0] = (char *)qr_etcd_error_text(QR_ETCD_E_NO_LEADER);
         answer.errors = errors;
