@@ -251,7 +251,8 @@ static const struct {
      "until\n"
      "            it was started and has caught up.\n"
      "\n"
-     "One change at a time: a second one waits for the first. A change that was cut off may be asked for "
+     "One change at a time: a second one waits, or is refused (\"too many requests\"). A change that was cut "
+     "off may be asked for "
      "again.",
      "  quorate member add m4 --peer-urls http://10.0.0.4:2380\n"
      "  quorate member promote m4 --wait 5m\n"
