@@ -47,7 +47,7 @@ static const flag_row flags[] = {
     {"client-urls", 0, KIND_TEXT, QR_CLIENT_MEMBER, AT(client_urls), "LIST",
      "what the printed command line has as client URLs (add, replace; default: port 2379 of its peer URL)"},
     {"voter", 0, KIND_SWITCH, QR_CLIENT_MEMBER, AT(voter), NULL,
-     "add it with a vote at once, as etcdctl does (default: as a learner)"},
+     "it gets its vote by itself once it has caught up, as with etcdctl (add; default: when it is promoted)"},
     {"wait", 0, KIND_TEXT, QR_CLIENT_MEMBER, AT(wait), "TIME",
      "patience with a learner that has not caught up (promote, replace; default: none, replace with "
      "--peer-urls 10m)"},
@@ -263,7 +263,8 @@ static const struct {
      "until\n"
      "            it was started and has caught up.\n"
      "\n"
-     "One change at a time: a second one waits for the first. A change that was cut off may be asked for "
+     "One change at a time: a second one waits, or is refused (\"too many requests\"). A change that was cut "
+     "off may be asked for "
      "again.",
      "  quorate member add m4 --peer-urls http://10.0.0.4:2380\n"
      "  quorate member promote m4 --wait 5m\n"

@@ -138,10 +138,11 @@ static int run_add(qr_client *client)
         return QR_CLIENT_DONE;
     }
     qr_buffer_format(&client->out, "Member %16" PRIx64 " added to cluster %16" PRIx64 "%s\n",
-                     answer->member->id, answer->header->cluster_id,
-                     answer->member->islearner ? " as a learner" : "");
+                     answer->member->id, answer->header->cluster_id, options->voter ? "" : " as a learner");
     print_command(client, options->arguments[1], answer);
-    if (answer->member->islearner)
+    if (options->voter)
+        qr_buffer_format(&client->out, "\nIt gets its vote by itself once it has caught up.\n");
+    else
         qr_buffer_format(&client->out,
                          "\nand let it vote, once it has caught up, with\n\n  quorate member promote %" PRIx64
                          "\n",

@@ -16,7 +16,7 @@ static void describe(qr_etcd_call *call, const qr_member *member, const qr_op_re
 {
     qr_etcdpb__member__init(out);
     out->id = member->id;
-    out->islearner = member->role == QR_ROLE_LEARNER;
+    out->islearner = member->role != QR_ROLE_VOTER;
     /* A member that has not spoken yet has no name: "not started" in the words of etcdctl. */
     qr_catalogue_entry entry;
     if (qr_catalogue_find(everything, member->id, &entry, NULL)) {

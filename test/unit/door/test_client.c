@@ -233,6 +233,23 @@ static void test_json(void **state)
         "\"value\":\"YWJj\"}],\"more\":true}}}]}");
 }
 
+/* The flags of the verbs that change members; other verbs do not know them. */
+static void test_member_flags(void **state)
+{
+    qr_client *client = *state;
+    const qr_client_options *options = &client->options;
+    assert_null(PARSE(QR_CLIENT_MEMBER, "add", "m4", "--peer-urls=http://a:1,http://b:2", "--voter", "--wait",
+                      "30s"));
+    assert_int_equal(options->argument_count, 2);
+    assert_string_equal(options->peer_urls, "http://a:1,http://b:2");
+    assert_string_equal(options->wait, "30s");
+    assert_true(options->voter);
+    assert_null(PARSE(QR_CLIENT_MEMBER, "list"));
+    assert_string_equal(options->peer_urls, "");
+    assert_non_null(PARSE(QR_CLIENT_MOVE_LEADER, "m4", "--voter"));
+    assert_non_null(PARSE(QR_CLIENT_PUT, "k", "v", "--peer-urls=x"));
+}
+
 static void test_simple_output(void **state)
 {
     qr_client *client = *state;
@@ -268,6 +285,7 @@ int main(void)
         ROW(test_txn_language_mistakes),
         ROW(test_txn_language_random),
         ROW(test_json),
+        ROW(test_member_flags),
         ROW(test_simple_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
