@@ -30,7 +30,7 @@
     X(CHANGE_EARLY, "change-before-commit",                                                                  \
       "raft changes members before an entry of its term and the last change are committed")                  \
     X(JOINT_ONE_HALF, "joint-in-one-half", "raft counts a joint configuration in its incoming half only")    \
-    X(LEARNER_COUNTED, "learner-counted", "raft counts learners in quorums")                                 \
+    X(LEARNER_COUNTED, "learner-counted", "raft lets a learner's disk count for a voter's")                  \
     X(CONFIG_NOT_RESTORED, "members-not-restored", "raft keeps the members of an entry that was cut off")    \
     X(WIPED_VOTES, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces")
 

@@ -41,10 +41,12 @@ bool qr_raft_is_voter(const qr_raft_engine *raft)
 }
 
 /* The remembered configurations that may turn out to be the one in force: the newest, and while it is not
- * known to be committed the one before it, and so on. */
+ * known to be committed the one before it. That one is committed: no leader appends a configuration on top
+ * of one that is not. */
 static bool may_be_in_force(const qr_raft_engine *raft, uint32_t row)
 {
-    return row + 1 == raft->config_count || raft->configs[row + 1].index > raft->commit;
+    return row + 1 == raft->config_count ||
+           (row + 2 == raft->config_count && raft->configs[row + 1].index > raft->commit);
 }
 
 /* D 4.2.2: a server that its newest configuration leaves out still starts elections while that one may not be
@@ -86,13 +88,10 @@ bool qr_raft_may_vote(const qr_raft_engine *raft)
 const qr_members *qr_raft_counted(const qr_raft_engine *raft)
 {
 #ifdef QR_PLANTED_BUGS
-    if (QR_BUG(raft->config.bug, JOINT_ONE_HALF) || QR_BUG(raft->config.bug, LEARNER_COUNTED)) {
+    if (QR_BUG(raft->config.bug, JOINT_ONE_HALF)) {
         qr_members *spoilt = (qr_members *)&raft->spoilt;
         *spoilt = *qr_raft_members(raft);
-        if (QR_BUG(raft->config.bug, JOINT_ONE_HALF))
-            spoilt->joint = 0;
-        for (uint32_t i = 0; i < spoilt->count && QR_BUG(raft->config.bug, LEARNER_COUNTED); i++)
-            spoilt->list[i].role = QR_ROLE_VOTER;
+        spoilt->joint = 0;
         return spoilt;
     }
 #endif
@@ -241,11 +240,13 @@ static bool is_settled(const qr_raft_engine *raft)
     return raft->commit >= raft->noop_index && raft->configs[raft->config_count - 1].index <= raft->commit;
 }
 
-/* Has all that is committed now, on disk, and is being heard. */
-static bool has_caught_up(const qr_raft_engine *raft, const qr_raft_peer *peer)
+/* The member's very disk has all that is committed now, and is being heard. */
+static bool has_caught_up(const qr_raft_engine *raft, const qr_member *member)
 {
-    return peer && qr_raft_peer_alive(raft, peer) && peer->progress == QR_RAFT_REPLICATE &&
-           peer->match >= raft->commit;
+    const qr_raft_peer *peer = qr_raft_peer_of(raft, member->id);
+    return peer && member->incarnation && member->incarnation == peer->incarnation &&
+           peer->newer <= peer->incarnation && qr_raft_peer_alive(raft, peer) &&
+           peer->progress == QR_RAFT_REPLICATE && peer->match >= raft->commit;
 }
 
 /* The wanted configuration with the disks that are known. A voter's disk never changes by a wish. A new voter
@@ -268,7 +269,7 @@ static qr_status complete(const qr_raft_engine *raft, const qr_members *wanted, 
              (now->role == QR_ROLE_VOTER && now->incarnation && member->incarnation != now->incarnation)))
             return QR_E_INVALID;
         if (member->role == QR_ROLE_VOTER && !(now && now->role == QR_ROLE_VOTER) &&
-            !(member->incarnation && has_caught_up(raft, qr_raft_peer_of(raft, member->id))))
+            !has_caught_up(raft, member))
             member->role = QR_ROLE_RETURNING;
     }
     if (from->joint) /* BUSY, as will be said */
@@ -341,8 +342,7 @@ static bool let_in_returned(const qr_raft_engine *raft, qr_members *to)
     bool changed = false;
     for (uint32_t i = 0; i < to->count; i++) {
         qr_member *member = &to->list[i];
-        if (member->role != QR_ROLE_RETURNING || member->incarnation == 0 ||
-            !has_caught_up(raft, qr_raft_peer_of(raft, member->id)))
+        if (member->role != QR_ROLE_RETURNING || !has_caught_up(raft, member))
             continue;
         member->role = QR_ROLE_VOTER;
         changed = true;

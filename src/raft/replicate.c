@@ -405,7 +405,11 @@ static uint64_t match_of(const void *context, uint64_t id)
 {
     const qr_raft_engine *raft = context;
     const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
-    return id == raft->config.self ? raft->durable_index : peer ? peer->match : 0;
+    uint64_t match = id == raft->config.self ? raft->durable_index : peer ? peer->match : 0;
+    for (uint32_t i = 0; QR_BUG(raft->config.bug, LEARNER_COUNTED) && i < raft->peer_count; i++)
+        if (raft->peers[i].match > match && !qr_members_votes(qr_raft_members(raft), raft->peers[i].id))
+            match = raft->peers[i].match;
+    return match;
 }
 
 /* 5.3 and 5.4.2: an entry of the own term on a majority of disks is committed, and all before it. Older ones

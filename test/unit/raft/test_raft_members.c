@@ -139,6 +139,71 @@ static void bytes_there_and_back(void **state)
     qr_buffer_free(&bytes);
 }
 
+/* The configuration number n of five ids: each one absent, voter or learner. False: without a voter. */
+static bool draw(uint32_t n, qr_members *members)
+{
+    *members = (qr_members){0};
+    for (uint64_t i = 1; i <= 5; i++, n /= 3)
+        if (n % 3)
+            qr_members_add(members, (qr_member){.id = 10 * i, .incarnation = i, .role = (uint8_t)(n % 3)});
+    return qr_members_check(members) == QR_OK;
+}
+
+/* Which subsets of the five are quorums: bit m of the answer stands for subset m. */
+static uint32_t quorums(const qr_members *members)
+{
+    uint32_t found = 0;
+    for (uint32_t mask = 0; mask < 32; mask++)
+        found |= (uint32_t)qr_quorum_has(members, in_mask, &mask) << mask;
+    return found;
+}
+
+static bool all_meet(uint32_t a, uint32_t b)
+{
+    for (uint32_t m = 0; m < 32; m++)
+        for (uint32_t n = 0; n < 32 && a >> m & 1; n++)
+            if ((b >> n & 1) && !(m & n))
+                return false;
+    return true;
+}
+
+/* Facts row 1, D 4.3: between any two configurations of five ids the joint one is a way on which quorums meet
+ * at each step, and it ends where it was to. */
+static void any_two_configurations_have_a_way(void **state)
+{
+    uint32_t apart = 0;
+    for (uint32_t a = 0; a < 243; a++)
+        for (uint32_t b = 0; b < 243; b++) {
+            qr_members from, to, joint, end;
+            if (!draw(a, &from) || !draw(b, &to))
+                continue;
+            assert_int_equal(qr_members_join(&from, &to, &joint), QR_OK);
+            assert_true(qr_members_may_follow(&from, &joint) && qr_members_may_follow(&joint, &to));
+            qr_members_leave(&joint, &end);
+            assert_int_equal(end.count, to.count);
+            for (uint32_t i = 0; i < to.count; i++)
+                assert_memory_equal(&end.list[i], &to.list[i], sizeof to.list[i]);
+            if (a % 3 == 0 || b % 5) /* the rest of it is slow */
+                continue;
+            uint32_t quorums_from = quorums(&from), quorums_to = quorums(&to), between = quorums(&joint);
+            assert_true(between && all_meet(quorums_from, between) && all_meet(between, quorums_to));
+            assert_true(!qr_members_may_follow(&from, &to) || all_meet(quorums_from, quorums_to));
+            apart += !all_meet(quorums_from, quorums_to);
+        }
+    assert_true(apart > 100); /* so the way is needed */
+}
+
+static void a_voters_disk_does_not_change_on_the_way(void **state)
+{
+    qr_members from = of("vvv"), to = of("vvv");
+    from.list[0].incarnation = 7;
+    to.list[0].incarnation = 8;
+    assert_false(qr_members_may_follow(&from, &to));
+    from.list[0].incarnation = 0; /* becomes known */
+    assert_true(qr_members_may_follow(&from, &to));
+    assert_false(qr_members_may_follow(&to, &from)); /* and is not forgotten */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +212,8 @@ int main(void)
         cmocka_unit_test(any_two_quorums_meet_even_when_even),
         cmocka_unit_test(checks_and_finds),
         cmocka_unit_test(bytes_there_and_back),
+        cmocka_unit_test(any_two_configurations_have_a_way),
+        cmocka_unit_test(a_voters_disk_does_not_change_on_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

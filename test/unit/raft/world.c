@@ -494,14 +494,16 @@ static void tell(void *context, const qr_trace_record *record)
     qr_buffer_free(&line);
 }
 
-/* What a joiner's flags say: the cluster, whose disks it does not know, and itself. */
+/* What a joiner's flags say: the cluster as it is, whose disks it does not know, and itself. */
 static void list_as_learner(qr_members *members, uint64_t id)
 {
     qr_members_add(members, (qr_member){.id = id});
+    members->joint = 0;
     for (uint32_t i = 0; i < members->count; i++) {
-        members->list[i].incarnation = 0;
-        if (members->list[i].id == id)
-            members->list[i].role = QR_ROLE_LEARNER;
+        qr_member *member = &members->list[i];
+        *member = (qr_member){.id = member->id,
+                              .role = member->role != QR_ROLE_VOTER || member->id == id ? QR_ROLE_LEARNER
+                                                                                        : QR_ROLE_VOTER};
     }
 }
 
@@ -517,8 +519,12 @@ void world_boot(world *w, uint64_t id)
     qr_engine_config config = w->config;
     config.self = id;
     config.incarnation = m->incarnation;
+    if (m->joins && m->flags.count == 0) {
+        m->flags = w->members;
+        list_as_learner(&m->flags, id);
+    }
     if (m->joins)
-        list_as_learner(&config.members, id);
+        config.members = m->flags;
     if (m->election_ms)
         config.election_ms = m->election_ms;
     config.seed = w->config.seed * 1000 + id * 100 + m->life++;
@@ -601,6 +607,7 @@ void world_wipe(world *w, uint64_t id)
     qr_buffer_clear(&m->checkpoint_brief);
     memset(w->voted[id], 0, sizeof w->voted[id]); /* one vote a term and disk */
     m->incarnation++;
+    m->flags.count = 0;
     m->joins = true;
 }
 

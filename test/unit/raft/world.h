@@ -34,6 +34,7 @@ typedef struct world_member {
     bool untold;                /* an event came since the last TICK */
     uint64_t life, incarnation; /* the disk's */
     bool joins;           /* on a fresh disk it lists itself as a learner; else it is as in config.members */
+    qr_members flags;     /* joins: what it was started with */
     uint32_t election_ms; /* patience of this one; 0 = as configured */
     /* disk */
     world_record *records;
