@@ -35,7 +35,7 @@ static const qr_flag table[] = {
     IGNORED("cipher-suites", TEXT, "", "TLS is not there yet"),
     IGNORED("compaction-batch-limit", TEXT, "1000", "compaction takes small slices by itself"),
     IGNORED("compaction-sleep-interval", TEXT, "10ms", "compaction takes small slices by itself"),
-    IGNORED("corrupt-check-time", TEXT, "0s", "there is no such check yet"),
+    IGNORED("corrupt-check-time", TEXT, "0s", "members compare their state all the time"),
     IGNORED("compact-hash-check-enabled", BOOL, "false", "there is no such check yet"),
     IGNORED("compact-hash-check-time", TEXT, "1m", "there is no such check yet"),
     IGNORED("cors", TEXT, "*", "there is no gateway for browsers"),

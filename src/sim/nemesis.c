@@ -263,10 +263,12 @@ static void strike_disk(qr_sim_world *world, qr_sim_node *node, sim_fault fault)
     }
 }
 
-/* Its log goes bad while it is down. Only as many members as may lose what they have, all told. */
+/* Its log goes bad while it is down. Only as many members as may lose what they have, all told, and only
+ * where an engine gives them back what they have lost. */
 static void strike_log(qr_sim_world *world, qr_sim_node *node)
 {
-    if (!qr_sim_node_up(node) || node->damage_due || world->damaged >= world->nodes - world->quorum)
+    if (!world->config->elects || !qr_sim_node_up(node) || node->damage_due ||
+        world->damaged >= world->nodes - world->quorum)
         return;
     world->damaged++;
     node->damage_due = true;
