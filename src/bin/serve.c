@@ -42,6 +42,7 @@ typedef struct member {
     uint64_t publish_ms; /* next try */
     uint64_t look_ms;    /* next look */
     qr_node_status told; /* as last looked at */
+    bool damage_told;    /* of a checkpoint */
     qr_engine_role role;
     uint64_t leader;
     int exit_status;
@@ -173,6 +174,12 @@ static void look_at_states(member *self, const qr_node_status *status)
 static void look_at_disk(member *self, const qr_node_status *status)
 {
     const qr_node_status *told = &self->told;
+    if (status->checkpoint_damaged != 0 && !self->damage_told)
+        qr_log(self->os, QR_LOG_WARN,
+               "a checkpoint was too damaged to start from; the one before it and the log were used",
+               "data-dir", self->config.data_dir, "index",
+               qr_arena_format(&self->arena, "%" PRIu64, status->checkpoint_damaged), NULL);
+    self->damage_told = status->checkpoint_damaged != 0;
     if (status->no_space && !told->no_space)
         qr_log(
             self->os, QR_LOG_ERROR,
@@ -343,12 +350,23 @@ static bool put_aside(member *self, qr_node_config *node, const char **sentence)
     return qr_node_put_aside(node, &self->arena, sentence) == QR_OK;
 }
 
+static qr_tree_config tree_of(const member *self)
+{
+    return (qr_tree_config){.admit_bytes = self->config.quota_bytes};
+}
+
+/* A checkpoint of the leader's is loaded beside the tree that serves. */
+static qr_machine *new_machine(void *context)
+{
+    qr_tree_config tree = tree_of(context);
+    return qr_tree_open(&tree);
+}
+
 static qr_status open_node(member *self)
 {
     const qr_serve_config *config = &self->config;
     uint64_t seed;
     qr_os_random(&seed, sizeof seed);
-    qr_tree_config tree = {.admit_bytes = config->quota_bytes};
     qr_node_config node = {
         .cluster = config->cluster,
         .group = 1,
@@ -361,6 +379,8 @@ static qr_status open_node(member *self)
         .wall_ms = qr_os_wall_ms(),
         .members = config->group,
         .engine = &qr_raft,
+        .checkpoint_bytes = config->checkpoint_bytes,
+        .new_machine = new_machine,
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},
         .halted = on_halted,
@@ -373,11 +393,11 @@ static qr_status open_node(member *self)
     qr_status status = qr_node_prepare(&node, config->repair, &self->arena, &sentence);
     bool was_opened = status == QR_OK;
     if (was_opened) {
-        node.machine = qr_tree_open(&tree);
+        node.machine = new_machine(self);
         status = qr_node_open(&node, &self->arena, &self->node, &sentence);
     }
     if (status == QR_E_CORRUPT && was_opened && put_aside(self, &node, &sentence)) {
-        node.machine = qr_tree_open(&tree);
+        node.machine = new_machine(self);
         status = qr_node_open(&node, &self->arena, &self->node, &sentence);
     }
     return status == QR_OK ? QR_OK : failed(self, status, "the data folder cannot be recovered", sentence);

@@ -34,7 +34,10 @@
     X(ELECTION, "election-timeout", NUMBER, "1000", "MS",                                                    \
       "How long a leader may be silent before an election; at least five heartbeats, less than 50000.")      \
     X(SNAPSHOT_COUNT, "snapshot-count", NUMBER, "100000", "ENTRIES",                                         \
-      "Taken for etcd's sake: the log is kept whole.")                                                       \
+      "Taken for etcd's sake: checkpoints are made by the bytes of log since the last one, not by entries.") \
+    X(CHECKPOINT_BYTES, "checkpoint-bytes", NUMBER, "67108864", "BYTES",                                     \
+      "Of log between two checkpoints, at least; a state larger than half of that is saved more rarely. "    \
+      "Not one of etcd's.")                                                                                  \
     X(REPAIR, "repair", TEXT, "on", "on|off",                                                                \
       "What a member of several does with a damaged log: put it aside (damaged-*) and get everything from "  \
       "the others "                                                                                          \

@@ -22,6 +22,11 @@ static qr_status lost(void *self, uint64_t to, qr_slice message)
     return QR_OK;
 }
 
+static qr_machine *new_machine(void *context)
+{
+    return qr_tree_open(&(qr_tree_config){0});
+}
+
 static qr_node *open_node(fake_disk *disk, qr_arena *arena)
 {
     qr_node_config config = {
@@ -35,7 +40,8 @@ static qr_node *open_node(fake_disk *disk, qr_arena *arena)
         .now_ms = 1,
         .segment_size = 64 * 1024,
         .engine = &qr_raft,
-        .machine = qr_tree_open(&(qr_tree_config){0}),
+        .machine = new_machine(NULL),
+        .new_machine = new_machine,
         .disk = disk->disk,
         .network = {.send = lost},
     };
