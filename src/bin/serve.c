@@ -38,6 +38,7 @@ typedef struct member {
     uint64_t publish_ms; /* next try */
     uint64_t look_ms;    /* next look */
     bool no_space;       /* as last told */
+    bool damage_told;    /* that of a checkpoint */
     qr_engine_role role;
     uint64_t leader;
     int exit_status;
@@ -140,6 +141,12 @@ static void look(member *self)
 {
     qr_node_status status;
     qr_node_status_of(self->node, &status);
+    if (status.checkpoint_damaged != 0 && !self->damage_told)
+        qr_log(self->os, QR_LOG_WARN,
+               "a checkpoint was too damaged to start from; the one before it and the log were used",
+               "data-dir", self->config.data_dir, "index",
+               qr_arena_format(&self->arena, "%llu", (unsigned long long)status.checkpoint_damaged), NULL);
+    self->damage_told = status.checkpoint_damaged != 0;
     if (status.no_space && !self->no_space)
         qr_log(
             self->os, QR_LOG_ERROR,
@@ -258,12 +265,23 @@ static qr_status open_disk(member *self)
     return QR_OK;
 }
 
+static qr_tree_config tree_of(const member *self)
+{
+    return (qr_tree_config){.admit_bytes = self->config.quota_bytes};
+}
+
+/* A checkpoint of the leader's is loaded beside the tree that serves. */
+static qr_machine *new_machine(void *context)
+{
+    qr_tree_config tree = tree_of(context);
+    return qr_tree_open(&tree);
+}
+
 static qr_status open_node(member *self)
 {
     const qr_serve_config *config = &self->config;
     uint64_t seed;
     qr_os_random(&seed, sizeof seed);
-    qr_tree_config tree = {.admit_bytes = config->quota_bytes};
     qr_node_config node = {
         .cluster = config->cluster,
         .group = 1,
@@ -276,7 +294,9 @@ static qr_status open_node(member *self)
         .wall_ms = qr_os_wall_ms(),
         .members = config->group,
         .engine = &qr_raft,
-        .machine = qr_tree_open(&tree),
+        .checkpoint_bytes = config->checkpoint_bytes,
+        .machine = new_machine(self),
+        .new_machine = new_machine,
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},
         .halted = on_halted,

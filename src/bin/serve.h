@@ -27,6 +27,7 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     qr_members group;
     uint32_t heartbeat_ms, election_ms;
     uint64_t quota_bytes; /* 0 = off */
+    uint64_t checkpoint_bytes;
     uint32_t request_max, txn_ops_max;
     bool existing;
     qr_log_config log;

@@ -201,9 +201,13 @@ static qr_status configure_numbers(const qr_flags *flags, qr_serve_config *confi
         qr_serve_flag flag;
         int64_t least, most;
     } bounds[] = {
-        {QR_SERVE_HEARTBEAT, 1, ELECTION_MAX_MS}, {QR_SERVE_ELECTION, 1, INT32_MAX},
-        {QR_SERVE_SNAPSHOT_COUNT, 0, INT64_MAX},  {QR_SERVE_REQUEST_MAX, 1, REQUEST_MAX},
-        {QR_SERVE_TXN_OPS, 1, INT32_MAX},         {QR_SERVE_QUOTA, INT64_MIN, INT64_MAX},
+        {QR_SERVE_HEARTBEAT, 1, ELECTION_MAX_MS},
+        {QR_SERVE_ELECTION, 1, INT32_MAX},
+        {QR_SERVE_SNAPSHOT_COUNT, 0, INT64_MAX},
+        {QR_SERVE_REQUEST_MAX, 1, REQUEST_MAX},
+        {QR_SERVE_TXN_OPS, 1, INT32_MAX},
+        {QR_SERVE_QUOTA, INT64_MIN, INT64_MAX},
+        {QR_SERVE_CHECKPOINT_BYTES, 4096, INT64_MAX},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
         qr_status status = bounded(flags, bounds[i].flag, bounds[i].least, bounds[i].most, arena, sentence);
@@ -224,6 +228,7 @@ static qr_status configure_numbers(const qr_flags *flags, qr_serve_config *confi
                             config->election_ms, ELECTION_MAX_MS));
     config->request_max = (uint32_t)qr_flags_number(flags, QR_SERVE_REQUEST_MAX);
     config->txn_ops_max = (uint32_t)qr_flags_number(flags, QR_SERVE_TXN_OPS);
+    config->checkpoint_bytes = (uint64_t)qr_flags_number(flags, QR_SERVE_CHECKPOINT_BYTES);
     int64_t quota = qr_flags_number(flags, QR_SERVE_QUOTA);
     config->quota_bytes = quota < 0 ? 0 : quota == 0 ? QUOTA_USUAL : (uint64_t)quota;
     return QR_OK;

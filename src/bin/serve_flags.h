@@ -30,7 +30,10 @@
     X(ELECTION, "election-timeout", NUMBER, "1000", "MS",                                                    \
       "How long a leader may be silent before an election; at least five heartbeats, less than 50000.")      \
     X(SNAPSHOT_COUNT, "snapshot-count", NUMBER, "100000", "ENTRIES",                                         \
-      "Taken for etcd's sake: the log is kept whole.")                                                       \
+      "Taken for etcd's sake: checkpoints are made by the bytes of log since the last one, not by entries.") \
+    X(CHECKPOINT_BYTES, "checkpoint-bytes", NUMBER, "67108864", "BYTES",                                     \
+      "Of log between two checkpoints, at least; a state larger than half of that is saved more rarely. "    \
+      "Not one of etcd's.")                                                                                  \
     X(QUOTA, "quota-backend-bytes", NUMBER, "0", "BYTES",                                                    \
       "Live bytes above which puts that come to this member are refused; 0 is 2 GiB, a negative number is "  \
       "no quota.")                                                                                           \

@@ -209,6 +209,9 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.writes_acked += report->writes_acked;
     all->total.writes_unknown += report->writes_unknown;
     all->total.reads_checked += report->reads_checked;
+    all->total.checkpoints += report->checkpoints;
+    all->total.restores += report->restores;
+    all->total.transfers += report->transfers;
     if (all->options->hashes)
         printf("hash %" PRIu64 " %016" PRIx64 "\n", record->seed, report->trace_hash);
     if (report->failed)
@@ -227,6 +230,9 @@ static void say_summary(const campaign *all)
     printf("%" PRIu64 " entries, %" PRIu64 " writes acknowledged, %" PRIu64 " unknown, %" PRIu64
            " reads checked\n",
            total->entries, total->writes_acked, total->writes_unknown, total->reads_checked);
+    printf("%" PRIu64 " checkpoints made, %" PRIu64 " starts from one, %" PRIu64
+           " taken over from a leader\n",
+           total->checkpoints, total->restores, total->transfers);
     printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);
 }

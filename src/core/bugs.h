@@ -24,7 +24,13 @@
     X(SYNC_ERROR_IGNORED, "sync-error-ignored", "wal goes on after a failed sync")                           \
     X(MISSING_FOLDER_SYNC, "folder-not-synced", "wal does not sync the folder after making a segment")       \
     X(LOST_TRUNCATION, "prefix-not-checked", "raft appends without checking the previous entry's term")      \
-    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")
+    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")       \
+    X(CHECKPOINT_NO_ORIGINS, "checkpoint-without-origins", "node leaves the origins out of a checkpoint")    \
+    X(CHECKPOINT_EARLY, "log-released-early",                                                                \
+      "node lets the log go when a checkpoint is begun, not when it is durable")                             \
+    X(CHECKPOINT_OLDER, "older-checkpoint-taken", "node takes a checkpoint that is older than its state")    \
+    X(CHECKPOINT_RETRY, "request-in-checkpoint-repeated",                                                    \
+      "node tries requests again that may be in a checkpoint it was sent")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -35,7 +35,15 @@
     X(WAL_SEGMENT, "log goes on in segment %a")                                                              \
     X(DROP, "drops a malformed or foreign message of %A (reason %b)")                                        \
     X(COMPACT, "compacts to revision %a")                                                                    \
-    X(MEMBERS, "members are in force from entry %a on: %b voters, %c learners")
+    X(MEMBERS, "members are in force from entry %a on: %b voters, %c learners")                              \
+    X(CHECKPOINT_BEGIN, "begins a checkpoint at entry %a")                                                   \
+    X(CHECKPOINT_DONE, "has a checkpoint at entry %a (%b bytes) on its disk")                                \
+    X(CHECKPOINT_FAIL, "gives up its checkpoint at entry %a: no space")                                      \
+    X(CHECKPOINT_DAMAGED, "cannot use the checkpoint at entry %a (status %b)")                               \
+    X(CHECKPOINT_LOAD, "starts from its checkpoint at entry %a: revision %b, digest %c")                     \
+    X(CHECKPOINT_TOLD, "may do without its log up to entry %a")                                              \
+    X(CHECKPOINT_SEND, "sends its checkpoint at entry %b (%c bytes) to %A")                                  \
+    X(CHECKPOINT_TAKE, "takes over the checkpoint at entry %b of %A: revision %c, digest %d")
 
 typedef enum qr_trace_kind {
     QR_TRACE_NONE,

@@ -50,11 +50,6 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
     qr_pending__applied(node, &command, index, status, result);
 }
 
-static uint64_t digest_of(const qr_node *node)
-{
-    return qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
-}
-
 static void apply(qr_node *node, const qr_effect *effect)
 {
     QR_CHECK(effect->commit.index == node->applied_index + 1, "entries are committed once each, in order");
@@ -67,7 +62,7 @@ static void apply(qr_node *node, const qr_effect *effect)
         return;
     if (node->config.applied != NULL)
         node->config.applied(node->config.context, node->applied_index, node->applied_term,
-                             effect->commit.kind, effect->commit.bytes, digest_of(node));
+                             effect->commit.kind, effect->commit.bytes, qr_node__digest(node));
 }
 
 /* ------------------------------------------------------------------- roles ---- */
@@ -93,7 +88,7 @@ static void take_role(qr_node *node, const qr_effect *effect)
     node->retry_reads_ms = 0;
     if (node->handover.under_way && node->leader != 0 && node->leader != node->config.self)
         finish_handover(node, QR_OK);
-    if (node->config.role != NULL)
+    if (node->config.role != NULL && !node->opening)
         node->config.role(node->config.context, node->role, node->term, node->leader);
 }
 
@@ -129,7 +124,7 @@ static void carry_out(qr_node *node, const qr_effect *effect)
     case QR_EFFECT_READ_AT: qr_reads__at(node, effect->read_at.tag, effect->read_at.index); break;
     case QR_EFFECT_REFUSE: refused(node, effect); break;
     case QR_EFFECT_FETCH: qr_recover__fetch(node, effect->fetch.from, effect->fetch.to); break;
-    case QR_EFFECT_SEND_CHECKPOINT: break; /* the log is kept whole: nobody is ever behind its beginning */
+    case QR_EFFECT_SEND_CHECKPOINT: qr_transfer__wanted(node, effect->send_checkpoint.to); break;
     case QR_EFFECT_ROLE: take_role(node, effect); break;
     case QR_EFFECT_HALT: qr_node__halt(node, effect->halt.why); break;
     }

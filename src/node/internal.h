@@ -3,6 +3,7 @@
 #define QR_NODE_INTERNAL_H
 
 #include "node/node.h"
+#include "wal/checkpoint.h"
 #include "wal/wal.h"
 
 enum {
@@ -17,6 +18,16 @@ enum {
         8 * 1024 * 1024,       /* bytes of results (without values) that one turn makes for reads */
     QR_NODE_WORK_BUDGET = 512, /* of the machine's housekeeping a turn */
     QR_BOOT_SHIFT = 40,        /* sequence = boot << 40 | number */
+
+    QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
+    QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
+    QR_NODE_FILES_MAX = 16,                      /* checkpoint files that are known of at once */
+    QR_NODE_SENDINGS_MAX = 4,                    /* checkpoints on their way to peers at once */
+    QR_NODE_CHUNK_MAX = 512 * 1024,              /* bytes of a checkpoint in one message, and */
+    QR_NODE_CHUNK_MIN = 4096,                    /* at least, however small messages are to be */
+    QR_NODE_LAG_MAX = 4, /* intervals of log that are kept longer for a checkpoint that is being sent */
+    QR_NODE_CHECKPOINT_RETRY_MS = 1000, /* after a full disk; doubled up to */
+    QR_NODE_CHECKPOINT_RETRY_MS_MAX = 60 * 1000,
 };
 
 /* A write that this member answers for. Slots stand in a ring in order of their sequence. */
@@ -68,6 +79,7 @@ typedef struct qr_held {
 
 typedef struct qr_ticket_position {
     uint64_t ticket, position;
+    uint64_t index_last; /* of the entries in it; 0 = none */
 } qr_ticket_position;
 
 /* What a leader has taken over from each origin in its present term (pending.c, "forwards"). */
@@ -78,6 +90,83 @@ typedef struct qr_accepted {
 typedef struct qr_peer_life {
     uint64_t id, incarnation; /* the newest disk that spoke for this member */
 } qr_peer_life;
+
+/* A checkpoint file. */
+typedef struct qr_kept {
+    uint64_t index, term; /* index 0: there is none */
+    uint64_t size;        /* bytes of the file */
+    uint64_t content;     /* bytes of what is in it */
+    uint64_t written;     /* bytes of records that stood in the log when it was begun */
+    int64_t wall_ms;
+} qr_kept;
+
+/* Making checkpoints, and keeping as many as are needed (checkpoint.c). */
+typedef struct qr_keeper {
+    qr_kept newest, previous;          /* both are whole, and the log reaches back to the older one */
+    uint64_t files[QR_NODE_FILES_MAX]; /* indexes of all in the folder that are known of */
+    size_t file_count;
+    uint64_t part;                  /* index of what was received in part and given up; 0 = none */
+    qr_checkpoint_remover *remover; /* NULL: nothing is being removed */
+
+    qr_checkpoint_writer *writer; /* NULL: none is being made */
+    qr_kept making;
+    bool saved, finished; /* the machine is written; the writer knows */
+    bool forced;          /* make one although the log has not grown: the newest is damaged */
+    bool news;            /* one was made since the engine was told */
+    uint64_t retry_ms, pause_ms;
+    qr_buffer slice; /* scratch */
+
+    uint64_t told_index;       /* up to here the engine may forget its log */
+    uint64_t release_index;    /* up to here the log may go, once what stands at */
+    uint64_t release_position; /* is durable; 0: nothing was written since */
+    uint64_t durable_entry;    /* the last entry on the disk, of the log as it is now */
+    uint64_t damaged_index;    /* of one that could not be used at the start */
+} qr_keeper;
+
+/* A checkpoint on its way into a machine (restore.c). */
+typedef struct qr_restore {
+    qr_node *node;
+    qr_machine *machine; /* owned until it is taken */
+    qr_origins origins;
+    qr_checkpoint_about about;
+    qr_buffer brief; /* the engine's */
+    uint64_t content;
+    bool is_over; /* nobody wants it any more: the reading ends */
+} qr_restore;
+
+/* A checkpoint on its way to a peer (transfer.c). */
+typedef struct qr_sending {
+    qr_node *node;
+    uint64_t peer; /* 0: this one is free */
+    qr_kept file;
+    qr_checkpoint_fetcher *fetcher;
+    uint64_t offset;    /* what the peer has on its disk */
+    uint64_t sent_ms;   /* when the chunk from there on was sent; 0: not yet */
+    uint64_t wanted_ms; /* when the engine last asked for it */
+    uint64_t taken_ms;  /* when the peer had no more need of it; 0: it has */
+    bool ending;        /* nothing more is sent: the slot is free when the disk is through with it */
+} qr_sending;
+
+typedef enum qr_receiving_state {
+    QR_RECEIVING_NOTHING,
+    QR_RECEIVING_BYTES,
+    QR_RECEIVING_LOAD, /* they are all here and are being read into a machine */
+    QR_RECEIVING_HOLD, /* which waits for its moment */
+    QR_RECEIVING_KEEP, /* the file gets its name */
+    QR_RECEIVING_KEPT,
+} qr_receiving_state;
+
+/* A checkpoint of a leader's on its way to us (receive.c). */
+typedef struct qr_receiving {
+    qr_receiving_state state;
+    uint64_t from, index, size;
+    uint64_t durable; /* bytes */
+    bool busy;        /* some are on their way to the disk */
+    uint64_t deaf_ms; /* nothing is taken before */
+    qr_checkpoint_receiver *receiver;
+    qr_checkpoint_reader *reader;
+    qr_restore *restore;
+} qr_receiving;
 
 struct qr_node {
     qr_node_config config;
@@ -96,6 +185,10 @@ struct qr_node {
     size_t tickets_first, tickets_count, tickets_room;
     uint64_t durable_position, durable_ticket, told_ticket;
     uint64_t boot_position; /* behind the boot record: nothing is proposed before it is durable */
+    /* Bytes of all records, those found at the start included. Not a position: ending a segment early moves
+     * that by what is left of the segment. */
+    uint64_t log_written;
+    bool tail_found; /* while opening: a record that is not in the checkpoint */
     qr_held *held;
     size_t held_count, held_room, held_commits;
 
@@ -133,6 +226,13 @@ struct qr_node {
         void *owner;
     } handover;
 
+    qr_keeper keeper;
+    qr_sending sendings[QR_NODE_SENDINGS_MAX];
+    qr_receiving receiving;
+    bool opening;
+    qr_restore *opened; /* while opening: what the machine was loaded from */
+    const char *damage; /* while opening: what is wrong with the newest checkpoint, or NULL */
+
     qr_peer_life lives[QR_MEMBERS_MAX];
     size_t life_count;
     qr_buffer message; /* scratch for an outgoing envelope */
@@ -146,6 +246,8 @@ struct qr_node {
 /* node.c */
 void qr_node__halt(qr_node *node, const char *sentence);
 void qr_node__step(qr_node *node, qr_event *event); /* one step of the engine and its effects */
+uint64_t qr_node__digest(const qr_node *node);      /* of machine and origins */
+void qr_node__wake(qr_node *node);
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);
 
@@ -160,6 +262,7 @@ void qr_pending__reroute(qr_node *node); /* the way to the leader changed: offer
 void qr_pending__offer(qr_node *node);   /* PROPOSE what is new, forward it if refused */
 void qr_pending__applied(qr_node *node, const qr_command *command, uint64_t index, qr_status status,
                          const void *result);
+void qr_pending__jumped(qr_node *node); /* the state came from a peer, with some of ours perhaps in it */
 void qr_pending__sweep(qr_node *node);
 void qr_pending__forwarded(qr_node *node, qr_reader *body);
 void qr_pending__finish(qr_node *node, qr_status status);
@@ -174,7 +277,11 @@ void qr_reads__sweep(qr_node *node);
 void qr_reads__finish(qr_node *node, qr_status status);
 
 /* envelope.c: messages between nodes */
-typedef enum qr_envelope_kind { QR_ENVELOPE_ENGINE = 1, QR_ENVELOPE_FORWARD = 2 } qr_envelope_kind;
+typedef enum qr_envelope_kind {
+    QR_ENVELOPE_ENGINE = 1,
+    QR_ENVELOPE_FORWARD = 2,
+    QR_ENVELOPE_CHECKPOINT = 3,
+} qr_envelope_kind;
 qr_buffer *qr_envelope__begin(qr_node *node, qr_envelope_kind kind);
 qr_status qr_envelope__send(qr_node *node, uint64_t to);
 /* Checks format, cluster, group, sender, incarnation and checksum. */
@@ -185,5 +292,52 @@ qr_status qr_envelope__open(qr_node *node, uint64_t from, qr_slice message, qr_e
 qr_status qr_recover__open(qr_node *node, qr_arena *arena, const char **sentence);
 void qr_recover__persist(qr_node *node, const qr_effect *effect);
 void qr_recover__fetch(qr_node *node, uint64_t from, uint64_t to);
+void qr_recover__brief(void *context, qr_buffer *out);
+
+/* checkpoint.c */
+void qr_keeper__turn(qr_node *node);
+uint64_t qr_keeper__wake_ms(const qr_node *node);
+void qr_keeper__adopt(qr_node *node, const qr_kept *kept); /* one came from a peer: there is no other now */
+void qr_keeper__note_file(qr_node *node, uint64_t index);  /* it goes when it is needed no more */
+void qr_keeper__appended(qr_node *node, uint64_t position,
+                         uint64_t bytes); /* the log has grown up to there */
+void qr_keeper__free(qr_node *node);
+void qr_keeper__name(uint64_t index, char name[QR_DISK_NAME_MAX]);
+
+/* restore.c */
+qr_status qr_restore__open(qr_node *node, qr_arena *arena, const char **sentence);   /* before the log */
+qr_status qr_restore__opened(qr_node *node, qr_arena *arena, const char **sentence); /* after it */
+qr_restore *qr_restore__begin(qr_node *node, qr_machine *machine);
+qr_checkpoint_visit qr_restore__visit(qr_restore *restore);
+qr_status qr_restore__end(qr_restore *restore); /* all chunks were there: does the state agree with them? */
+void qr_restore__take(qr_restore *restore);     /* it is the node's state from now on */
+void qr_restore__tell_engine(qr_restore *restore, bool received);
+void qr_restore__free(qr_restore *restore);
+
+/* transfer.c: chunks and answers on the wire, and the side that sends */
+typedef enum qr_transfer_word {
+    QR_TRANSFER_CHUNK = 1,
+    QR_TRANSFER_DURABLE = 2,  /* the answer: that much is on the disk */
+    QR_TRANSFER_NEEDLESS = 3, /* the answer: there is newer state here */
+    QR_TRANSFER_DAMAGED = 4,  /* the answer: it is not whole */
+} qr_transfer_word;
+typedef struct qr_transfer_message {
+    qr_transfer_word word;
+    uint64_t index, size, offset;
+    qr_slice bytes;
+} qr_transfer_message;
+void qr_transfer__say(qr_node *node, uint64_t to, const qr_transfer_message *message);
+void qr_transfer__heard(qr_node *node, uint64_t from, qr_reader *body);
+void qr_transfer__wanted(qr_node *node, uint64_t peer); /* SEND_CHECKPOINT */
+void qr_transfer__turn(qr_node *node);
+uint64_t qr_transfer__wake_ms(const qr_node *node);
+bool qr_transfer__uses(const qr_node *node, uint64_t index); /* the file is being sent */
+void qr_transfer__free(qr_node *node);
+
+/* receive.c */
+void qr_receive__chunk(qr_node *node, uint64_t from, const qr_transfer_message *message);
+void qr_receive__turn(qr_node *node);
+uint64_t qr_receive__wake_ms(const qr_node *node);
+void qr_receive__free(qr_node *node);
 
 #endif

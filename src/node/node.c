@@ -26,7 +26,13 @@ qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **
     init(node, config);
     *opened = NULL;
     *sentence = NULL;
-    qr_status status = qr_recover__open(node, arena, sentence);
+    node->opening = true;
+    qr_status status = qr_restore__open(node, arena, sentence);
+    if (status == QR_OK)
+        status = qr_recover__open(node, arena, sentence);
+    if (status == QR_OK)
+        status = qr_restore__opened(node, arena, sentence);
+    node->opening = false;
     if (status != QR_OK) {
         if (*sentence == NULL)
             *sentence = qr_arena_format(arena, "the log cannot be used: %s", qr_status_sentence(status));
@@ -52,6 +58,10 @@ void qr_node_free(qr_node *node)
     qr_reads__finish(node, QR_E_STOPPED);
     if (node->handover.wanted)
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_STOPPED, NULL, 0);
+    qr_keeper__free(node);
+    qr_transfer__free(node);
+    qr_receive__free(node);
+    qr_restore__free(node->opened);
     if (node->wal != NULL)
         qr_wal_close(node->wal);
     if (node->engine != NULL)
@@ -79,6 +89,17 @@ void qr_node__halt(qr_node *node, const char *sentence)
     qr_trace_add(&node->trace, QR_TRACE_HALT, 0, 0, 0, 0);
     if (node->config.halted != NULL)
         node->config.halted(node->config.context, sentence);
+}
+
+void qr_node__wake(qr_node *node)
+{
+    if (node->config.wake != NULL)
+        node->config.wake(node->config.context);
+}
+
+uint64_t qr_node__digest(const qr_node *node)
+{
+    return qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
 }
 
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
@@ -153,8 +174,8 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
     case QR_REQUEST_HANDOVER: status = submit_handover(node, request, deadline_ms); break;
     default: return QR_E_INVALID;
     }
-    if (status == QR_OK && node->config.wake != NULL)
-        node->config.wake(node->config.context);
+    if (status == QR_OK)
+        qr_node__wake(node);
     return status;
 }
 
@@ -180,6 +201,9 @@ void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t
     } else if (kind == QR_ENVELOPE_FORWARD) {
         qr_reader reader = qr_reader_of(body);
         qr_pending__forwarded(node, &reader);
+    } else if (kind == QR_ENVELOPE_CHECKPOINT) {
+        qr_reader reader = qr_reader_of(body);
+        qr_transfer__heard(node, from, &reader);
     }
 }
 
@@ -256,7 +280,7 @@ static void tell_applied(qr_node *node)
     if (node->applied_index == node->told_applied)
         return;
     node->told_applied = node->applied_index;
-    uint64_t digest = qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
+    uint64_t digest = qr_node__digest(node);
     qr_trace_add(&node->trace, QR_TRACE_APPLY, node->applied_index,
                  node->machine->ops->revision(node->machine), digest, 0);
     qr_event event = {.kind = QR_EVENT_APPLIED, .applied = {.index = node->applied_index, .digest = digest}};
@@ -292,12 +316,15 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     qr_pending__offer(node);
     qr_reads__start(node);
     start_handover(node);
+    qr_receive__turn(node);
     tell_applied(node);
     if (!node->halted && (node->stepped || now_ms >= node->engine->ops->wake_ms(node->engine))) {
         qr_event tick = {.kind = QR_EVENT_TICK};
         qr_node__step(node, &tick);
     }
     note_caught_up(node);
+    qr_keeper__turn(node);
+    qr_transfer__turn(node);
     qr_reads__serve(node);
     sweep(node);
     if (!node->halted)
@@ -330,7 +357,9 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
-    return wake;
+    wake = sooner(wake, qr_keeper__wake_ms(node));
+    wake = sooner(wake, qr_transfer__wake_ms(node));
+    return sooner(wake, qr_receive__wake_ms(node));
 }
 
 /* ------------------------------------------------------------------ status ---- */
@@ -345,14 +374,31 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
         .boot = node->boot,
         .applied_index = node->applied_index,
         .applied_term = node->applied_term,
-        .digest = qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest),
+        .digest = qr_node__digest(node),
         .revision = node->machine->ops->revision(node->machine),
         .pending_writes = node->pendings.next - node->pendings.first,
         .pending_reads = node->read_count,
         .halted = node->halted,
         .no_space = node->no_space,
         .halt_sentence = node->halt_sentence,
+        .checkpoint_index = node->keeper.newest.index,
+        .checkpoint_bytes = node->keeper.newest.size,
+        .checkpoint_wall_ms = node->keeper.newest.wall_ms,
+        .checkpoint_running = node->keeper.writer != NULL,
+        .checkpoint_damaged = node->keeper.damaged_index,
+        .receiving = {.peer = node->receiving.from,
+                      .index = node->receiving.index,
+                      .bytes = node->receiving.durable,
+                      .size = node->receiving.size},
     };
+    for (size_t i = QR_NODE_SENDINGS_MAX; i-- > 0;) {
+        const qr_sending *sending = &node->sendings[i];
+        if (sending->peer != 0)
+            status->sending = (struct qr_node_transfer){.peer = sending->peer,
+                                                        .index = sending->file.index,
+                                                        .bytes = sending->offset,
+                                                        .size = sending->file.size};
+    }
     node->engine->ops->status(node->engine, &status->engine);
     qr_wal_status log;
     qr_wal_status_of(node->wal, &log);

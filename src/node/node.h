@@ -64,6 +64,11 @@ typedef struct qr_node_config {
     /* Each entry after it was applied, for checkers. May be NULL. */
     void (*applied)(void *context, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
                     uint64_t digest);
+    /* The state here is that of a checkpoint now, without the entries in between: one of the folder's while
+     * opening, or (received) one of the leader's. Whoever follows the changes has missed some. May be NULL.
+     */
+    void (*restored)(void *context, uint64_t index, uint64_t term, uint64_t digest, uint64_t revision,
+                     bool received);
     void *context;
 } qr_node_config;
 
@@ -140,6 +145,7 @@ typedef struct qr_node_status {
     uint64_t checkpoint_index, checkpoint_bytes;
     int64_t checkpoint_wall_ms;
     bool checkpoint_running;
+    uint64_t checkpoint_damaged; /* index of one that was too damaged to start from; 0 = none */
     struct qr_node_transfer {
         uint64_t peer, index, bytes, size; /* peer 0: none */
     } sending, receiving;

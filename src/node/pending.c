@@ -302,6 +302,27 @@ void qr_pending__applied(qr_node *node, const qr_command *command, uint64_t inde
     pop_abandoned(pendings);
 }
 
+/* Those up to the last one that is in the state now were applied there or passed over, and whoever could tell
+ * which is not asked any more: the results are gone. */
+void qr_pending__jumped(qr_node *node)
+{
+    qr_pendings *pendings = &node->pendings;
+    uint64_t last = qr_origins_last(&node->origins, node->config.self, node->incarnation);
+    while (pendings->first < pendings->next && slot(pendings, pendings->first)->sequence <= last) {
+        uint64_t number = pendings->first++;
+        bool may_be_inside = slot(pendings, number)->was_sent && !QR_BUG(node->config.bug, CHECKPOINT_RETRY);
+        if (slot(pendings, number)->bytes.data == NULL)
+            continue;
+        if (may_be_inside)
+            finish(node, slot(pendings, number), QR_E_TIMEOUT, NULL, 0);
+        else
+            try_again(node, number);
+    }
+    if (pendings->unsent < pendings->first)
+        pendings->unsent = pendings->first;
+    pop_abandoned(pendings);
+}
+
 void qr_pending__sweep(qr_node *node)
 {
     qr_pendings *pendings = &node->pendings;

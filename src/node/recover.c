@@ -35,7 +35,7 @@ static void open_engine(qr_node *node)
     node->engine = config->engine->open(&engine);
 }
 
-static void give_brief(void *context, qr_buffer *out)
+void qr_recover__brief(void *context, qr_buffer *out)
 {
     qr_node *node = context;
     open_engine(node);
@@ -67,6 +67,12 @@ static qr_status visit(void *context, bool is_brief, qr_slice bytes, uint64_t po
     qr_node *node = found->node;
     if (is_brief)
         return visit_brief(found, bytes);
+    qr_kept *newest = &node->keeper.newest;
+    if (index_last <= newest->index && !node->tail_found)
+        newest->written = node->log_written + bytes.size; /* so far all of it is in the checkpoint */
+    else
+        node->tail_found = true;
+    node->log_written += bytes.size;
     qr_reader reader = qr_reader_of(bytes);
     uint8_t kind = qr_reader_u8(&reader);
     if (reader.failed || node->engine == NULL)
@@ -83,6 +89,13 @@ static qr_status visit(void *context, bool is_brief, qr_slice bytes, uint64_t po
     return node->engine->ops->recall(node->engine, qr_reader_take(&reader, qr_reader_left(&reader)), false);
 }
 
+static void note_durable(qr_node *node, const qr_ticket_position *ticket)
+{
+    node->durable_ticket = ticket->ticket;
+    if (ticket->index_last > 0) /* what an earlier record held behind it is void */
+        node->keeper.durable_entry = ticket->index_last;
+}
+
 static void on_durable(void *context, uint64_t position)
 {
     qr_node *node = context;
@@ -90,11 +103,10 @@ static void on_durable(void *context, uint64_t position)
     node->durable_position = position;
     while (node->tickets_first < node->tickets_count &&
            node->tickets[node->tickets_first].position <= node->durable_position)
-        node->durable_ticket = node->tickets[node->tickets_first++].ticket;
+        note_durable(node, &node->tickets[node->tickets_first++]);
     if (node->tickets_first == node->tickets_count)
         node->tickets_first = node->tickets_count = 0;
-    if (node->config.wake != NULL)
-        node->config.wake(node->config.context);
+    qr_node__wake(node);
 }
 
 static void on_broken(void *context, qr_status status, const char *sentence)
@@ -119,7 +131,7 @@ qr_status qr_recover__open(qr_node *node, qr_arena *arena, const char **sentence
         .segment_size = node->config.segment_size,
         .trace = &node->trace,
         .bug = node->config.bug,
-        .brief = give_brief,
+        .brief = qr_recover__brief,
         .durable = on_durable,
         .broken = on_broken,
         .space = on_space,
@@ -156,8 +168,10 @@ void qr_recover__persist(qr_node *node, const qr_effect *effect)
     qr_buffer_add_slice(record, effect->persist.record);
     uint64_t position = qr_wal_append(node->wal, qr_buffer_slice(record), effect->persist.index_first,
                                       effect->persist.index_last);
+    qr_keeper__appended(node, position, record->size);
     if (QR_BUG(node->config.bug, ACK_BEFORE_SYNC)) {
-        node->durable_ticket = effect->persist.ticket;
+        note_durable(node, &(qr_ticket_position){.ticket = effect->persist.ticket,
+                                                 .index_last = effect->persist.index_last});
         return;
     }
     if (node->tickets_count == node->tickets_room) {
@@ -171,8 +185,8 @@ void qr_recover__persist(qr_node *node, const qr_effect *effect)
         node->tickets_first = 0;
         node->tickets_count = kept;
     }
-    node->tickets[node->tickets_count++] =
-        (qr_ticket_position){.ticket = effect->persist.ticket, .position = position};
+    node->tickets[node->tickets_count++] = (qr_ticket_position){
+        .ticket = effect->persist.ticket, .position = position, .index_last = effect->persist.index_last};
 }
 
 static void fetched(void *context, uint64_t from, uint64_t to, qr_status status, const qr_slice *records,
@@ -189,8 +203,7 @@ static void fetched(void *context, uint64_t from, uint64_t to, qr_status status,
         .entries = {.from = from, .to = to, .status = status, .records = bare, .count = bare_count}};
     qr_node__step(node, &event);
     qr_free(bare);
-    if (node->config.wake != NULL)
-        node->config.wake(node->config.context);
+    qr_node__wake(node);
 }
 
 void qr_recover__fetch(qr_node *node, uint64_t from, uint64_t to)

@@ -17,6 +17,7 @@ typedef enum sim_fault {
     FAULT_SYNC,
     FAULT_NO_SPACE,
     FAULT_OLD_LEADER,
+    FAULT_LEFT_BEHIND,
     FAULT_COUNT,
 } sim_fault;
 
@@ -45,6 +46,7 @@ static bool allowed(const qr_sim_plan *plan, sim_fault fault)
     case FAULT_SYNC: return plan->failing_syncs;
     case FAULT_NO_SPACE: return plan->no_space;
     case FAULT_OLD_LEADER: return plan->old_leaders;
+    case FAULT_LEFT_BEHIND: return plan->left_behind;
     default: return false;
     }
 }
@@ -192,6 +194,18 @@ static void strike_old_leader(qr_sim_world *world)
     isolate_soon(world, leader, between(world, 1, clog_us / 3), ISOLATE_BEHIND_ITS_BACK);
 }
 
+/* A follower is away for so long that the log of the others begins behind it when it comes back. */
+static void strike_left_behind(qr_sim_world *world)
+{
+    const qr_sim_node *leader = leader_of(world), *node = &world->node[below(world, world->nodes)];
+    if (world->nodes < 2 || node == leader)
+        return;
+    qr_sim_cut cut = qr_sim_cut_make(&world->network, QR_SIM_CUT_ISOLATE, node->number);
+    uint64_t length_us = between(world, 2000000, 8000000);
+    if (make_cut(world, QR_SIM_CUT_ISOLATE, cut, length_us))
+        tell_cut(world, cut, false);
+}
+
 static void strike_clog(qr_sim_world *world)
 {
     if (world->nodes < 2)
@@ -270,6 +284,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
     case FAULT_PAUSE: strike_pause(world, node); break;
     case FAULT_CLOG: strike_clog(world); break;
     case FAULT_OLD_LEADER: strike_old_leader(world); break;
+    case FAULT_LEFT_BEHIND: strike_left_behind(world); break;
     case FAULT_CLOCK:
         node->wall_skew_ms += (int64_t)below(world, 7200000) - 3600000;
         qr_sim_story(world, "the wall clock of n%u jumps", node->number + 1);

@@ -95,6 +95,7 @@ static void on_trace(void *context, const qr_trace_record *record)
     qr_sim_story_trace(node, record);
     if (record->kind == QR_TRACE_ROLE || record->kind == QR_TRACE_VOTE_ASK)
         node->world->report->elections += record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER;
+    node->world->report->checkpoints += record->kind == QR_TRACE_CHECKPOINT_DONE;
     qr_sim_nemesis_trace(node, record);
 }
 
@@ -127,6 +128,20 @@ static void on_applied(void *context, uint64_t index, uint64_t term, qr_entry_ki
     qr_sim_node *node = context;
     if (!qr_sim_disk_dead(node->disk))
         qr_sim_oracle_applied(node, index, term, kind, bytes, digest);
+}
+
+static void on_restored(void *context, uint64_t index, uint64_t term, uint64_t digest, uint64_t revision,
+                        bool received)
+{
+    qr_sim_node *node = context;
+    if (!qr_sim_disk_dead(node->disk))
+        qr_sim_oracle_restored(node, index, term, digest, revision, received);
+}
+
+static qr_machine *new_machine(void *context)
+{
+    const qr_sim_node *node = context;
+    return node->world->config->machine(node->world->config->bug);
 }
 
 /* --------------------------------------------------------------- settling ---- */
@@ -235,11 +250,13 @@ static qr_node_config config_of(qr_sim_node *node)
         .wall_ms = wall_ms(node),
         .members = world->members,
         .segment_size = plan->segment_size,
+        .checkpoint_bytes = plan->checkpoint_bytes,
+        .new_machine = new_machine,
         .engine_memory_max = plan->engine_memory_max,
         .engine_message_max = plan->engine_message_max,
         .request_ms = plan->request_ms,
         .engine = world->config->engine,
-        .machine = node->machine,
+        .machine = new_machine(node),
         .disk = qr_sim_disk_edge(node->disk),
         .network = {.self = node, .send = edge_send},
         .trace_sink = on_trace,
@@ -249,6 +266,7 @@ static qr_node_config config_of(qr_sim_node *node)
         .role = on_role,
         .wake = on_wake,
         .applied = on_applied,
+        .restored = on_restored,
         .context = node,
     };
 }
@@ -289,7 +307,6 @@ void qr_sim_node_boot(qr_sim_node *node)
     if (world->phase == QR_SIM_FAULTS && world->plan.boot_crashes &&
         qr_prng_below(&world->prng_nemesis, 4) == 0)
         qr_sim_disk_faults_of(node->disk)->crash_in = qr_prng_between(&world->prng_nemesis, 1, 40);
-    node->machine = world->config->machine(world->config->bug);
     qr_node_config config = config_of(node);
     qr_arena arena;
     qr_arena_init(&arena);
@@ -297,7 +314,6 @@ void qr_sim_node_boot(qr_sim_node *node)
     qr_status status = qr_node_open(&config, &arena, &node->node, &sentence);
     if (status != QR_OK) {
         node->node = NULL;
-        node->machine = NULL;
         if (!qr_sim_disk_dead(node->disk))
             qr_sim_fail(world, "recovers-after-crash", "n%u does not start: %s: %s", node->number + 1,
                         qr_status_name(status), sentence ? sentence : "");
@@ -341,7 +357,6 @@ void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
     qr_node_free(node->node);
     node->dying = false;
     node->node = NULL;
-    node->machine = NULL;
     if (node->taken != NULL)
         qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s",
                     node->number + 1, node->taken->mark);

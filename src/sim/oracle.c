@@ -261,7 +261,8 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
                     "n%u applies another entry %" PRIu64 " (term %" PRIu64
                     ") than was applied before (term %" PRIu64 ")",
                     node->number + 1, index, term, commit->term);
-    uint64_t revision = node->machine->ops->revision(node->machine);
+    const qr_machine *machine = qr_node_machine(node->node);
+    uint64_t revision = machine->ops->revision(machine);
     if (revision != commit->revision)
         qr_sim_fail(world, commit->admitted ? "state-follows-model" : "applied-at-most-once",
                     "n%u is at revision %" PRIu64 " after entry %" PRIu64 ", the model at %" PRIu64,
@@ -270,6 +271,36 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
         qr_sim_fail(world, "equal-digest-at-equal-index",
                     "n%u has digest %016" PRIx64 " at %" PRIu64 ", others %016" PRIx64, node->number + 1,
                     digest, index, commit->digest);
+    qr_sim_mix(world, digest);
+}
+
+/* A checkpoint holds the state of its index and nothing else (rows 8 and 9), and never an older one than was
+ * there (row 7). */
+void qr_sim_oracle_restored(qr_sim_node *node, uint64_t index, uint64_t term, uint64_t digest,
+                            uint64_t revision, bool received)
+{
+    qr_sim_world *world = node->world;
+    const qr_sim_oracle *oracle = &world->oracle;
+    if (index <= node->applied)
+        qr_sim_fail(world, "checkpoints-go-forward",
+                    "n%u takes the state of entry %" PRIu64 " after it has applied %" PRIu64,
+                    node->number + 1, index, node->applied);
+    if (index > oracle->count) {
+        qr_sim_fail(world, "checkpoints-hold-committed-state",
+                    "n%u takes the state of entry %" PRIu64 ", known are %" PRIu64, node->number + 1, index,
+                    oracle->count);
+        return;
+    }
+    const qr_sim_commit *commit = &oracle->commits[index - 1];
+    if (commit->term != term || commit->digest != digest || commit->revision != revision)
+        qr_sim_fail(world, "checkpoint-follows-model",
+                    "n%u takes a state of entry %" PRIu64 " with term %" PRIu64 ", revision %" PRIu64
+                    " and digest %016" PRIx64 "; it was term %" PRIu64 ", revision %" PRIu64
+                    " and digest %016" PRIx64,
+                    node->number + 1, index, term, revision, digest, commit->term, commit->revision,
+                    commit->digest);
+    node->applied = index;
+    *(received ? &world->report->transfers : &world->report->restores) += 1;
     qr_sim_mix(world, digest);
 }
 
@@ -424,7 +455,8 @@ void qr_sim_oracle_final(qr_sim_world *world)
     }
     for (uint32_t i = 0; i < world->nodes; i++) {
         qr_sim_node *node = &world->node[i];
-        const char *broken = node->machine ? node->machine->ops->broken(node->machine) : NULL;
+        const qr_machine *machine = node->node ? qr_node_machine(node->node) : NULL;
+        const char *broken = machine ? machine->ops->broken(machine) : NULL;
         if (broken != NULL)
             qr_sim_fail(world, "machine-is-sound", "n%u: %s", i + 1, broken);
     }

@@ -31,6 +31,13 @@ static void draw_sizes(qr_sim_plan *plan, qr_prng *prng)
     plan->keys = (uint32_t)qr_prng_between(prng, 2, QR_SIM_KEYS_MAX);
     plan->think_ms = PICK(prng, 5, 20, 50, 100);
     plan->value_max = PICK(prng, 40, 40, 200, 3000);
+    /* Most runs make many checkpoints, and keep so little log that a member is soon behind its beginning; but
+     * some entries at least. */
+    plan->checkpoint_bytes = one_in(prng, 5) ? 0 : (uint64_t)PICK(prng, 1, 2, 4, 16) * 1024;
+    if (plan->checkpoint_bytes && one_in(prng, 2))
+        plan->segment_size = 16 * 1024;
+    if (plan->checkpoint_bytes && plan->checkpoint_bytes < 8 * (uint64_t)plan->value_max)
+        plan->checkpoint_bytes = 8 * (uint64_t)plan->value_max;
 }
 
 static void draw_weather(qr_sim_plan *plan, qr_prng *prng)
@@ -62,17 +69,32 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     plan->pauses = one_in(prng, 3);
     plan->clogs = one_in(prng, 4);
     plan->old_leaders = one_in(prng, 3);
+    plan->left_behind = one_in(prng, 2) && plan->checkpoint_bytes > 0;
     plan->clock_jumps = one_in(prng, 3);
     plan->slow_disks = one_in(prng, 4);
     plan->failing_syncs = one_in(prng, 4);
     plan->no_space = one_in(prng, 8);
     plan->handovers = one_in(prng, 3);
-    plan->compactions = one_in(prng, 3);
+    /* A state that does not grow is saved again and again, and its log stays short. */
+    plan->compactions = one_in(prng, 3) || plan->left_behind;
     /* Crashes right after a decision: the moments in which a promise is made but perhaps not on the disk. */
     plan->triggered = one_in(prng, 2);
-    static const qr_trace_kind kinds[] = {
-        QR_TRACE_ROLE,  QR_TRACE_VOTE_GIVE,   QR_TRACE_VOTE_ASK, QR_TRACE_TRUNCATE, QR_TRACE_REJECT,
-        QR_TRACE_FETCH, QR_TRACE_WAL_SEGMENT, QR_TRACE_HANDOVER, QR_TRACE_BOOT,     QR_TRACE_WAL_CUT};
+    static const qr_trace_kind kinds[] = {QR_TRACE_ROLE,
+                                          QR_TRACE_VOTE_GIVE,
+                                          QR_TRACE_VOTE_ASK,
+                                          QR_TRACE_TRUNCATE,
+                                          QR_TRACE_REJECT,
+                                          QR_TRACE_FETCH,
+                                          QR_TRACE_WAL_SEGMENT,
+                                          QR_TRACE_HANDOVER,
+                                          QR_TRACE_BOOT,
+                                          QR_TRACE_WAL_CUT,
+                                          QR_TRACE_CHECKPOINT_BEGIN,
+                                          QR_TRACE_CHECKPOINT_DONE,
+                                          QR_TRACE_CHECKPOINT_TOLD,
+                                          QR_TRACE_CHECKPOINT_LOAD,
+                                          QR_TRACE_CHECKPOINT_SEND,
+                                          QR_TRACE_CHECKPOINT_TAKE};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (one_in(prng, 3))
             plan->triggers |= (uint64_t)1 << kinds[i];
@@ -104,6 +126,8 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_sizes(plan, &prng);
     draw_weather(plan, &prng);
     draw_faults(plan, &prng);
+    if (!world->config->elects) /* the engine with a fixed leader has no followers behind its log */
+        plan->checkpoint_bytes = 0;
     plan->fault_ms = qr_prng_between(&prng, 6000, 16000);
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;

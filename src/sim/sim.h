@@ -33,6 +33,7 @@ typedef struct qr_sim_report {
     uint64_t trace_hash;   /* of every record, message, disk operation and reply of the run */
     uint64_t simulated_ms, events, messages, crashes, elections, entries;
     uint64_t writes_acked, writes_unknown, reads_checked;
+    uint64_t checkpoints, restores, transfers; /* made; started from; taken over from a leader */
 } qr_sim_report;
 
 void qr_sim_run(const qr_sim_config *config, qr_sim_report *report);

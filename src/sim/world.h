@@ -103,9 +103,8 @@ typedef struct qr_sim_node {
     uint64_t id, incarnation;
     qr_sim_disk *disk;
     /* the process */
-    qr_node *node;       /* NULL: down */
-    qr_machine *machine; /* the node's */
-    uint64_t life;       /* counts processes, from 1 */
+    qr_node *node; /* NULL: down */
+    uint64_t life; /* counts processes, from 1 */
     uint64_t born_us, clock_ms;
     int32_t rate_ppm;
     int64_t wall_skew_ms;
@@ -127,12 +126,13 @@ typedef struct qr_sim_plan {
     uint32_t heartbeat_ms, election_ms, request_ms;
     uint64_t fault_ms;
     uint64_t segment_size;
+    uint64_t checkpoint_bytes; /* 0: no run is long enough for one */
     size_t engine_memory_max, engine_message_max;
     uint32_t clients, keys, think_ms, value_max;
     uint32_t turn_us_max;
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
-        failing_syncs, no_space, clogs, old_leaders, handovers, compactions, all_die;
+        failing_syncs, no_space, clogs, old_leaders, left_behind, handovers, compactions, all_die;
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
@@ -229,6 +229,9 @@ void qr_sim_oracle_init(qr_sim_world *world);
 void qr_sim_oracle_free(qr_sim_oracle *oracle);
 void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind,
                            qr_slice bytes, uint64_t digest);
+/* The node's state is that of a checkpoint now. */
+void qr_sim_oracle_restored(qr_sim_node *node, uint64_t index, uint64_t term, uint64_t digest,
+                            uint64_t revision, bool received);
 void qr_sim_oracle_role(qr_sim_node *node, qr_engine_role role, uint64_t term);
 void qr_sim_oracle_look(qr_sim_node *node);    /* after each call of the node */
 void qr_sim_oracle_match(qr_sim_world *world); /* logs of two members; sampled */

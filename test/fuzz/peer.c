@@ -3,7 +3,8 @@
  * invariant, bounded memory.
  *
  * Input: a row of {u8 how, u16 size, bytes}. how: bit 0 = wrap the bytes in an envelope, bit 1 = a forward
- * instead of an engine message, bit 2 = take a turn afterwards, bits 3.. = milliseconds that pass, times 8.
+ * instead of an engine message, bit 2 = take a turn afterwards, bits 3..6 = milliseconds that pass, times 8;
+ * bit 7 = in an envelope: a piece of a checkpoint or an answer to one.
  */
 #include "node/node.h"
 #include "raft/raft.h"
@@ -20,6 +21,11 @@ static qr_status lost(void *self, uint64_t to, qr_slice message)
     return QR_OK;
 }
 
+static qr_machine *new_machine(void *context)
+{
+    return qr_tree_open(&(qr_tree_config){0});
+}
+
 static qr_node *open_node(fake_disk *disk, qr_arena *arena)
 {
     qr_node_config config = {
@@ -33,7 +39,8 @@ static qr_node *open_node(fake_disk *disk, qr_arena *arena)
         .now_ms = 1,
         .segment_size = 64 * 1024,
         .engine = &qr_raft,
-        .machine = qr_tree_open(&(qr_tree_config){0}),
+        .machine = new_machine(NULL),
+        .new_machine = new_machine,
         .disk = disk->disk,
         .network = {.send = lost},
     };
@@ -74,9 +81,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (left > qr_reader_left(&reader))
             left = qr_reader_left(&reader);
         qr_slice bytes = qr_reader_take(&reader, left);
-        now_ms += (uint64_t)(how >> 3) * 8;
+        now_ms += (uint64_t)(how >> 3 & 15) * 8;
         if (how & 1) {
-            wrap(&message, how & 2 ? 2 : 1, bytes);
+            wrap(&message, how & 128 ? 3 : how & 2 ? 2 : 1, bytes);
             bytes = qr_buffer_slice(&message);
         }
         qr_node_on_message(node, PEER, bytes, now_ms);
