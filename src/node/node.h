@@ -85,7 +85,7 @@ typedef enum qr_request_kind {
 } qr_request_kind;
 
 typedef enum qr_change_kind {
-    QR_CHANGE_ADD = 1,     /* id, as a learner (voter: at once, as etcd's clients expect of MemberAdd) */
+    QR_CHANGE_ADD = 1,     /* id, as a learner; voter: it gets its vote by itself once it has caught up */
     QR_CHANGE_PROMOTE = 2, /* learner id becomes a voter; NOT_READY until it has caught up */
     QR_CHANGE_REMOVE = 3,  /* id */
     QR_CHANGE_REPLACE =
