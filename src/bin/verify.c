@@ -7,20 +7,10 @@
 #include <sys/stat.h>
 
 #include "bin/bin.h"
+#include "bin/verify.h"
 #include "os/os.h"
-#include "wal/wal.h"
 
 enum { VERIFY_SOUND, VERIFY_DAMAGED, VERIFY_UNCHECKED }; /* exit statuses */
-
-typedef struct verify {
-    const char *folder;
-    bool json, help;
-    qr_arena arena;
-    qr_buffer reports; /* qr_wal_report, one after another */
-    size_t segments, damaged, torn;
-    uint64_t records, index_first, index_last;
-    qr_wal_report known; /* the first one with a whole head */
-} verify;
 
 static const char help[] =
     "NAME\n"
@@ -30,7 +20,9 @@ static const char help[] =
     "DESCRIPTION\n"
     "    Makes the checks of a start on the data folder of a member: every head and record of its log, "
     "checksums,\n"
-    "    positions, order and what must have been durable. Cuts, repairs and removes nothing; only the lock "
+    "    positions, order and what must have been durable; every block of its checkpoints; and that the log "
+    "begins\n"
+    "    no later than behind the newest sound checkpoint. Cuts, repairs and removes nothing; only the lock "
     "file is\n"
     "    written. Unlike a start it goes on behind damage. A running member is refused.\n\n"
     "    sound       as a start expects it\n"
@@ -38,8 +30,12 @@ static const char help[] =
     "that\n"
     "                behind; after an orderly stop the last write, which had been acknowledged, may be "
     "damaged\n"
-    "    damaged     a start would refuse; the position is in bytes from the beginning of the log\n"
-    "    unchecked   it can't be read, or a newer version wrote it\n\n"
+    "    damaged     a start would refuse it; the position is in bytes from the beginning of the log, or of "
+    "the\n"
+    "                checkpoint\n"
+    "    unchecked   it can't be read, or a newer version wrote it (a checkpoint: newer version)\n"
+    "    unfinished  a checkpoint that was being made or received; the next start removes it\n"
+    "    gap         entries that are neither in a sound checkpoint nor in the log: damage\n\n"
     "    Damage within the very last write can look like a torn tail or like the end of the log.\n\n"
     "OPTIONS\n"
     "    -o, --output FORMAT   (table)\n        table or json.\n"
@@ -51,161 +47,8 @@ static const char help[] =
     "wrong.\n\n"
     "EXAMPLES\n"
     "    quorate verify /var/lib/quorate/a\n"
-    "    quorate verify -o json /var/lib/quorate/a | jq -r '.files[] | select(.verdict == "
-    "\"damaged\").name'\n";
-
-/* ---- words ---- */
-
-static const char *verdict_word(qr_wal_verdict verdict)
-{
-    switch (verdict) {
-    case QR_WAL_SOUND: return "sound";
-    case QR_WAL_TORN: return "torn tail";
-    case QR_WAL_DAMAGED: return "damaged";
-    case QR_WAL_UNCHECKED: return "unchecked";
-    case QR_WAL_SPARE: return "spare";
-    case QR_WAL_STRANGER: return "not a file of the log";
-    }
-    return "";
-}
-
-static const char *verdict_sentence(verify *v, const qr_wal_report *report)
-{
-    const char *word = verdict_word(report->verdict);
-    if (report->verdict == QR_WAL_TORN)
-        return qr_arena_format(&v->arena, "%s at position %" PRIu64 " (%" PRIu64 " bytes would be cut)", word,
-                               report->position, report->torn);
-    if (report->verdict == QR_WAL_DAMAGED)
-        return qr_arena_format(&v->arena, "%s at position %" PRIu64 ": %s", word, report->position,
-                               report->what);
-    if (report->verdict == QR_WAL_UNCHECKED)
-        return qr_arena_format(&v->arena, "%s: %s", word, report->what);
-    return word;
-}
-
-static const char *range(verify *v, uint64_t first, uint64_t last)
-{
-    return qr_arena_format(&v->arena, "%" PRIu64 "..%" PRIu64, first, last);
-}
-
-/* ---- table ---- */
-
-static void print_row(verify *v, const qr_wal_report *report)
-{
-    bool segment = report->verdict < QR_WAL_SPARE;
-    const char *sequence = segment ? qr_arena_format(&v->arena, "%" PRIu64, report->sequence) : "";
-    const char *positions = report->has_head ? range(v, report->first_position, report->next_position) : "";
-    const char *records = report->has_head ? qr_arena_format(&v->arena, "%" PRIu64, report->records) : "";
-    const char *entries = report->index_first ? range(v, report->index_first, report->index_last) : "";
-    printf("%-26s  %8s  %-25s  %8s  %-17s  %s\n", report->name, sequence, positions, records, entries,
-           verdict_sentence(v, report));
-}
-
-static void print_table(verify *v, const char *result, const char *sentence)
-{
-    const qr_wal_report *known = &v->known;
-    if (known->has_head)
-        printf("cluster %" PRIx64 ", group %" PRIu64 ", member %" PRIx64 ", incarnation %" PRIx64 "\n\n",
-               known->cluster, known->group, known->member, known->incarnation);
-    if (v->reports.size > 0)
-        printf("%-26s  %8s  %-25s  %8s  %-17s  %s\n", "FILE", "SEQUENCE", "POSITIONS", "RECORDS", "ENTRIES",
-               "VERDICT");
-    for (size_t at = 0; at < v->reports.size; at += sizeof(qr_wal_report)) {
-        qr_wal_report report;
-        memcpy(&report, v->reports.data + at, sizeof report);
-        print_row(v, &report);
-    }
-    if (v->segments > 0) {
-        const char *entries = v->index_first ? range(v, v->index_first, v->index_last) : "none";
-        printf("\n%s%s: segments %zu, damaged %zu, good records %" PRIu64 ", entries %s\n", result,
-               v->torn ? " with a torn tail" : "", v->segments, v->damaged, v->records, entries);
-    }
-    fflush(stdout);
-    if (sentence != NULL)
-        fprintf(stderr, "quorate verify: %s cannot be checked: %s\n", v->folder, sentence);
-}
-
-/* ---- JSON: numbers of 64 bits that name something are hexadecimal texts, as no reader may round them ----
- */
-
-static void json_text(const char *name, const char *text)
-{
-    printf("\"%s\":\"", name);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            printf("\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            printf("\\u%04x", (unsigned)(unsigned char)*text);
-        else
-            putchar(*text);
-    }
-    putchar('"');
-}
-
-static void json_number(const char *name, uint64_t value)
-{
-    printf(",\"%s\":%" PRIu64, name, value);
-}
-
-static void json_identity(const qr_wal_report *report)
-{
-    printf(",\"cluster\":\"%" PRIx64 "\",\"group\":%" PRIu64 ",\"member\":\"%" PRIx64
-           "\",\"incarnation\":\"%" PRIx64 "\"",
-           report->cluster, report->group, report->member, report->incarnation);
-}
-
-static void json_file(const qr_wal_report *report)
-{
-    putchar('{');
-    json_text("name", report->name);
-    json_number("size", report->size);
-    putchar(',');
-    json_text("verdict", verdict_word(report->verdict));
-    if (report->what != NULL) {
-        putchar(',');
-        json_text("what", report->what);
-    }
-    if (report->verdict == QR_WAL_TORN || report->verdict == QR_WAL_DAMAGED)
-        json_number("position", report->position);
-    if (report->verdict == QR_WAL_TORN)
-        json_number("torn", report->torn);
-    if (report->verdict < QR_WAL_SPARE)
-        json_number("sequence", report->sequence);
-    if (report->has_head) {
-        json_number("span", report->span);
-        json_number("first_position", report->first_position);
-        json_number("next_position", report->next_position);
-        json_number("records", report->records);
-        json_number("index_first", report->index_first);
-        json_number("index_last", report->index_last);
-        json_identity(report);
-    }
-    putchar('}');
-}
-
-static void print_json(verify *v, const char *result, const char *sentence)
-{
-    putchar('{');
-    json_text("folder", v->folder);
-    putchar(',');
-    json_text("result", result);
-    if (sentence != NULL) {
-        putchar(',');
-        json_text("sentence", sentence);
-    }
-    json_number("records", v->records);
-    json_number("index_first", v->index_first);
-    json_number("index_last", v->index_last);
-    printf(",\"files\":[");
-    for (size_t at = 0; at < v->reports.size; at += sizeof(qr_wal_report)) {
-        qr_wal_report report;
-        memcpy(&report, v->reports.data + at, sizeof report);
-        if (at > 0)
-            putchar(',');
-        json_file(&report);
-    }
-    puts("]}");
-}
+    "    quorate verify -o json /var/lib/quorate/a |\n"
+    "        jq -r '(.files + .checkpoints)[] | select(.verdict == \"damaged\").name'\n";
 
 /* ---- the check ---- */
 
@@ -223,6 +66,42 @@ static void visit(void *context, const qr_wal_report *report)
         v->index_last = report->index_last;
     if (report->has_head && !v->known.has_head)
         v->known = *report;
+    if (v->segments == 1)
+        v->begins_well = report->verdict <= QR_WAL_TORN;
+}
+
+static void visit_checkpoint(void *context, const qr_checkpoint_report *report)
+{
+    verify *v = context;
+    qr_buffer_add(&v->checkpoints, report, sizeof *report);
+    v->whole += report->verdict != QR_CHECKPOINT_UNFINISHED;
+    v->whole_damaged += report->verdict == QR_CHECKPOINT_DAMAGED;
+    v->whole_unchecked += report->verdict == QR_CHECKPOINT_UNCHECKED;
+    if (report->verdict == QR_CHECKPOINT_SOUND) { /* they come in order */
+        v->has_sound = true;
+        v->sound_index = report->index;
+    }
+}
+
+/* What stands before the log must be in a checkpoint. Nothing is said when either can't be known. */
+static void look_for_gap(verify *v)
+{
+    if (!v->begins_well || v->index_first == 0 || v->whole_unchecked > 0 ||
+        v->index_first <= v->sound_index + 1)
+        return;
+    v->gap_first = v->sound_index + 1;
+    v->gap_last = v->index_first - 1;
+}
+
+/* The log's trouble comes first; the checkpoints are looked at all the same. */
+static const char *inspect(verify *v, const qr_disk *disk)
+{
+    const char *of_log, *of_checkpoints;
+    (void)qr_wal_inspect(disk, visit, v, &v->arena, &of_log);
+    (void)qr_checkpoint_inspect(disk, v->known.cluster, v->known.group, visit_checkpoint, v, &v->arena,
+                                &of_checkpoints);
+    look_for_gap(v);
+    return of_log != NULL ? of_log : of_checkpoints;
 }
 
 /* Opening the disk would make a folder that is missing. */
@@ -242,18 +121,19 @@ static int check(verify *v)
     if (sentence == NULL) {
         qr_os *os = qr_os_new(&handlers, v);
         if (qr_os_disk_open(os, v->folder, &disk, &v->arena, &sentence) == QR_OK)
-            (void)qr_wal_inspect(&disk, visit, v, &v->arena, &sentence);
+            sentence = inspect(v, &disk);
         qr_os_free(os);
     }
     /* Damage that was found is damage, whatever else could not be looked at. */
-    int result = v->damaged > 0 ? VERIFY_DAMAGED : sentence != NULL ? VERIFY_UNCHECKED : VERIFY_SOUND;
+    bool damaged = v->damaged > 0 || v->whole_damaged > 0 || v->gap_first > 0;
+    int result = damaged ? VERIFY_DAMAGED : sentence != NULL ? VERIFY_UNCHECKED : VERIFY_SOUND;
     const char *word = result == VERIFY_DAMAGED     ? "damaged"
                        : result == VERIFY_UNCHECKED ? "unchecked"
                                                     : "sound";
     if (v->json)
-        print_json(v, word, sentence);
+        qr_verify_print_json(v, word, sentence);
     else
-        print_table(v, word, sentence);
+        qr_verify_print_table(v, word, sentence);
     return result;
 }
 
@@ -292,6 +172,7 @@ int qr_verify_main(int argc, char **argv)
     verify v = {0};
     qr_arena_init(&v.arena);
     qr_buffer_init(&v.reports);
+    qr_buffer_init(&v.checkpoints);
     int exit_status = VERIFY_UNCHECKED;
     const char *sentence = parse(&v, argc, argv);
     if (v.help) {
@@ -303,6 +184,7 @@ int qr_verify_main(int argc, char **argv)
         exit_status = check(&v);
     }
     qr_buffer_free(&v.reports);
+    qr_buffer_free(&v.checkpoints);
     qr_arena_free(&v.arena);
     return exit_status;
 }

@@ -53,7 +53,8 @@ typedef struct qr_checkpoint_writer qr_checkpoint_writer;
 qr_checkpoint_writer *qr_checkpoint_begin(const qr_disk *disk, const qr_checkpoint_about *about,
                                           void (*done)(void *context, qr_status status, uint64_t bytes),
                                           void (*ready)(void *context), void *context);
-/* Bytes that are wanted now: 0 while enough is on its way (ready() tells when that changes). */
+/* Bytes that are wanted now: 0 while enough is on its way (ready() tells when that changes), else at least
+ * 256 KiB, so that no chunk need be tiny. More is taken as well. */
 size_t qr_checkpoint_wants(const qr_checkpoint_writer *writer);
 void qr_checkpoint_add(qr_checkpoint_writer *writer, qr_checkpoint_kind kind, qr_slice chunk); /* copied */
 void qr_checkpoint_finish(qr_checkpoint_writer *writer); /* no more chunks; done() follows */
@@ -70,7 +71,8 @@ typedef struct qr_checkpoint_row {
 
 /* Names only, newest first; at most room of them, the newest. Without unfinished ones. Synchronous. */
 qr_status qr_checkpoint_list(const qr_disk *disk, qr_checkpoint_row *rows, size_t room, size_t *count);
-/* Removes unfinished ones (.part). Synchronous: for opening. */
+/* Removes unfinished ones (.part) and makes the names that are left durable. Synchronous: for opening, before
+ * any of them is relied on. */
 qr_status qr_checkpoint_sweep(const qr_disk *disk);
 
 /* A reader visits the chunks in order. about comes first and is checked against cluster and group. */
@@ -97,6 +99,33 @@ qr_checkpoint_reader *qr_checkpoint_open(const qr_disk *disk, const char *name, 
 /* Instead of done(): no callback comes any more; frees itself when its operation has ended. */
 void qr_checkpoint_close(qr_checkpoint_reader *reader);
 void qr_checkpoint_reader_drop(qr_checkpoint_reader *reader);
+
+/* ---- inspecting: reading all of them without writing anything, for people ---- */
+
+typedef enum qr_checkpoint_verdict {
+    QR_CHECKPOINT_SOUND,
+    QR_CHECKPOINT_DAMAGED,    /* reading would answer .status, for what stands at .block and .position */
+    QR_CHECKPOINT_UNCHECKED,  /* it can't be read (IO), or it is of a newer format (BAD_VERSION) */
+    QR_CHECKPOINT_UNFINISHED, /* a .part: opening would remove it */
+} qr_checkpoint_verdict;
+
+typedef struct qr_checkpoint_report {
+    char name[QR_DISK_NAME_MAX];
+    uint64_t index, size; /* from the name; bytes */
+    qr_checkpoint_verdict verdict;
+    qr_status status; /* DAMAGED, UNCHECKED: why; else QR_OK */
+    const char *what; /* the same as a clause, "its header is damaged"; NULL = nothing to say. The arena's */
+    uint64_t block, position;  /* where; block 0 is the header */
+    bool has_about;            /* the header is whole */
+    qr_checkpoint_about about; /* what it says */
+    uint64_t chunks;           /* good ones */
+} qr_checkpoint_report;
+
+/* Visits every checkpoint in order of name, damaged or not, unfinished ones among them. cluster and group as
+ * for reading. QR_OK: all could be checked, whatever was found. Else with a sentence: IO, BAD_VERSION. */
+qr_status qr_checkpoint_inspect(const qr_disk *disk, uint64_t cluster, uint64_t group,
+                                void (*visit)(void *context, const qr_checkpoint_report *report),
+                                void *context, qr_arena *arena, const char **sentence);
 
 /* ---- sending and receiving the bytes of a file ---- */
 

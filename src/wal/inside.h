@@ -10,6 +10,8 @@
  * inspect.c  a walk that goes on behind damage and tells
  * wal.c      the small rest
  *
+ * Checkpoints share the folder and nothing else: checkpoint_inside.h has their files.
+ *
  * The order of everything on the disk is strict: a flush is written and synced before the next one is
  * submitted, and a segment gets its name only when all before it is durable. So a crash can tear nothing but
  * the last chunk (the bytes of one write) of the last segment. */

@@ -3,6 +3,7 @@
  * out. */
 #include <string.h>
 
+#include "wal/checkpoint_inside.h"
 #include "wal/inside.h"
 
 typedef struct stranger {
@@ -23,7 +24,8 @@ typedef struct inspection {
 static void visit_file(void *context, const char *name, uint64_t size)
 {
     inspection *i = context;
-    if (qr_wal_walk_file(&i->walk, name, size))
+    uint64_t index;
+    if (qr_wal_walk_file(&i->walk, name, size) || qr_wal_checkpoint_name_read(name, &index) != WAL_NAME_OTHER)
         return;
     stranger found = {.size = size};
     QR_ASSERT(strlen(name) < sizeof found.name);

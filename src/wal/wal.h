@@ -121,9 +121,9 @@ typedef struct qr_wal_report {
         index_last; /* good ones up to the first bad one; least and greatest entry, 0 = none */
 } qr_wal_report;
 
-/* Visits every segment in order, damaged or not, then spares, then strangers. Identity is that of the oldest
- * whole head. QR_OK: all could be checked, whatever was found. Else with a sentence: NOT_FOUND (no segment),
- * IO, BAD_VERSION. */
+/* Visits every segment in order, damaged or not, then spares, then strangers; checkpoints are left to
+ * qr_checkpoint_inspect(). Identity is that of the oldest whole head. QR_OK: all could be checked, whatever
+ * was found. Else with a sentence: NOT_FOUND (no segment), IO, BAD_VERSION. */
 qr_status qr_wal_inspect(const qr_disk *disk, void (*visit)(void *context, const qr_wal_report *report),
                          void *context, qr_arena *arena, const char **sentence);
 

@@ -174,3 +174,52 @@ qr_status kit_read_both(fake_disk *disk, const char *name, kit_seen *seen)
     assert_int_equal(seen->last, status == QR_OK);
     return status;
 }
+
+/* ------------------------------------------------------------- forging ---- */
+
+void kit_put(fake_disk *disk, const char *name, qr_slice bytes)
+{
+    qr_disk_op op = {.kind = QR_DISK_REMOVE};
+    snprintf(op.name, sizeof op.name, "%s", name);
+    disk->disk.run(disk, &op); /* if it is there */
+    op.kind = QR_DISK_CREATE;
+    disk->disk.run(disk, &op);
+    op.kind = QR_DISK_WRITE_SYNC;
+    op.bytes = bytes;
+    disk->disk.run(disk, &op);
+    assert_int_equal(op.status, QR_OK);
+    op.kind = QR_DISK_SYNC_FOLDER;
+    disk->disk.run(disk, &op);
+}
+
+void kit_forge(fake_disk *disk, const char *name, const qr_checkpoint_about *about, qr_slice stream,
+               const wal_footer *more)
+{
+    qr_buffer file = {0};
+    uint64_t seed;
+    wal_footer footer = {0};
+    qr_wal_checkpoint_header_write(about, qr_buffer_extend(&file, CHECKPOINT_HEADER), &seed);
+    footer.checksum = seed;
+    footer.bytes = stream.size;
+    while (stream.size > 0) {
+        size_t room = QR_CHECKPOINT_BLOCK - CHECKPOINT_BLOCK_HEAD;
+        size_t part = stream.size < room ? stream.size : room;
+        uint8_t *at = qr_buffer_extend(&file, qr_wal_block_total(part));
+        memcpy(at + CHECKPOINT_BLOCK_HEAD, stream.data, part);
+        footer.checksum = qr_hash_mix(footer.checksum,
+                                      qr_wal_block_seal(at, WAL_BLOCK_CHUNKS, seed, ++footer.blocks, part));
+        stream = qr_slice_of(stream.data + part, stream.size - part);
+    }
+    uint64_t blocks = footer.blocks;
+    if (more != NULL) {
+        footer.blocks += more->blocks;
+        footer.bytes += more->bytes;
+        footer.chunks += more->chunks;
+        footer.checksum += more->checksum;
+    }
+    uint8_t *at = qr_buffer_extend(&file, qr_wal_block_total(CHECKPOINT_FOOTER));
+    qr_wal_footer_write(&footer, at + CHECKPOINT_BLOCK_HEAD);
+    qr_wal_block_seal(at, WAL_BLOCK_FOOTER, seed, blocks + 1, CHECKPOINT_FOOTER);
+    kit_put(disk, name, qr_buffer_slice(&file));
+    qr_buffer_free(&file);
+}

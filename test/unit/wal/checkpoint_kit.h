@@ -54,4 +54,10 @@ qr_status kit_read(fake_disk *disk, const char *name, kit_seen *seen);
 /* The same with the reader between turns; it must find just the same. */
 qr_status kit_read_both(fake_disk *disk, const char *name, kit_seen *seen);
 
+/* A file with good checksums whose chunks are any bytes: what only a liar or a bug could write. `more` is
+ * added to what the footer says (it begins with no chunks); NULL: nothing is. */
+void kit_forge(fake_disk *disk, const char *name, const qr_checkpoint_about *about, qr_slice stream,
+               const wal_footer *more);
+void kit_put(fake_disk *disk, const char *name, qr_slice bytes); /* a file, durable */
+
 #endif
