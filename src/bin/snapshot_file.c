@@ -19,6 +19,7 @@ enum {
 typedef struct loading {
     qr_arena *arena;
     int file;
+    uint64_t end; /* bytes of the checkpoint in it */
     qr_snapshot_file *into;
     qr_origins origins;
     const char *sentence;
@@ -65,9 +66,11 @@ static void run(void *self, qr_disk_op *op)
     op->status = QR_E_UNSUPPORTED;
     if (op->kind != QR_DISK_READ)
         return;
-    while (op->got < op->size) {
+    uint64_t left = op->offset < from->end ? from->end - op->offset : 0;
+    uint64_t wanted = op->size < left ? op->size : left;
+    while (op->got < wanted) {
         ssize_t got =
-            pread(from->file, op->target + op->got, op->size - op->got, (off_t)(op->offset + op->got));
+            pread(from->file, op->target + op->got, wanted - op->got, (off_t)(op->offset + op->got));
         if (got < 0 && errno == EINTR)
             continue;
         op->status = got < 0 ? QR_E_IO : QR_OK;
@@ -130,8 +133,9 @@ const char *qr_snapshot_file_load(const char *path, qr_arena *arena, qr_snapshot
     if (!sentence) {
         loaded->size = (uint64_t)about.st_size;
         loaded->has_sum = loaded->size % PAGE == QR_SHA256_SIZE;
+        self->end = loaded->size - (loaded->has_sum ? QR_SHA256_SIZE : 0);
         if (loaded->has_sum)
-            sentence = check_sum(self, path, loaded->size - QR_SHA256_SIZE);
+            sentence = check_sum(self, path, self->end);
     }
     if (!sentence) {
         loaded->machine = qr_tree_open(&(qr_tree_config){0});
