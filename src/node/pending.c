@@ -199,7 +199,9 @@ void qr_pending__offer(qr_node *node)
         qr_node__step(node, &event);
         if (!node->proposal_refused)
             mark_sent(node, end);
-        else if (node->proposal_leader != 0 && node->proposal_leader != node->config.self)
+        else
+            node->accepted_count = 0; /* the inbox is lost: its origins offer it again, and are listened to */
+        if (node->proposal_refused && node->proposal_leader != 0 && node->proposal_leader != node->config.self)
             while (forward_some(node, node->proposal_leader, end))
                 ;
     }

@@ -24,7 +24,7 @@ qr_machine *qr_tree_open(const qr_tree_config *config);
 
 /* For a tree that comes from a backup and is to begin another life: the revision goes up to at least
  * `revision`, and everything before is compacted, so that no client that has seen a newer one ever sees time
- * go back, and a watch from the former life is told that it has missed something (etcd #16028). Not a
+ * go back, and a watch from the former life is told that it has missed something. Not a
  * command: only for a machine that no log applies to. Deterministic, part of the digest. FUTURE_REVISION: the
  * tree is beyond it. */
 qr_status qr_tree_advance(qr_machine *tree, uint64_t revision);
