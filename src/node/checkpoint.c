@@ -194,7 +194,8 @@ static void make_slice(qr_node *node)
 static bool can_begin(const qr_node *node)
 {
     const qr_keeper *keeper = &node->keeper;
-    return keeper->writer == NULL && node->machine->ops->save_begin != NULL && node->applied_index > 0 &&
+    return keeper->writer == NULL && node->config.checkpoint_bytes < UINT64_MAX &&
+           node->machine->ops->save_begin != NULL && node->applied_index > 0 &&
            node->receiving.state < QR_RECEIVING_LOAD && node->durable_position >= node->boot_position;
 }
 

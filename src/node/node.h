@@ -36,7 +36,8 @@ typedef struct qr_node_config {
     int64_t wall_ms;
     qr_members members;        /* of a new group */
     uint64_t segment_size;     /* of the log; 0 = default */
-    uint64_t checkpoint_bytes; /* of log between two checkpoints, at least; 0 = default (64 MiB) */
+    uint64_t checkpoint_bytes; /* of log between two checkpoints, at least; 0 = default (64 MiB), UINT64_MAX =
+                                  never */
     /* Makes an empty machine like .machine: a received checkpoint is loaded into a new one beside the old
      * one.
      */

@@ -128,8 +128,8 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_sizes(plan, &prng);
     draw_weather(plan, &prng);
     draw_faults(plan, &prng);
-    if (!world->config->elects) /* the engine with a fixed leader has no followers behind its log */
-        plan->checkpoint_bytes = 0;
+    if (!world->config->elects) /* the engine with a fixed leader needs its log whole */
+        plan->checkpoint_bytes = UINT64_MAX;
     plan->fault_ms = qr_prng_between(&prng, 6000, 16000);
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;
