@@ -570,14 +570,6 @@ static void on_checkpoint(fixed *self, const qr_event *event)
         self->checkpoint = event->checkpoint.index;
 }
 
-static void on_applied(fixed *self, uint64_t index)
-{
-    if (index <= self->emitted || index > last_of(self))
-        return;
-    self->emitted = index; /* at boot: the machine came from a checkpoint */
-    self->commit = self->commit > index ? self->commit : index;
-}
-
 static void lead(fixed *self, uint64_t now_ms, qr_effects *effects)
 {
     bool beat = now_ms >= self->beat_ms;
@@ -652,7 +644,7 @@ static void fixed_step(qr_engine *engine, const qr_event *event, qr_effects *eff
     case QR_EVENT_PROPOSE: on_propose(self, event, effects); break;
     case QR_EVENT_READ: on_read(self, event, effects); break;
     case QR_EVENT_DURABLE: on_durable(self, event->durable.ticket, effects); break;
-    case QR_EVENT_APPLIED: on_applied(self, event->applied.index); break;
+    case QR_EVENT_APPLIED: break;
     case QR_EVENT_ENTRIES: on_entries(self, event, effects); break;
     case QR_EVENT_CHECKPOINT: on_checkpoint(self, event); break;
     case QR_EVENT_MEMBERS: refuse(self, event->kind, event->members.tag, QR_E_UNSUPPORTED, effects); break;
