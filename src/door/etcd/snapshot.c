@@ -79,7 +79,7 @@ static void on_piece(void *owner, qr_status status, qr_slice bytes)
     qr_etcd_copy *copy = call->copy;
     copy->reading = false;
     if (status == QR_OK && bytes.size == 0)
-        status = QR_E_CORRUPT; /* the file is shorter than it was */
+        status = QR_E_IO; /* the file is shorter than it was */
     if (status != QR_OK) {
         qr_etcd_copy_end(call);
         qr_etcd_call_fail(call, qr_etcd_error_of(status));
