@@ -146,7 +146,8 @@ static void the_removed_may_be_needed_for_its_removal(void **state)
     for (uint64_t id = 1; id <= 4; id++)
         if (id != gone && id != leader)
             w->cut[leader][id] = true;
-    w->message_count = 0; /* nothing of it is under way to others: the leader says it again to `gone` */
+    while (w->message_count) /* nothing of it is under way to others: the leader says it again to `gone` */
+        qr_buffer_free(&w->messages[--w->message_count].bytes);
     world_run(w, 150);
     assert_false(qr_raft_members(raft_of(w, gone))->joint);
     uint64_t others = 0;
