@@ -157,6 +157,27 @@ static void see_as_joiner(qr_group *group)
         qr_members_add(&config->group, (qr_member){.id = config->self ^ 1, .role = QR_ROLE_VOTER});
 }
 
+/* Flags with which somebody has mistaken the folder. The members that they list may have changed since the
+ * folder was made, but hardly all of them at once; another token makes other ids of all. */
+static const char *mistaken(const qr_group *group, qr_arena *arena)
+{
+    const qr_serve_config *config = group->config;
+    const qr_etcd_member *self = qr_roster_find(&group->roster, group->roster.self);
+    if (self != NULL && self->name[0] != 0 && strcmp(self->name, config->name) != 0)
+        return qr_arena_format(arena, "the data folder %s belongs to member %s, and --name is %s",
+                               config->data_dir, self->name, config->name);
+    bool common = group->roster.joined || config->existing;
+    for (size_t i = 0; i < config->member_count && !common; i++)
+        common = qr_roster_find(&group->roster, config->members[i].id) != NULL;
+    return common
+               ? NULL
+               : qr_arena_format(arena,
+                                 "the data folder %s belongs to another cluster: --initial-cluster and "
+                                 "--initial-cluster-token name none of its members. If all have moved since, "
+                                 "--initial-cluster-state existing takes them from the folder",
+                                 config->data_dir);
+}
+
 static void adopt(qr_group *group)
 {
     qr_serve_config *config = group->config;
@@ -183,6 +204,8 @@ qr_status qr_group_open(qr_group *group, qr_os *os, qr_disk *disk, qr_serve_conf
                             group->roster.self, config->data_dir, group->roster.cluster);
         return QR_E_FOREIGN;
     }
+    if (status == QR_OK && (*sentence = mistaken(group, arena)) != NULL)
+        return QR_E_FOREIGN;
     if (status == QR_E_NOT_FOUND) {
         status = QR_OK;
         if (config->existing && files == 0)
