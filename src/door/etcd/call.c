@@ -53,16 +53,15 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->now_ms = now_ms;
     call->timeout_ms = UINT64_MAX;
     call->references = 1;
-    call->started = call->finished = call->writes = call->local = false;
+    call->started = call->finished = call->writes = call->local = call->hears_closed = false;
     call->txn = NULL;
-    call->copy = NULL;
     call->answer = NULL;
     call->refused = NULL;
     call->work = NULL;
     call->is_submitted = false;
     call->list = NULL;
     call->next = call->previous = NULL;
-    call->deadline_ms = UINT64_MAX;
+    call->deadline_ms = call->wake_ms = UINT64_MAX;
     call->ticket = call->measured = call->reserved = call->unsent = 0;
     door->references++;
     return call;
@@ -87,28 +86,86 @@ static void release(qr_etcd_call *call)
     qr_etcd_door_release(door);
 }
 
+static void begin(qr_etcd_call *call, qr_slice message)
+{
+    call->started = true;
+    if (call->method->streaming && !call->line) { /* a transport that can't carry a stream */
+        qr_etcd_call_fail(call, QR_ETCD_E_UNSUPPORTED);
+        return;
+    }
+    if (call->method->streaming) {
+        call->hears_closed = true;
+        qr_etcd_line_add_stream(call);
+    }
+    call->method->start(call, message);
+}
+
 void qr_etcd_call_message(qr_etcd_call *call, qr_slice message)
 {
-    if (call->started || call->finished)
+    const qr_etcd_streaming *streaming = call->method->streaming;
+    if (call->finished || (call->started && !(streaming && streaming->message)))
         return;
-    call->started = true;
     call->references++; /* a refusal may close the stream at once */
-    call->method->start(call, message);
+    if (call->started) {
+        streaming->message(call, message);
+    } else {
+        begin(call, message);
+    }
     release(call);
 }
 
+/* One that never said anything ends with it: well, if it is one that may say nothing. */
 void qr_etcd_call_half_closed(qr_etcd_call *call)
 {
-    if (call->started || call->finished)
+    const qr_etcd_streaming *streaming = call->method->streaming;
+    if (call->finished || (call->started && !(streaming && streaming->half_closed)))
         return;
-    call->started = true;
-    qr_etcd_call_fail(call, QR_ETCD_E_NO_MESSAGE);
+    call->references++;
+    if (call->started) {
+        streaming->half_closed(call);
+    } else {
+        call->started = true;
+        if (streaming && streaming->message)
+            qr_etcd_call_succeed(call);
+        else
+            qr_etcd_call_fail(call, QR_ETCD_E_NO_MESSAGE);
+    }
+    release(call);
+}
+
+void qr_etcd_call_room(qr_etcd_call *call)
+{
+    qr_etcd_list_leave(call);
+    call->references++;
+    if (call->hears_closed)
+        call->method->streaming->room(call);
+    release(call);
+}
+
+void qr_etcd_call_tick(qr_etcd_call *call, uint64_t now_ms)
+{
+    call->wake_ms = UINT64_MAX;
+    call->references++;
+    if (call->hears_closed)
+        call->method->streaming->tick(call, now_ms);
+    release(call);
+}
+
+/* The method forgets what it kept for the stream. */
+static void say_closed(qr_etcd_call *call)
+{
+    if (!call->hears_closed)
+        return;
+    call->hears_closed = false;
+    call->wake_ms = UINT64_MAX;
+    qr_etcd_line_remove_stream(call);
+    qr_etcd_list_leave(call);
+    call->method->streaming->closed(call);
 }
 
 void qr_etcd_call_closed(qr_etcd_call *call)
 {
-    if (call->copy)
-        qr_etcd_copy_end(call);
+    say_closed(call);
     if (call->line)
         qr_etcd_line_leave(call);
     call->transport = NULL;
@@ -123,8 +180,15 @@ static void finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
 {
     QR_ASSERT(!call->finished);
     call->finished = true;
+    say_closed(call);
     if (call->transport)
         call->transport->finish(call, code, text);
+}
+
+void qr_etcd_call_fail_with(qr_etcd_call *call, qr_grpc_code code, const char *text)
+{
+    QR_ASSERT(code != QR_GRPC_OK);
+    finish(call, code, text);
 }
 
 void qr_etcd_call_fail(qr_etcd_call *call, qr_etcd_error error)
@@ -161,6 +225,34 @@ void qr_etcd_call_pack(qr_etcd_call *call, const ProtobufCMessage *answer)
         return;
     qr_protobuf_pack(answer, out);
     qr_etcd_call_end(call);
+}
+
+bool qr_etcd_call_send(qr_etcd_call *call, const ProtobufCMessage *answer)
+{
+    if (!call->transport || call->finished)
+        return false;
+    qr_protobuf_pack(answer, call->transport->begin(call));
+    call->transport->end(call);
+    if (call->line)
+        qr_etcd_line_wake(call->line);
+    return true;
+}
+
+void qr_etcd_call_await_room(qr_etcd_call *call)
+{
+    if (call->hears_closed && !call->list)
+        qr_etcd_list_add(&call->line->roomless, call);
+}
+
+void qr_etcd_call_wake_at(qr_etcd_call *call, uint64_t wake_ms)
+{
+    if (!call->hears_closed)
+        return;
+    call->wake_ms = wake_ms;
+    if (wake_ms >= call->line->stream_wake_ms)
+        return;
+    call->line->stream_wake_ms = wake_ms;
+    qr_etcd_line_wake(call->line);
 }
 
 void *qr_etcd_call_unpack(qr_etcd_call *call, const ProtobufCMessageDescriptor *descriptor, qr_slice message)
@@ -205,7 +297,9 @@ static void done(void *owner, const qr_reply *reply)
     qr_etcd_call *call = owner;
     qr_etcd_line_release(call);
     call->is_submitted = false;
-    if (reply->status == QR_OK)
+    if (call->method->streaming && !call->hears_closed)
+        ; /* it has ended meanwhile, and forgotten what it asked for */
+    else if (reply->status == QR_OK)
         call->answer(call, reply);
     else if (call->refused && call->refused(call, reply->status))
         ; /* it has said so, or goes on */
@@ -213,7 +307,7 @@ static void done(void *owner, const qr_reply *reply)
         qr_etcd_call_expire(call);
     else
         qr_etcd_call_fail(call, qr_etcd_error_of(reply->status));
-    QR_ASSERT(call->finished || call->is_submitted);
+    QR_ASSERT(call->finished || call->is_submitted || call->method->streaming);
     release(call);
 }
 

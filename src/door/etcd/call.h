@@ -8,6 +8,9 @@
  * A read may have to wait in the line of its connection before the node, or behind it and then go to the node
  * again (line.h).
  *
+ * A method with stream operations goes on after its first message: it gets every further one, may send any
+ * number of answers and ends when it, the client or the connection says so. It keeps what it needs in .work.
+ *
  * A request outlives its stream: a call has one reference of its stream until qr_etcd_call_closed(), and one
  * of the node while the node has its request. The last one gone returns it to the door's small pool. */
 #ifndef QR_DOOR_ETCD_CALL_H
@@ -34,7 +37,6 @@ enum {
 };
 
 typedef struct qr_etcd_connection qr_etcd_connection;
-typedef struct qr_etcd_copy qr_etcd_copy; /* snapshot.c */
 
 typedef struct qr_etcd_transport {
     qr_buffer *(*begin)(
@@ -45,9 +47,23 @@ typedef struct qr_etcd_transport {
     void (*finish)(qr_etcd_call *call, qr_grpc_code code, const char *text); /* the last thing said on it */
 } qr_etcd_transport;
 
+/* What a call that goes on is told besides its first message. */
+typedef struct qr_etcd_streaming {
+    void (*message)(qr_etcd_call *call, qr_slice message); /* each further one; NULL: they are ignored */
+    void (*half_closed)(qr_etcd_call *call);               /* the client says no more; NULL: it goes on */
+    /* It waits for room (qr_etcd_call_await_room()) and something was drained: queued() has become less. To
+     * be told again it waits again. */
+    void (*room)(qr_etcd_call *call);
+    void (*tick)(qr_etcd_call *call, uint64_t now_ms); /* its wake_ms has come */
+    /* Nobody listens any more, or the call has finished: forget .work. Called exactly once if it was started.
+     */
+    void (*closed)(qr_etcd_call *call);
+} qr_etcd_streaming;
+
 typedef struct qr_etcd_method {
     const char *name;
     void (*start)(qr_etcd_call *call, qr_slice message);
+    const qr_etcd_streaming *streaming; /* NULL: one message, one answer */
 } qr_etcd_method;
 
 typedef struct qr_etcd_service {
@@ -71,14 +87,14 @@ struct qr_etcd_call {
     uint64_t timeout_ms; /* the client's patience; UINT64_MAX = not said */
     uint32_t references;
     bool started, finished;
-    bool writes;    /* was given to the node as a write */
-    bool local;     /* a read of what is applied here */
-    qr_arena arena; /* of the request and of the making of its answer */
+    bool writes;       /* was given to the node as a write */
+    bool local;        /* a read of what is applied here */
+    bool hears_closed; /* streaming->closed is still to be called */
+    qr_arena arena;    /* of the request and of the making of its answer */
     /* What a method keeps until the node has answered. */
     qr_query query;
     qr_op op;
     qr_etcd_range_request range;
-    qr_etcd_copy *copy;                                        /* of a snapshot under way; else NULL */
     const QrEtcdpb__TxnRequest *txn;                           /* kept only if the answer needs it */
     void (*answer)(qr_etcd_call *call, const qr_reply *reply); /* after QR_OK only */
     /* After any other status; false: not its business, the table of errors has the answer. May be NULL. Both
@@ -86,7 +102,10 @@ struct qr_etcd_call {
     bool (*refused)(qr_etcd_call *call, qr_status status);
     void *work;        /* the method's, in the arena */
     bool is_submitted; /* the node has a request of it */
-    /* The connection's calls that wait for their message or stand in line; .next also of the door's pool. */
+    uint64_t wake_ms;  /* streaming: when tick() is wanted; UINT64_MAX = never. By qr_etcd_call_wake_at() */
+    qr_etcd_call *stream_next, *stream_previous; /* the connection's streaming calls that were started */
+    /* The connection's calls that wait for their message, for room, or stand in line; .next also of the
+     * door's pool. */
     qr_etcd_list *list; /* the one it is in; NULL = none */
     qr_etcd_call *next, *previous;
     uint64_t deadline_ms; /* of a read: when the patience with it is over */
@@ -101,10 +120,12 @@ const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const 
 
 qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
                                const qr_etcd_transport *transport, void *stream, uint64_t now_ms);
-/* The request message; any further one is ignored. The bytes are borrowed for the call. */
+/* The request message; a further one is for streaming calls only. The bytes are borrowed for the call. */
 void qr_etcd_call_message(qr_etcd_call *call, qr_slice message);
 /* No more messages come: a call without one fails. */
 void qr_etcd_call_half_closed(qr_etcd_call *call);
+void qr_etcd_call_room(qr_etcd_call *call); /* streaming: something was drained */
+void qr_etcd_call_tick(qr_etcd_call *call, uint64_t now_ms);
 void qr_etcd_call_closed(qr_etcd_call *call);
 
 /* ---- for the line ---- */
@@ -114,9 +135,8 @@ void qr_etcd_call_expire(qr_etcd_call *call); /* the patience is over */
 
 /* ---- snapshot.c ---- */
 
-void qr_etcd_copy_start(qr_etcd_call *call, qr_slice message);
-void qr_etcd_copy_go_on(qr_etcd_call *call); /* after a drain: the next piece, if there is room for it */
-void qr_etcd_copy_end(qr_etcd_call *call);   /* forgets it */
+void qr_etcd_snapshot(qr_etcd_call *call, qr_slice message);
+extern const qr_etcd_streaming qr_etcd_snapshot_streaming;
 
 /* ---- for the methods ---- */
 
@@ -124,6 +144,11 @@ void qr_etcd_call_fail(qr_etcd_call *call, qr_etcd_error error);
 /* Between begin and end the answer's bytes are appended to the buffer; NULL: nobody listens any more. */
 qr_buffer *qr_etcd_call_begin(qr_etcd_call *call);
 void qr_etcd_call_end(qr_etcd_call *call);
+/* Streaming: one message of many; false: nobody listens any more. */
+bool qr_etcd_call_send(qr_etcd_call *call, const ProtobufCMessage *answer);
+void qr_etcd_call_await_room(qr_etcd_call *call);
+void qr_etcd_call_wake_at(qr_etcd_call *call, uint64_t wake_ms);
+void qr_etcd_call_fail_with(qr_etcd_call *call, qr_grpc_code code, const char *text); /* text: static */
 void qr_etcd_call_succeed(qr_etcd_call *call);                              /* ends well without a message */
 void qr_etcd_call_pack(qr_etcd_call *call, const ProtobufCMessage *answer); /* begin, pack, end */
 /* Unpacks into the call's arena; NULL: malformed, and the call has failed. */

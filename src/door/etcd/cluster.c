@@ -86,17 +86,18 @@ static void start_member_list(qr_etcd_call *call, qr_slice message)
 }
 
 static const qr_etcd_method methods[] = {
-    {"MemberList", start_member_list},
-    {"MemberAdd", qr_etcd_start_member_add},
-    {"MemberRemove", qr_etcd_start_member_remove},
-    {"MemberUpdate", qr_etcd_start_member_update},
-    {"MemberPromote", qr_etcd_start_member_promote},
+    {.name = "MemberList", .start = start_member_list},
+    {.name = "MemberAdd", .start = qr_etcd_start_member_add},
+    {.name = "MemberRemove", .start = qr_etcd_start_member_remove},
+    {.name = "MemberUpdate", .start = qr_etcd_start_member_update},
+    {.name = "MemberPromote", .start = qr_etcd_start_member_promote},
 };
 
 const qr_etcd_service qr_etcd_cluster_service = {"etcdserverpb.Cluster", methods,
                                                  sizeof methods / sizeof methods[0]};
 
-static const qr_etcd_method own_methods[] = {{"MemberReplace", qr_etcd_start_member_replace}};
+static const qr_etcd_method own_methods[] = {
+    {.name = "MemberReplace", .start = qr_etcd_start_member_replace}};
 
 const qr_etcd_service qr_etcd_own_service = {"quorate.Cluster", own_methods,
                                              sizeof own_methods / sizeof own_methods[0]};

@@ -237,10 +237,10 @@ static void start_compact(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
 }
 
-static const qr_etcd_method methods[] = {{"Range", start_range},
-                                         {"Put", start_put},
-                                         {"DeleteRange", start_delete},
-                                         {"Txn", start_txn},
-                                         {"Compact", start_compact}};
+static const qr_etcd_method methods[] = {{.name = "Range", .start = start_range},
+                                         {.name = "Put", .start = start_put},
+                                         {.name = "DeleteRange", .start = start_delete},
+                                         {.name = "Txn", .start = start_txn},
+                                         {.name = "Compact", .start = start_compact}};
 
 const qr_etcd_service qr_etcd_kv_service = {"etcdserverpb.KV", methods, sizeof methods / sizeof methods[0]};

@@ -60,12 +60,17 @@ static void leave_ring(qr_etcd_line *line)
 
 void qr_etcd_line_open(qr_etcd_line *line, qr_etcd_door *door, qr_stream_waker waker, uint64_t now_ms)
 {
-    *line = (qr_etcd_line){.door = door, .waker = waker, .now_ms = now_ms, .deadline_ms = UINT64_MAX};
+    *line = (qr_etcd_line){.door = door,
+                           .waker = waker,
+                           .now_ms = now_ms,
+                           .deadline_ms = UINT64_MAX,
+                           .stream_wake_ms = UINT64_MAX};
 }
 
 void qr_etcd_line_close(qr_etcd_line *line)
 {
     QR_ASSERT(!line->waiting.first && !line->unsent && !line->unsent_writes && !line->reserved);
+    QR_ASSERT(!line->streams && !line->roomless.first);
     leave_ring(line);
     if (line->door->ring.first) /* it may have the room that this one had */
         qr_etcd_line_wake(line->door->ring.first);
@@ -170,10 +175,57 @@ static void serve_ring(qr_etcd_ring *ring)
     }
 }
 
+/* ---- streams ---- */
+
+void qr_etcd_line_add_stream(qr_etcd_call *call)
+{
+    qr_etcd_line *line = call->line;
+    call->stream_previous = NULL;
+    call->stream_next = line->streams;
+    if (line->streams)
+        line->streams->stream_previous = call;
+    line->streams = call;
+}
+
+void qr_etcd_line_remove_stream(qr_etcd_call *call)
+{
+    *(call->stream_previous ? &call->stream_previous->stream_next : &call->line->streams) = call->stream_next;
+    if (call->stream_next)
+        call->stream_next->stream_previous = call->stream_previous;
+    call->stream_next = call->stream_previous = NULL;
+}
+
+/* Each once: who still has no room waits behind the last one. */
+static void tell_of_room(qr_etcd_line *line)
+{
+    const qr_etcd_call *last = line->roomless.last;
+    for (qr_etcd_call *call = line->roomless.first; call; call = line->roomless.first) {
+        qr_etcd_call_room(call);
+        if (call == last)
+            return;
+    }
+}
+
+/* A stream that is told may end, itself and no other one. */
+static void tick_streams(qr_etcd_line *line, uint64_t now_ms)
+{
+    if (now_ms < line->stream_wake_ms)
+        return;
+    line->stream_wake_ms = UINT64_MAX;
+    for (qr_etcd_call *call = line->streams, *next; call; call = next) {
+        next = call->stream_next;
+        if (now_ms >= call->wake_ms)
+            qr_etcd_call_tick(call, now_ms); /* to be called again it says when */
+        else if (call->wake_ms < line->stream_wake_ms)
+            line->stream_wake_ms = call->wake_ms;
+    }
+}
+
 void qr_etcd_line_drained(qr_etcd_line *line)
 {
     qr_etcd_ring *ring = &line->door->ring;
     ring->built = 0;
+    tell_of_room(line);
     if (line->waiting.first && !qr_etcd_line_is_full(line))
         enter_ring(line);
     if (!ring->first)
@@ -194,6 +246,7 @@ void qr_etcd_line_stirred(qr_etcd_line *line)
 void qr_etcd_line_tick(qr_etcd_line *line, uint64_t now_ms)
 {
     line->now_ms = now_ms;
+    tick_streams(line, now_ms);
     if (now_ms < line->deadline_ms)
         return;
     line->deadline_ms = UINT64_MAX;

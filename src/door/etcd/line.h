@@ -54,7 +54,10 @@ struct qr_etcd_line { /* one connection's */
     uint64_t reserved;      /* for reads that left the line and are at the node */
     qr_etcd_list waiting;   /* in order of their tickets */
     uint64_t next_ticket;
-    uint64_t deadline_ms; /* none of the waiting has an earlier one; UINT64_MAX = none waits */
+    uint64_t deadline_ms;    /* none of the waiting has an earlier one; UINT64_MAX = none waits */
+    qr_etcd_call *streams;   /* the calls that go on, in no order */
+    qr_etcd_list roomless;   /* those of them that wait for a drain */
+    uint64_t stream_wake_ms; /* none of them wants a tick earlier; UINT64_MAX = never */
     bool in_ring;
     qr_etcd_line *next, *previous; /* in the ring */
 };
@@ -85,11 +88,15 @@ void qr_etcd_line_release(qr_etcd_call *call);
 void qr_etcd_line_built(qr_etcd_call *call, uint64_t bytes);
 void qr_etcd_line_leave(qr_etcd_call *call);
 
-/* The connection was just drained: whoever has room now is given to the node again. */
+void qr_etcd_line_add_stream(qr_etcd_call *call);
+void qr_etcd_line_remove_stream(qr_etcd_call *call);
+
+/* The connection was just drained: whoever has room now is given to the node again, and the streams that
+ * waited for it are told. */
 void qr_etcd_line_drained(qr_etcd_line *line);
 /* Bytes arrived or a stream ended: room may have come up, and the next drain gives it away. */
 void qr_etcd_line_stirred(qr_etcd_line *line);
-/* Ends the waiting whose patience is over. */
+/* Ends the waiting whose patience is over, and tells the streams whose time has come. */
 void qr_etcd_line_tick(qr_etcd_line *line, uint64_t now_ms);
 
 #endif

@@ -159,10 +159,13 @@ static void start_move_leader(qr_etcd_call *call, qr_slice message)
 }
 
 static const qr_etcd_method maintenance[] = {
-    {"Status", start_status},         {"Hash", start_hash},
-    {"HashKV", start_hash_kv},        {"Alarm", start_alarm},
-    {"Defragment", start_defragment}, {"MoveLeader", start_move_leader},
-    {"Snapshot", qr_etcd_copy_start},
+    {.name = "Status", .start = start_status},
+    {.name = "Hash", .start = start_hash},
+    {.name = "HashKV", .start = start_hash_kv},
+    {.name = "Alarm", .start = start_alarm},
+    {.name = "Defragment", .start = start_defragment},
+    {.name = "MoveLeader", .start = start_move_leader},
+    {.name = "Snapshot", .start = qr_etcd_snapshot, .streaming = &qr_etcd_snapshot_streaming},
 };
 
 const qr_etcd_service qr_etcd_maintenance_service = {"etcdserverpb.Maintenance", maintenance,
@@ -185,7 +188,7 @@ static void start_check(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_pack(call, &answer.base);
 }
 
-static const qr_etcd_method health[] = {{"Check", start_check}};
+static const qr_etcd_method health[] = {{.name = "Check", .start = start_check}};
 
 const qr_etcd_service qr_etcd_health_service = {"grpc.health.v1.Health", health,
                                                 sizeof health / sizeof health[0]};
@@ -202,4 +205,4 @@ static void start_health_page(qr_etcd_call *call, qr_slice message)
     query_tree(call, (qr_query){.kind = QR_QUERY_STATUS}, false, answer_health_page);
 }
 
-const qr_etcd_method qr_etcd_health_page = {"health", start_health_page};
+const qr_etcd_method qr_etcd_health_page = {.name = "health", .start = start_health_page};

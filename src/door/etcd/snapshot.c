@@ -16,23 +16,25 @@ enum {
     QR_ETCD_COPY_PAGE = 512,
 };
 
-struct qr_etcd_copy {
+typedef struct qr_etcd_copy {
     qr_node_export *export;
     qr_sha256 *sum;
     uint64_t size, sent; /* bytes of the file; of them */
     uint64_t revision, term;
     bool ready, reading;
-};
+} qr_etcd_copy;
 
 static uint64_t padding_of(uint64_t size)
 {
     return (QR_ETCD_COPY_PAGE - size % QR_ETCD_COPY_PAGE) % QR_ETCD_COPY_PAGE;
 }
 
-void qr_etcd_copy_end(qr_etcd_call *call)
+static void closed(qr_etcd_call *call)
 {
-    qr_etcd_copy *copy = call->copy;
-    call->copy = NULL;
+    qr_etcd_copy *copy = call->work;
+    call->work = NULL;
+    if (!copy)
+        return;
     if (copy->export)
         qr_node_export_end(copy->export);
     qr_sha256_free(copy->sum);
@@ -41,7 +43,7 @@ void qr_etcd_copy_end(qr_etcd_call *call)
 
 static void send(qr_etcd_call *call, qr_slice bytes, uint64_t remaining)
 {
-    qr_etcd_copy *copy = call->copy;
+    qr_etcd_copy *copy = call->work;
     QrEtcdpb__ResponseHeader header = QR_ETCDPB__RESPONSE_HEADER__INIT;
     header.cluster_id = call->door->config.cluster;
     header.member_id = call->door->config.self;
@@ -52,15 +54,13 @@ static void send(qr_etcd_call *call, qr_slice bytes, uint64_t remaining)
     answer.remaining_bytes = remaining;
     answer.blob.data = (uint8_t *)bytes.data;
     answer.blob.len = bytes.size;
-    qr_buffer *out = call->transport->begin(call);
-    qr_protobuf_pack(&answer.base, out);
-    call->transport->end(call);
+    qr_etcd_call_send(call, &answer.base);
 }
 
 static void send_last(qr_etcd_call *call)
 {
     static const uint8_t zeros[QR_ETCD_COPY_PAGE];
-    qr_etcd_copy *copy = call->copy;
+    qr_etcd_copy *copy = call->work;
     uint64_t padding = padding_of(copy->size);
     uint8_t sum[QR_SHA256_SIZE];
     if (padding > 0) {
@@ -69,19 +69,19 @@ static void send_last(qr_etcd_call *call)
     }
     qr_sha256_end(copy->sum, sum);
     send(call, qr_slice_of(sum, sizeof sum), 0);
-    qr_etcd_copy_end(call);
     qr_etcd_call_succeed(call);
 }
+
+static void go_on(qr_etcd_call *call);
 
 static void on_piece(void *owner, qr_status status, qr_slice bytes)
 {
     qr_etcd_call *call = owner;
-    qr_etcd_copy *copy = call->copy;
+    qr_etcd_copy *copy = call->work;
     copy->reading = false;
     if (status == QR_OK && bytes.size == 0)
         status = QR_E_IO; /* the file is shorter than it was */
     if (status != QR_OK) {
-        qr_etcd_copy_end(call);
         qr_etcd_call_fail(call, qr_etcd_error_of(status));
         return;
     }
@@ -89,16 +89,18 @@ static void on_piece(void *owner, qr_status status, qr_slice bytes)
     copy->sent += bytes.size;
     qr_sha256_add(copy->sum, bytes);
     send(call, bytes, copy->size - copy->sent + padding_of(copy->size));
-    qr_etcd_copy_go_on(call);
-    if (call->stream)
-        qr_etcd_line_wake(call->line);
+    go_on(call);
 }
 
-void qr_etcd_copy_go_on(qr_etcd_call *call)
+static void go_on(qr_etcd_call *call)
 {
-    qr_etcd_copy *copy = call->copy;
-    if (!copy->ready || copy->reading || call->transport->queued(call) >= QR_ETCD_COPY_UNSENT_MAX)
+    qr_etcd_copy *copy = call->work;
+    if (!copy->ready || copy->reading)
         return;
+    if (call->transport->queued(call) >= QR_ETCD_COPY_UNSENT_MAX) {
+        qr_etcd_call_await_room(call);
+        return;
+    }
     if (copy->sent == copy->size) {
         send_last(call);
         return;
@@ -113,32 +115,28 @@ static void on_ready(void *owner, qr_status status, uint64_t index, uint64_t siz
 {
     qr_etcd_call *call = owner;
     if (status != QR_OK) {
-        qr_etcd_copy_end(call);
         qr_etcd_call_fail(call, qr_etcd_error_of(status));
         return;
     }
     qr_node_status node;
     qr_node_status_of(call->door->config.node, &node);
-    call->copy->revision = node.revision;
-    call->copy->term = node.engine.term;
-    call->copy->size = size;
-    call->copy->ready = true;
-    qr_etcd_copy_go_on(call);
+    qr_etcd_copy *copy = call->work;
+    copy->revision = node.revision;
+    copy->term = node.engine.term;
+    copy->size = size;
+    copy->ready = true;
+    go_on(call);
 }
 
-void qr_etcd_copy_start(qr_etcd_call *call, qr_slice message)
+void qr_etcd_snapshot(qr_etcd_call *call, qr_slice message)
 {
     if (!qr_etcd_call_unpack(call, &qr_etcdpb__snapshot_request__descriptor, message))
         return;
-    if (!call->transport || !call->transport->queued) { /* nobody listens any more */
-        qr_etcd_call_fail(call, QR_ETCD_E_UNSUPPORTED);
-        return;
-    }
-    call->copy = qr_alloc_zero(1, sizeof *call->copy);
-    call->copy->sum = qr_sha256_new();
-    call->copy->export = qr_node_export_begin(call->door->config.node, on_ready, call);
-    if (call->copy->export)
-        return;
-    qr_etcd_copy_end(call);
-    qr_etcd_call_fail(call, QR_ETCD_E_TOO_MANY_REQUESTS);
+    qr_etcd_copy *copy = call->work = qr_alloc_zero(1, sizeof *copy);
+    copy->sum = qr_sha256_new();
+    copy->export = qr_node_export_begin(call->door->config.node, on_ready, call);
+    if (!copy->export)
+        qr_etcd_call_fail(call, QR_ETCD_E_TOO_MANY_REQUESTS);
 }
+
+const qr_etcd_streaming qr_etcd_snapshot_streaming = {.room = go_on, .closed = closed};

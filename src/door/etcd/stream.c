@@ -24,7 +24,6 @@ struct qr_etcd_connection {
         deadline_ms;   /* for what has arrived in part, see feed_grpc() and feed_http(); UINT64_MAX = none */
     qr_etcd_line line; /* what is unsent, and the reads that wait for it */
     qr_etcd_list messageless; /* gRPC calls without their message, oldest first */
-    qr_etcd_list copies;      /* snapshots under way */
     qr_etcd_call *page;       /* the /health under way */
     uint64_t requests;        /* HTTP requests seen */
     bool overdue;
@@ -79,7 +78,8 @@ static void on_call(void *context, qr_grpc_call *stream, qr_slice path)
         call->connection = connection;
         call->line = &connection->line;
         call->timeout_ms = qr_grpc_call_timeout_ms(stream);
-        qr_etcd_list_add(&connection->messageless, call);
+        if (!method->streaming) /* those that go on may take their time with the first message */
+            qr_etcd_list_add(&connection->messageless, call);
         qr_grpc_call_set_data(stream, call);
     }
     qr_arena_free(&arena);
@@ -100,15 +100,15 @@ static void on_message(void *context, qr_grpc_call *stream, qr_slice message)
 {
     qr_etcd_connection *connection = context;
     qr_etcd_call *call = qr_grpc_call_data(stream);
-    if (!call || call->started || call->finished)
+    if (!call || call->finished)
         return;
-    qr_etcd_list_leave(call);
-    if (lacks_leader(connection, stream)) {
-        qr_etcd_call_fail(call, QR_ETCD_E_NO_LEADER);
-        return;
+    if (!call->started) {
+        qr_etcd_list_leave(call);
+        if (lacks_leader(connection, stream)) {
+            qr_etcd_call_fail(call, QR_ETCD_E_NO_LEADER);
+            return;
+        }
     }
-    if (call->method->start == qr_etcd_copy_start)
-        qr_etcd_list_add(&connection->copies, call);
     qr_etcd_call_message(call, message);
 }
 
@@ -261,16 +261,6 @@ static qr_status stream_feed(void *stream, qr_slice bytes, uint64_t now_ms)
     return connection->kind == KIND_GRPC ? feed_grpc(connection, bytes) : feed_http(connection, bytes);
 }
 
-/* A copy that has become complete leaves the list. */
-static void copies_go_on(qr_etcd_connection *connection)
-{
-    for (qr_etcd_call *call = connection->copies.first, *next; call; call = next) {
-        next = call->next;
-        if (call->copy)
-            qr_etcd_copy_go_on(call);
-    }
-}
-
 static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
 {
     qr_etcd_connection *connection = stream;
@@ -279,7 +269,6 @@ static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
     } else if (connection->grpc) {
         qr_grpc_server_drain(connection->grpc, out, size_max);
         qr_etcd_line_drained(&connection->line);
-        copies_go_on(connection);
     }
 }
 
@@ -290,6 +279,8 @@ static uint64_t stream_wake_ms(void *stream)
     uint64_t wake_ms = oldest ? oldest->now_ms + REQUEST_WAIT_MS : UINT64_MAX;
     if (connection->deadline_ms < wake_ms)
         wake_ms = connection->deadline_ms;
+    if (connection->line.stream_wake_ms < wake_ms)
+        wake_ms = connection->line.stream_wake_ms;
     return connection->line.deadline_ms < wake_ms ? connection->line.deadline_ms : wake_ms;
 }
 
