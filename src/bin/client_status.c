@@ -3,37 +3,9 @@
 #include <inttypes.h>
 #include <time.h>
 
-#include "bin/client.h"
+#include "bin/client_status.h"
 
-enum {
-    REPORTS_MAX = 128,
-    LAG_MAX = 5000, /* entries behind which a member counts as left behind; etcd refuses writes there */
-    EXIT_WELL = 0,
-    EXIT_DEGRADED = 1,
-    EXIT_NO_QUORUM = 2,
-};
-
-typedef struct report {
-    uint64_t id;
-    const char *name, *endpoint;
-    bool learner;
-    const QrEtcdpb__StatusResponse *status; /* NULL: did not answer */
-    const char *trouble;                    /* a sentence, or NULL */
-    double round_trip_ms;
-} report;
-
-typedef struct survey {
-    qr_client *client;
-    report list[REPORTS_MAX];
-    size_t count;
-    uint64_t cluster;      /* 0: nobody answered yet */
-    bool complete;         /* the list has all members of the cluster */
-    uint64_t leader, term; /* by the newest term that was told; leader 0: none */
-    uint64_t index;        /* the newest known */
-    size_t voters, alive;  /* alive: answered, and knows that leader if there is one */
-    const QrEtcdpb__AlarmResponse *alarms;
-    bool lacks; /* something is missing or late */
-} survey;
+enum { LAG_MAX = 5000 }; /* entries behind which a member counts as left behind; etcd refuses writes there */
 
 /* ---- asking ---- */
 
@@ -44,7 +16,16 @@ static double now_ms(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-static void ask(qr_client *client, const char *endpoint, report *out)
+/* NULL: a server that does not know the call. */
+static const QrEtcdpb__MemberStatusResponse *ask_more(qr_client *client, const char *endpoint)
+{
+    QrEtcdpb__MemberStatusRequest request = QR_ETCDPB__MEMBER_STATUS_REQUEST__INIT;
+    const char *sentence;
+    return qr_client_call(client, endpoint, "/quorate.Cluster/MemberStatus", false, &request.base,
+                          &qr_etcdpb__member_status_response__descriptor, &sentence);
+}
+
+static void ask(qr_client *client, const char *endpoint, qr_client_report *out)
 {
     double begun = now_ms();
     out->endpoint = endpoint;
@@ -54,9 +35,11 @@ static void ask(qr_client *client, const char *endpoint, report *out)
         out->status = NULL;
         out->trouble = qr_arena_format(&client->arena, "%s: the answer has no header", endpoint);
     }
+    if (out->status)
+        out->more = ask_more(client, endpoint);
 }
 
-static report *find(survey *all, uint64_t id)
+qr_client_report *qr_client_survey_find(qr_client_survey *all, uint64_t id)
 {
     for (size_t i = 0; i < all->count; i++)
         if (all->list[i].id == id)
@@ -64,32 +47,32 @@ static report *find(survey *all, uint64_t id)
     return NULL;
 }
 
-static report *append(survey *all, report one)
+static qr_client_report *append(qr_client_survey *all, qr_client_report one)
 {
-    if (all->count == REPORTS_MAX)
+    if (all->count == QR_CLIENT_REPORTS_MAX)
         return NULL;
     all->list[all->count] = one;
     return &all->list[all->count++];
 }
 
 /* NULL when the answer is one of this cluster and new; otherwise what is wrong, "" for nothing. */
-static const char *judge(survey *all, const report *one)
+static const char *judge(qr_client_survey *all, const qr_client_report *one)
 {
     if (!one->status)
         return one->trouble;
     if (all->cluster && one->status->header->cluster_id != all->cluster)
         return qr_arena_format(&all->client->arena, "%s: belongs to another cluster", one->endpoint);
-    if (find(all, one->status->header->member_id))
+    if (qr_client_survey_find(all, one->status->header->member_id))
         return "";
     return NULL;
 }
 
 /* Endpoints that do not answer stay in the list, without an id, until a member turns out to live there. */
-static void ask_endpoints(survey *all)
+static void ask_endpoints(qr_client_survey *all)
 {
     qr_client *client = all->client;
     for (size_t i = 0; i < client->endpoint_count; i++) {
-        report one = {.name = ""};
+        qr_client_report one = {.name = ""};
         ask(client, client->endpoints[i], &one);
         one.trouble = judge(all, &one);
         if (one.trouble && !*one.trouble)
@@ -112,7 +95,7 @@ static const char *without_scheme(const char *url)
 }
 
 /* An endpoint that was asked in vain. */
-static report *silent_endpoint(survey *all, const char *url)
+static qr_client_report *silent_endpoint(qr_client_survey *all, const char *url)
 {
     for (size_t i = 0; i < all->count; i++)
         if (all->list[i].id == 0 && strcmp(without_scheme(all->list[i].endpoint), without_scheme(url)) == 0)
@@ -121,13 +104,13 @@ static report *silent_endpoint(survey *all, const char *url)
 }
 
 /* A member that none of the endpoints was. */
-static report ask_member(survey *all, const QrEtcdpb__Member *member)
+static qr_client_report ask_member(qr_client_survey *all, const QrEtcdpb__Member *member)
 {
     qr_arena *arena = &all->client->arena;
-    report one = {.endpoint = "", .trouble = "it has not told its client URLs: not started yet?"};
+    qr_client_report one = {.endpoint = "", .trouble = "it has not told its client URLs: not started yet?"};
     for (size_t i = 0; i < member->n_clienturls && !one.status; i++) {
         const char *url = without_scheme(member->clienturls[i]);
-        report *known = silent_endpoint(all, url);
+        qr_client_report *known = silent_endpoint(all, url);
         if (known) {
             one = *known;
             *known = all->list[--all->count];
@@ -142,17 +125,17 @@ static report ask_member(survey *all, const QrEtcdpb__Member *member)
     return one;
 }
 
-static void ask_members(survey *all)
+static void ask_members(qr_client_survey *all)
 {
     const QrEtcdpb__MemberListResponse *members = NULL;
     const char *sentence;
     for (size_t i = 0; i < all->count && !members; i++)
         if (all->list[i].status)
             members = qr_client_members(all->client, all->list[i].endpoint, &sentence);
-    all->complete = members != NULL && members->n_members <= REPORTS_MAX - all->count;
+    all->complete = members != NULL && members->n_members <= QR_CLIENT_REPORTS_MAX - all->count;
     for (size_t i = 0; all->complete && i < members->n_members; i++) {
         const QrEtcdpb__Member *member = members->members[i];
-        report *one = find(all, member->id);
+        qr_client_report *one = qr_client_survey_find(all, member->id);
         if (!one)
             one = append(all, ask_member(all, member));
         one->id = member->id;
@@ -164,7 +147,7 @@ static void ask_members(survey *all)
 
 /* ---- judging ---- */
 
-static void find_leader(survey *all)
+static void find_leader(qr_client_survey *all)
 {
     for (size_t i = 0; i < all->count; i++) {
         const QrEtcdpb__StatusResponse *status = all->list[i].status;
@@ -177,20 +160,20 @@ static void find_leader(survey *all)
     }
 }
 
-static uint64_t lag(const survey *all, const QrEtcdpb__StatusResponse *status)
+uint64_t qr_client_survey_lag(const qr_client_survey *all, const QrEtcdpb__StatusResponse *status)
 {
     return status->raftappliedindex < all->index ? all->index - status->raftappliedindex : 0;
 }
 
-static void count_alive(survey *all)
+static void count_alive(qr_client_survey *all)
 {
     for (size_t i = 0; i < all->count; i++) {
-        report *one = &all->list[i];
+        qr_client_report *one = &all->list[i];
         bool follows = one->status && one->status->leader == all->leader;
         all->alive += follows && !one->learner;
         if (one->status && !one->status->leader && !one->trouble)
             one->trouble = "it knows no leader";
-        if (one->status && lag(all, one->status) > LAG_MAX && !one->trouble)
+        if (one->status && qr_client_survey_lag(all, one->status) > LAG_MAX && !one->trouble)
             one->trouble = "it is far behind";
         bool lacks = one->trouble != NULL || !follows;
         if (all->client->options.only) /* the rest is the cluster's trouble */
@@ -199,216 +182,34 @@ static void count_alive(survey *all)
     }
 }
 
-static void ask_alarms(survey *all)
+static void ask_alarms(qr_client_survey *all)
 {
     QrEtcdpb__AlarmRequest request = QR_ETCDPB__ALARM_REQUEST__INIT;
     const char *sentence;
-    report *leader = all->leader ? find(all, all->leader) : NULL;
+    qr_client_report *leader = all->leader ? qr_client_survey_find(all, all->leader) : NULL;
     if (leader && leader->status)
         all->alarms = qr_client_call(all->client, leader->endpoint, "/etcdserverpb.Maintenance/Alarm", false,
                                      &request.base, &qr_etcdpb__alarm_response__descriptor, &sentence);
     all->lacks = all->lacks || (all->alarms && all->alarms->n_alarms);
 }
 
-static size_t needed(const survey *all)
+size_t qr_client_survey_needed(const qr_client_survey *all)
 {
     return all->voters / 2 + 1;
 }
 
-static int verdict(const survey *all)
+static qr_client_health verdict(const qr_client_survey *all)
 {
     if (all->cluster == 0)
-        return all->client->options.only ? EXIT_DEGRADED : EXIT_NO_QUORUM;
-    if (all->complete && (all->leader == 0 || all->alive < needed(all)))
-        return EXIT_NO_QUORUM;
-    return all->lacks || (!all->complete && !all->client->options.only) ? EXIT_DEGRADED : EXIT_WELL;
-}
-
-/* ---- telling people ---- */
-
-/* Text of a peer's on a terminal: no control characters, neither those of ASCII nor the second set, which in
- * UTF-8 is C2 and a byte below A0. */
-static const char *shown(survey *all, const char *text)
-{
-    char *copy = qr_arena_format(&all->client->arena, "%s", *text ? text : "-");
-    for (unsigned char *at = (unsigned char *)copy; *at; at++) {
-        bool second_set = *at == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0;
-        if (*at < 0x20 || *at == 0x7F || second_set)
-            *at = '?';
-        if (second_set)
-            *++at = '?';
-    }
-    return copy;
-}
-
-static const char *role(const report *one)
-{
-    if (!one->status)
-        return one->learner ? "learner" : "-";
-    return one->status->leader == one->id ? "leader"
-           : one->status->islearner       ? "learner"
-           : one->status->leader          ? "follower"
-                                          : "no leader";
-}
-
-static const char *size_text(qr_arena *arena, int64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double size = (double)bytes;
-    size_t unit = 0;
-    while (size >= 1024 && unit < 4) {
-        size /= 1024;
-        unit++;
-    }
-    return qr_arena_format(arena, unit && size < 100 ? "%.1f %s" : "%.0f %s", size, units[unit]);
-}
-
-enum { COLUMNS = 11 };
-
-static void fill_row(survey *all, const report *one, const char **cells)
-{
-    const QrEtcdpb__StatusResponse *status = one->status;
-    qr_arena *arena = &all->client->arena;
-    cells[0] = shown(all, one->name);
-    cells[1] = one->id ? qr_arena_format(arena, "%" PRIx64, one->id) : "-";
-    cells[2] = role(one);
-    cells[3] = status ? "alive" : "unreachable";
-    cells[4] = status ? shown(all, status->version) : "-";
-    cells[5] = status ? qr_arena_format(arena, "%" PRIu64, status->raftterm) : "-";
-    cells[6] = status ? qr_arena_format(arena, "%" PRIu64, status->raftappliedindex) : "-";
-    cells[7] = status ? qr_arena_format(arena, "%" PRIu64, lag(all, status)) : "-";
-    cells[8] = status ? size_text(arena, status->dbsize) : "-";
-    cells[9] = status ? qr_arena_format(arena, "%.1f ms", one->round_trip_ms) : "-";
-    cells[10] = shown(all, one->endpoint);
-}
-
-static void print_table(survey *all)
-{
-    static const char *const titles[COLUMNS] = {"MEMBER",  "ID",  "ROLE",    "STATE", "VERSION", "TERM",
-                                                "APPLIED", "LAG", "DB SIZE", "TIME",  "ENDPOINT"};
-    const char **cells = qr_arena_zero(&all->client->arena, (all->count + 1) * COLUMNS, sizeof *cells);
-    memcpy(cells, titles, sizeof titles);
-    for (size_t i = 0; i < all->count; i++)
-        fill_row(all, &all->list[i], &cells[(i + 1) * COLUMNS]);
-    qr_client_print_table(all->client, cells, all->count + 1, COLUMNS);
-}
-
-static const char *name_of(survey *all, uint64_t id)
-{
-    const report *one = find(all, id);
-    return one && *one->name ? shown(all, one->name) : qr_arena_format(&all->client->arena, "%" PRIx64, id);
-}
-
-static void print_quorum(survey *all, qr_buffer *out)
-{
-    qr_buffer_format(out, "quorum: ");
-    if (!all->complete)
-        qr_buffer_format(out, "unknown, since nobody told the members of the cluster\n");
-    else if (all->alive < needed(all))
-        qr_buffer_format(out, "lost: %zu of %zu alive, %zu are needed\n", all->alive, all->voters,
-                         needed(all));
-    else
-        qr_buffer_format(out, "%zu of %zu alive, may lose %zu more\n", all->alive, all->voters,
-                         all->alive - needed(all));
-}
-
-static void print_leader(survey *all, qr_buffer *out)
-{
-    const report *leader = find(all, all->leader);
-    if (all->leader)
-        qr_buffer_format(out, "leader: %s, term %" PRIu64 "%s\n", name_of(all, all->leader), all->term,
-                         leader && leader->status ? "" : ", does not answer here");
-    else
-        qr_buffer_format(out, "leader: none is known\n");
-}
-
-static const char *alarm_name(const QrEtcdpb__AlarmMember *alarm)
-{
-    const ProtobufCEnumValue *value =
-        protobuf_c_enum_descriptor_get_value(&qr_etcdpb__alarm_type__descriptor, (int)alarm->alarm);
-    return value ? value->name : "UNKNOWN";
-}
-
-static void print_alarms(survey *all, qr_buffer *out)
-{
-    qr_buffer_format(out, "alarms:%s", !all->alarms ? " unknown" : all->alarms->n_alarms ? "" : " none");
-    for (size_t i = 0; all->alarms && i < all->alarms->n_alarms; i++)
-        qr_buffer_format(out, "%s %s on %s", i ? "," : "", alarm_name(all->alarms->alarms[i]),
-                         name_of(all, all->alarms->alarms[i]->memberid));
-    qr_buffer_u8(out, '\n');
-}
-
-static void print_for_people(survey *all)
-{
-    qr_buffer *out = &all->client->out;
-    if (all->count)
-        print_table(all);
-    if (!all->client->options.only) {
-        qr_buffer_u8(out, '\n');
-        print_quorum(all, out);
-        print_leader(all, out);
-        print_alarms(all, out);
-    }
-    for (size_t i = 0; i < all->count; i++)
-        if (all->list[i].trouble)
-            fprintf(stderr, "quorate: %s%s%s\n", *all->list[i].name ? shown(all, all->list[i].name) : "",
-                    *all->list[i].name ? ": " : "", shown(all, all->list[i].trouble));
-}
-
-/* ---- telling programs ---- */
-
-static void json_field(qr_buffer *out, const char *name, const char *text)
-{
-    qr_buffer_format(out, "\"%s\":", name);
-    qr_client_json_text(out, text);
-    qr_buffer_u8(out, ',');
-}
-
-static void json_report(survey *all, const report *one, qr_buffer *out)
-{
-    qr_buffer_u8(out, '{');
-    json_field(out, "name", one->name);
-    qr_buffer_format(out, "\"id\":\"%" PRIx64 "\",", one->id);
-    json_field(out, "role", one->status ? role(one) : "");
-    json_field(out, "endpoint", one->endpoint);
-    json_field(out, "trouble", one->trouble ? one->trouble : "");
-    qr_buffer_format(out, "\"learner\":%s,\"reachable\":%s", one->learner ? "true" : "false",
-                     one->status ? "true" : "false");
-    if (one->status) {
-        qr_buffer_format(out, ",\"round_trip_ms\":%.3f,\"lag\":%" PRIu64 ",\"status\":", one->round_trip_ms,
-                         lag(all, one->status));
-        qr_client_print_json(all->client, &one->status->base);
-    }
-    qr_buffer_u8(out, '}');
-}
-
-static void print_for_programs(survey *all, int result)
-{
-    static const char *const healths[] = {"ok", "degraded", "no quorum"};
-    qr_buffer *out = &all->client->out;
-    qr_buffer_u8(out, '{');
-    json_field(out, "health", healths[result]);
-    if (all->complete)
-        qr_buffer_format(out, "\"quorum\":{\"voters\":%zu,\"alive\":%zu,\"needed\":%zu,\"may_lose\":%zu},",
-                         all->voters, all->alive, needed(all),
-                         all->alive > needed(all) ? all->alive - needed(all) : 0);
-    qr_buffer_format(out, "\"leader\":\"%" PRIx64 "\",\"term\":%" PRIu64 ",\"alarms\":[", all->leader,
-                     all->term);
-    for (size_t i = 0; all->alarms && i < all->alarms->n_alarms; i++)
-        qr_buffer_format(out, "%s{\"member\":\"%" PRIx64 "\",\"alarm\":\"%s\"}", i ? "," : "",
-                         all->alarms->alarms[i]->memberid, alarm_name(all->alarms->alarms[i]));
-    qr_buffer_format(out, "],\"members\":[");
-    for (size_t i = 0; i < all->count; i++) {
-        if (i)
-            qr_buffer_u8(out, ',');
-        json_report(all, &all->list[i], out);
-    }
-    qr_buffer_format(out, "]}\n");
+        return all->client->options.only ? QR_CLIENT_DEGRADED : QR_CLIENT_NO_QUORUM;
+    if (all->complete && (all->leader == 0 || all->alive < qr_client_survey_needed(all)))
+        return QR_CLIENT_NO_QUORUM;
+    return all->lacks || (!all->complete && !all->client->options.only) ? QR_CLIENT_DEGRADED : QR_CLIENT_WELL;
 }
 
 int qr_client_status(qr_client *client)
 {
-    survey *all = qr_arena_zero(&client->arena, 1, sizeof *all);
+    qr_client_survey *all = qr_arena_zero(&client->arena, 1, sizeof *all);
     all->client = client;
     ask_endpoints(all);
     if (!client->options.only)
@@ -417,10 +218,10 @@ int qr_client_status(qr_client *client)
     count_alive(all);
     if (!client->options.only)
         ask_alarms(all);
-    int result = verdict(all);
+    qr_client_health health = verdict(all);
     if (strcmp(client->options.output, "json") == 0)
-        print_for_programs(all, result);
+        qr_client_status_for_programs(all, health);
     else
-        print_for_people(all);
-    return result;
+        qr_client_status_for_people(all);
+    return (int)health;
 }

@@ -97,7 +97,9 @@ const qr_etcd_service qr_etcd_cluster_service = {"etcdserverpb.Cluster", methods
                                                  sizeof methods / sizeof methods[0]};
 
 static const qr_etcd_method own_methods[] = {
-    {.name = "MemberReplace", .start = qr_etcd_start_member_replace}};
+    {.name = "MemberReplace", .start = qr_etcd_start_member_replace},
+    {.name = "MemberStatus", .start = qr_etcd_start_member_status},
+};
 
 const qr_etcd_service qr_etcd_own_service = {"quorate.Cluster", own_methods,
                                              sizeof own_methods / sizeof own_methods[0]};

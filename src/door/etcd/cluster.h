@@ -22,4 +22,7 @@ void qr_etcd_start_member_update(qr_etcd_call *call, qr_slice message);
 void qr_etcd_start_member_promote(qr_etcd_call *call, qr_slice message);
 void qr_etcd_start_member_replace(qr_etcd_call *call, qr_slice message);
 
+/* member_status.c */
+void qr_etcd_start_member_status(qr_etcd_call *call, qr_slice message);
+
 #endif
