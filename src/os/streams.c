@@ -8,6 +8,7 @@
  * The life of a connection:  OPEN -> ENDING (feed failed, or we are stopping: drain what is left) ->
  * LINGERING (our half is shut; the client's last bytes are thrown away, so that its kernel does not drop our
  * last answer with a reset) -> CLOSED. */
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,9 +16,12 @@
 
 enum {
     CONNECTIONS_MAX = 20000,
-    DRAIN_SIZE = 256 * 1024,              /* asked of a door at a time */
-    ROUND_SIZE = 1024 * 1024,             /* written to one connection in one round */
-    UNWRITTEN_MAX = 1024 * 1024,          /* above it a door is not drained */
+    DRAIN_SIZE = 64 * 1024,    /* asked of a door at a time */
+    ROUND_SIZE = 256 * 1024,   /* written to one connection in one round */
+    UNWRITTEN_MAX = 64 * 1024, /* above it a door is not drained */
+    /* Bytes that the kernel takes and cannot send yet. Without a bound it grows its buffers to megabytes for
+     * each client that does not read, and thousands of them make a member copy gigabytes for nothing. */
+    UNSENT_KERNEL_MAX = 128 * 1024,
     UNWRITTEN_READ_MAX = 4 * 1024 * 1024, /* above it the client is not read */
     BLOCKED_READ_MAX = 1024 * 1024,       /* bytes taken from a client that does not take our answers */
     KEPT_ROOM = 64 * 1024,                /* of .flight and .waiting between two bursts */
@@ -389,6 +393,14 @@ static void on_sweep(uv_timer_t *timer)
 
 /* ---- accepting ---- */
 
+static void bound_kernel(connection *conn)
+{
+    uv_os_fd_t descriptor;
+    int bytes = UNSENT_KERNEL_MAX;
+    if (uv_fileno((uv_handle_t *)&conn->tcp, &descriptor) == 0)
+        setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
 static void accept_client(qr_os *os, uv_stream_t *listener, const qr_stream_door *door)
 {
     connection *conn = qr_alloc_zero(1, sizeof *conn);
@@ -408,6 +420,7 @@ static void accept_client(qr_os *os, uv_stream_t *listener, const qr_stream_door
         return;
     }
     qr_os_tune_socket(&conn->tcp, KEEPALIVE_S, 0);
+    bound_kernel(conn);
     char peer[QR_OS_ADDRESS_TEXT];
     qr_os_address_text((const struct sockaddr *)&from, peer, sizeof peer);
     qr_stream_waker waker = {.self = conn, .wake = wake};
