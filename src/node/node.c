@@ -211,6 +211,9 @@ void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t
     } else if (kind == QR_ENVELOPE_HEALTH) {
         qr_reader reader = qr_reader_of(body);
         qr_health__heard(node, from, incarnation, &reader);
+    } else if (kind == QR_ENVELOPE_SCRUB) {
+        qr_reader reader = qr_reader_of(body);
+        qr_scrub__heard(node, from, incarnation, &reader);
     } else if (kind == QR_ENVELOPE_CHANGE) {
         qr_reader reader = qr_reader_of(body);
         qr_change__forwarded(node, from, &reader);
@@ -349,6 +352,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     }
     note_caught_up(node);
     qr_export__turn(node);
+    qr_scrub__turn(node);
     qr_keeper__turn(node);
     qr_transfer__turn(node);
     qr_reads__serve(node);
@@ -387,6 +391,7 @@ uint64_t qr_node_wake_ms(const qr_node *node)
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
     wake = sooner(wake, qr_health__wake_ms(node));
+    wake = sooner(wake, qr_scrub__wake_ms(node));
     wake = sooner(wake, qr_keeper__wake_ms(node));
     wake = sooner(wake, qr_transfer__wake_ms(node));
     return sooner(wake, qr_receive__wake_ms(node));

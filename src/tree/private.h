@@ -325,6 +325,7 @@ qr_status qr__hash_versions(qr_tree *tree, uint64_t revision, qr_hash_result *re
 
 qr_status qr__save_begin(qr_tree *tree);
 qr_status qr__save_next(qr_tree *tree, size_t budget, qr_buffer *out, bool *done);
+uint64_t qr__save_sum(const qr_tree *tree);
 void qr__save_end(qr_tree *tree);
 void qr__save_directory(qr_tree *tree, qr__entry *entry); /* while a save runs, before a record changes */
 qr_status qr__load_chunk(qr_tree *tree, qr_slice chunk, bool last);

@@ -192,6 +192,11 @@ static qr_status tree_save_next(qr_machine *machine, size_t budget, qr_buffer *o
     return qr__save_next(tree_of(machine), budget, out, done);
 }
 
+static uint64_t tree_save_sum(const qr_machine *machine)
+{
+    return qr__save_sum(tree_of_const(machine));
+}
+
 static void tree_save_end(qr_machine *machine)
 {
     qr__save_end(tree_of(machine));
@@ -239,6 +244,7 @@ static const qr_machine_ops ops = {
     .work = tree_work,
     .save_begin = tree_save_begin,
     .save_next = tree_save_next,
+    .save_sum = tree_save_sum,
     .save_end = tree_save_end,
     .load = tree_load,
     .broken = tree_broken,

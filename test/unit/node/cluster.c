@@ -62,6 +62,11 @@ static qr_status ledger_save_next(qr_machine *base, size_t budget, qr_buffer *ou
     *done = machine->saved == machine->save_end;
     return QR_OK;
 }
+static uint64_t ledger_save_sum(const qr_machine *base)
+{
+    const ledger *machine = (const ledger *)base;
+    return qr_hash(qr_slice_of(machine->text.data, machine->save_end), 0);
+}
 static void ledger_save_end(qr_machine *base) {}
 static qr_status ledger_load(qr_machine *base, qr_slice chunk, bool last)
 {
@@ -90,6 +95,7 @@ static const qr_machine_ops ledger_ops = {
     .work = ledger_work,
     .save_begin = ledger_save_begin,
     .save_next = ledger_save_next,
+    .save_sum = ledger_save_sum,
     .save_end = ledger_save_end,
     .load = ledger_load,
     .broken = ledger_broken,
