@@ -192,11 +192,6 @@ void qr_health__judge_saved(qr_node *node, uint64_t index)
     judge(node, &engine.members, QR_COMPARED_CONTENTS, index);
 }
 
-qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id)
-{
-    return find(&node->health, id);
-}
-
 void qr_health__applied(qr_node *node)
 {
     qr_health *health = &node->health;
@@ -253,6 +248,20 @@ static void take_marks(qr_node *node, qr_neighbour *other, const qr_members *mem
     }
 }
 
+qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id, uint64_t incarnation)
+{
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    qr_neighbour *other = place_of(&node->health, &engine.members, id);
+    if (other == NULL || id == node->config.self)
+        return NULL;
+    if (other->incarnation != incarnation) { /* another disk: nothing that the old one said holds for it */
+        bool link_down = other->link_down;
+        *other = (qr_neighbour){.id = id, .incarnation = incarnation, .link_down = link_down};
+    }
+    return other;
+}
+
 void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_reader *body)
 {
     report r;
@@ -261,19 +270,15 @@ void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_rea
         qr_trace_add(&node->trace, QR_TRACE_DROP, from, QR_E_INVALID, 0, 0);
         return;
     }
-    node->engine->ops->status(node->engine, &engine);
-    qr_neighbour *other = place_of(&node->health, &engine.members, from);
-    if (other == NULL || from == node->config.self)
+    qr_neighbour *other = qr_health__neighbour(node, from, incarnation);
+    if (other == NULL)
         return;
-    if (other->incarnation != incarnation) { /* another disk: nothing that the old one said holds for it */
-        bool link_down = other->link_down;
-        *other = (qr_neighbour){.id = from, .incarnation = incarnation, .link_down = link_down};
-    }
     other->heard = true;
     other->heard_ms = node->now_ms;
     other->flags = r.flags;
     other->apply_from = r.apply_from;
     other->apply_to = r.apply_to;
+    node->engine->ops->status(node->engine, &engine);
     take_marks(node, other, &engine.members, &r);
 }
 

@@ -379,8 +379,9 @@ void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_rea
 void qr_health__link(qr_node *node, uint64_t peer, bool up);
 void qr_health__watch(qr_node *node); /* at the beginning of a turn: is the disk well, who may lead */
 void qr_health__tell(qr_node *node);  /* at the end of a turn */
-void qr_health__judge_saved(qr_node *node, uint64_t index);     /* something new is known of a round */
-qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id); /* NULL: has not spoken yet */
+void qr_health__judge_saved(qr_node *node, uint64_t index); /* something new is known of a round */
+/* The place of a member that has just spoken; NULL: it is none. */
+qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id, uint64_t incarnation);
 uint64_t qr_health__wake_ms(const qr_node *node);
 uint64_t qr_health__oldest_sync_ms(const qr_node *node); /* age of the oldest record that is not durable */
 void qr_health__status(const qr_node *node, qr_node_status *status);

@@ -84,16 +84,26 @@ void qr_scrub__applied(qr_node *node)
         take_part(node);
 }
 
+/* Saved, and without a word of the majority so far. */
+static bool waits(const qr_node *node)
+{
+    return node->keeper.writer != NULL && node->keeper.saved && !node->keeper.finished && node->scrub.shared;
+}
+
+static uint64_t next_round_ms(const qr_node *node)
+{
+    return node->now_ms + (node->config.scrub_ms ? node->config.scrub_ms : DISPUTED_MS);
+}
+
 static void begin_round(qr_node *node, uint64_t round, uint64_t index)
 {
     qr_scrub *scrub = &node->scrub;
     /* Nobody is going to speak of the round before any more. */
-    bool waits = node->keeper.writer != NULL && node->keeper.saved && !node->keeper.finished;
-    if (waits && scrub->shared && node->keeper.making.index != index)
+    if (waits(node) && node->keeper.making.index != index)
         qr_keeper__give_up(node);
     scrub->round = round;
     scrub->index = index;
-    scrub->next_ms = node->now_ms + node->config.scrub_ms;
+    scrub->next_ms = next_round_ms(node);
     scrub->untold = true;
     if (index == node->applied_index)
         take_part(node);
@@ -140,9 +150,9 @@ void qr_scrub__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_read
         qr_trace_add(&node->trace, QR_TRACE_DROP, from, QR_E_INVALID, 0, 0);
         return;
     }
-    qr_neighbour *other = qr_health__neighbour(node, from);
-    if (other == NULL || other->incarnation != incarnation)
-        return; /* it is going to say so again */
+    qr_neighbour *other = qr_health__neighbour(node, from, incarnation);
+    if (other == NULL)
+        return;
     note_boot(node, other, boot);
     if (round > node->scrub.round && from == node->leader && index >= node->applied_index)
         begin_round(node, round, index);
@@ -159,7 +169,8 @@ static bool is_due(const qr_node *node)
 {
     const qr_scrub *scrub = &node->scrub;
     bool timed = node->config.scrub_ms > 0 || is_disputed(node);
-    bool has_grown = node->applied_index != node->keeper.newest.index && qr_keeper__has_grown(node, 1);
+    bool has_grown = node->keeper.writer == NULL && node->applied_index != node->keeper.newest.index &&
+                     qr_keeper__has_grown(node, 1);
     return (timed && node->now_ms >= scrub->next_ms) || has_grown;
 }
 
@@ -167,7 +178,7 @@ static bool is_due(const qr_node *node)
 static bool is_under_way(const qr_node *node)
 {
     const qr_keeper *keeper = &node->keeper;
-    return node->scrub.index > node->applied_index || (keeper->writer != NULL && !is_disputed(node)) ||
+    return node->scrub.index > node->applied_index || (keeper->writer != NULL && !waits(node)) ||
            (keeper->writer == NULL && !qr_keeper__can_begin(node)) || node->now_ms < keeper->retry_ms;
 }
 
@@ -181,7 +192,7 @@ void qr_scrub__turn(qr_node *node)
         qr_health__judge_saved(node, scrub->saved.index);
     }
     if (scrub->next_ms == 0)
-        scrub->next_ms = node->now_ms + node->config.scrub_ms;
+        scrub->next_ms = next_round_ms(node);
     if (is_disputed(node) && scrub->next_ms > node->now_ms + DISPUTED_MS)
         scrub->next_ms = node->now_ms + DISPUTED_MS;
     if (!node->halted && node->role == QR_LEADER && is_due(node) && !is_under_way(node)) {
