@@ -47,6 +47,9 @@ typedef struct qr_machine_ops {
     const char *(*broken)(
         const qr_machine *machine); /* NULL, or the name of a violated invariant; may be slow */
     void (*free)(qr_machine *machine);
+    /* Free in slices of about budget units, for a machine that nobody uses any more: true = more is left, and
+     * nothing but retire and free may be called. NULL: it is freed at once. */
+    bool (*retire)(qr_machine *machine, size_t budget);
 } qr_machine_ops;
 
 struct qr_machine {

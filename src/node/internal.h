@@ -18,11 +18,12 @@ enum {
     /* What a learner may lack when it becomes a voter: about what one message carries. */
     QR_NODE_CAUGHT_UP_ENTRIES = 1024,
     QR_NODE_READ_BUDGET =
-        8 * 1024 * 1024,       /* bytes of results (without values) that one turn makes for reads */
-    QR_NODE_WORK_BUDGET = 512, /* of the machine's housekeeping a turn */
-    QR_BOOT_SHIFT = 40,        /* sequence = boot << 40 | number */
-    QR_HEALTH_STRIDE = 256,    /* entries between two digests that members compare */
-    QR_HEALTH_KEPT = 64,       /* digests kept of each member */
+        8 * 1024 * 1024,          /* bytes of results (without values) that one turn makes for reads */
+    QR_NODE_RETIRE_BUDGET = 4096, /* records of an old state freed a turn */
+    QR_NODE_WORK_BUDGET = 512,    /* of the machine's housekeeping a turn */
+    QR_BOOT_SHIFT = 40,           /* sequence = boot << 40 | number */
+    QR_HEALTH_STRIDE = 256,       /* entries between two digests that members compare */
+    QR_HEALTH_KEPT = 64,          /* digests kept of each member */
 
     QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
     QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
@@ -264,6 +265,7 @@ struct qr_node {
     uint64_t incarnation, boot;
     qr_engine *engine;
     qr_machine *machine;
+    qr_machine *retired; /* being freed; NULL: none */
     qr_wal *wal;
     qr_trace trace;
     qr_effects effects;
@@ -341,8 +343,9 @@ struct qr_node {
 
 /* node.c */
 void qr_node__halt(qr_node *node, const char *sentence);
-void qr_node__step(qr_node *node, qr_event *event); /* one step of the engine and its effects */
-uint64_t qr_node__digest(const qr_node *node);      /* of machine and origins */
+void qr_node__step(qr_node *node, qr_event *event);       /* one step of the engine and its effects */
+void qr_node__retire(qr_node *node, qr_machine *machine); /* frees it between turns */
+uint64_t qr_node__digest(const qr_node *node);            /* of machine and origins */
 void qr_node__wake(qr_node *node);
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);

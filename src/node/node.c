@@ -71,6 +71,8 @@ void qr_node_free(qr_node *node)
     if (node->engine != NULL)
         node->engine->ops->free(node->engine);
     node->machine->ops->free(node->machine);
+    if (node->retired != NULL)
+        node->retired->ops->free(node->retired);
     qr_node__free_held(node);
     qr_effects_free(&node->effects);
     qr_arena_free(&node->arena);
@@ -326,6 +328,15 @@ static void note_caught_up(qr_node *node)
     node->caught_up = node->recalled_index > 0 ? whole_log_applied || back_again : is_recent;
 }
 
+void qr_node__retire(qr_node *node, qr_machine *machine)
+{
+    if (node->retired != NULL) /* no transfer is that fast unless the machine is small */
+        node->retired->ops->free(node->retired);
+    node->retired = machine->ops->retire != NULL ? machine : NULL;
+    if (node->retired == NULL)
+        machine->ops->free(machine);
+}
+
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
 {
     if (node->halted) {
@@ -362,6 +373,9 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_wal_flush(node->wal);
     }
     node->more_work = node->machine->ops->work(node->machine, QR_NODE_WORK_BUDGET);
+    if (node->retired != NULL && !node->retired->ops->retire(node->retired, QR_NODE_RETIRE_BUDGET))
+        node->retired = NULL;
+    node->more_work = node->more_work || node->retired != NULL;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)

@@ -212,12 +212,13 @@ static const char *tree_broken(const qr_machine *machine)
     return qr__broken(tree_of_const(machine));
 }
 
-static void tree_free(qr_machine *machine)
+static bool tree_retire(qr_machine *machine, size_t budget)
 {
     qr_tree *tree = tree_of(machine);
     qr__save_end(tree);
     qr__load_end(tree);
-    qr__history_free_all(tree);
+    if (qr__history_free(tree, budget))
+        return true;
     qr__cursor cursor = qr__cursor_seek(&tree->directories, qr_slice_of(NULL, 0));
     while (cursor.leaf) {
         qr__entry *entry = qr__cursor_entry(&cursor);
@@ -231,6 +232,12 @@ static void tree_free(qr_machine *machine)
         qr__index_free(&tree->spaces[space]);
     QR_ASSERT(tree->record_bytes == 0);
     qr_free(tree);
+    return false;
+}
+
+static void tree_free(qr_machine *machine)
+{
+    tree_retire(machine, SIZE_MAX);
 }
 
 static const qr_machine_ops ops = {
@@ -249,6 +256,7 @@ static const qr_machine_ops ops = {
     .load = tree_load,
     .broken = tree_broken,
     .free = tree_free,
+    .retire = tree_retire,
 };
 
 qr_machine *qr_tree_open(const qr_tree_config *config)
