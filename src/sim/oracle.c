@@ -326,6 +326,8 @@ void qr_sim_oracle_saved(qr_sim_node *node, uint64_t index, uint64_t sum)
     qr_sim_world *world = node->world;
     if (index > world->oracle.count)
         return; /* "checkpoints-hold-committed-state" */
+    if (QR_BUG(world->config->bug, STATE_DIVERGES))
+        return; /* the members themselves are to find it */
     qr_sim_commit *commit = &world->oracle.commits[index - 1];
     if (commit->saved == 0)
         commit->saved = sum;
