@@ -380,6 +380,7 @@ static qr_status open_node(member *self)
         .members = config->group,
         .engine = &qr_raft,
         .checkpoint_bytes = config->checkpoint_bytes,
+        .scrub_ms = config->scrub_interval_ms,
         .new_machine = new_machine,
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},

@@ -28,6 +28,7 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint32_t heartbeat_ms, election_ms;
     uint64_t quota_bytes; /* 0 = off */
     uint64_t checkpoint_bytes;
+    uint64_t scrub_interval_ms; /* 0 = never by time */
     uint32_t request_max, txn_ops_max;
     bool existing;
     bool repair;            /* of a damaged log, from the other members */

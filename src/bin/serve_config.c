@@ -309,6 +309,19 @@ static bool parse_time(const char *text, uint64_t *milliseconds)
     return false;
 }
 
+static qr_status configure_scrub(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                 const char **sentence)
+{
+    const char *interval = qr_flags_text(flags, QR_SERVE_SCRUB_INTERVAL);
+    config->scrub_interval_ms = 0;
+    if (strcmp(interval, "0") == 0 || parse_time(interval, &config->scrub_interval_ms))
+        return QR_OK;
+    return invalid(sentence,
+                   qr_arena_format(arena,
+                                   "--scrub-interval takes 0 or a time such as 90s, 30m or 6h, not \"%s\"",
+                                   interval));
+}
+
 static qr_status configure_backups(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
                                    const char **sentence)
 {
@@ -359,6 +372,8 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         status = configure_log(flags, &config->log, arena, sentence);
     if (status == QR_OK)
         status = configure_backups(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = configure_scrub(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_state(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -38,6 +38,10 @@
     X(CHECKPOINT_BYTES, "checkpoint-bytes", NUMBER, "67108864", "BYTES",                                     \
       "Of log between two checkpoints, at least; a state larger than half of that is saved more rarely. "    \
       "Not one of etcd's.")                                                                                  \
+    X(SCRUB_INTERVAL, "scrub-interval", TEXT, "24h", "TIME",                                                 \
+      "All members save and compare their whole state at least so often (90s, 30m, 6h), so that memory "     \
+      "that "                                                                                                \
+      "rots is found; 0: only when the log has grown. Not one of etcd's.")                                   \
     X(REPAIR, "repair", TEXT, "on", "on|off",                                                                \
       "What a member of several does with a damaged log: put it aside (damaged-*) and get everything from "  \
       "the others "                                                                                          \

@@ -39,11 +39,17 @@ typedef struct qr_machine_ops {
      * machine. */
     qr_status (*save_begin)(qr_machine *machine);
     qr_status (*save_next)(qr_machine *machine, size_t budget, qr_buffer *out, bool *done);
+    /* Once next has said *done: a sum of what was saved, read out of memory by that very walk. Equal at equal
+     * index on all replicas, however each came to its state and however the slices fell. */
+    uint64_t (*save_sum)(const qr_machine *machine);
     void (*save_end)(qr_machine *machine);
     qr_status (*load)(qr_machine *machine, qr_slice chunk, bool last);
     const char *(*broken)(
         const qr_machine *machine); /* NULL, or the name of a violated invariant; may be slow */
     void (*free)(qr_machine *machine);
+    /* Free in slices of about budget units, for a machine that nobody uses any more: true = more is left, and
+     * nothing but retire and free may be called. NULL: it is freed at once. */
+    bool (*retire)(qr_machine *machine, size_t budget);
 } qr_machine_ops;
 
 struct qr_machine {

@@ -46,7 +46,8 @@
     X(CHECKPOINT_LOAD, "starts from its checkpoint at entry %a: revision %b, digest %c")                     \
     X(CHECKPOINT_TOLD, "may do without its log up to entry %a")                                              \
     X(CHECKPOINT_SEND, "sends its checkpoint at entry %b (%c bytes) to %A")                                  \
-    X(CHECKPOINT_TAKE, "takes over the checkpoint at entry %b of %A: revision %c, digest %d")
+    X(CHECKPOINT_TAKE, "takes over the checkpoint at entry %b of %A: revision %c, digest %d")                \
+    X(SAVED, "has saved its state at entry %a: sum %b")
 
 typedef enum qr_trace_kind {
     QR_TRACE_NONE,

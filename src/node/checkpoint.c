@@ -132,7 +132,7 @@ static void add(qr_keeper *keeper, qr_checkpoint_kind kind)
 
 static void release_early(qr_node *node);
 
-static void begin(qr_node *node)
+void qr_keeper__begin(qr_node *node, bool shared)
 {
     qr_keeper *keeper = &node->keeper;
     if (node->machine->ops->save_begin(node->machine) != QR_OK)
@@ -142,6 +142,8 @@ static void begin(qr_node *node)
     if (QR_BUG(node->config.bug, CHECKPOINT_NO_ORIGINS))
         *origins = (qr_origins){0};
     keeper->saved = keeper->finished = false;
+    node->scrub.shared = shared;
+    node->scrub.vouched = false;
     keeper->making = (qr_kept){.index = node->applied_index,
                                .term = node->applied_term,
                                .written = node->log_written,
@@ -164,6 +166,7 @@ static void begin(qr_node *node)
     qr_recover__brief(node, &keeper->slice);
     add(keeper, QR_CHECKPOINT_BRIEF);
     qr_origins_encode(origins, &keeper->slice);
+    keeper->origins_sum = qr_hash(qr_buffer_slice(&keeper->slice), 0);
     add(keeper, QR_CHECKPOINT_ORIGINS);
     qr_free(origins);
     release_early(node);
@@ -180,18 +183,22 @@ static void make_slice(qr_node *node)
         QR_CHECK(status == QR_OK, "a machine that has begun to save goes on");
         add(keeper, QR_CHECKPOINT_MACHINE);
         qr_buffer_shrink(&keeper->slice, 2 * QR_NODE_SLICE_MAX);
-        if (keeper->saved)
+        if (keeper->saved) {
+            uint64_t sum = qr_hash_mix(node->machine->ops->save_sum(node->machine), keeper->origins_sum);
             node->machine->ops->save_end(node->machine);
+            qr_scrub__saved(node, sum);
+        }
     }
     /* Others may have committed what this member has not on its own disk yet. A checkpoint ahead of the log
      * beneath it would meet other entries there after a crash. */
-    if (keeper->saved && !keeper->finished && keeper->durable_entry >= keeper->making.index) {
+    if (keeper->saved && !keeper->finished && keeper->durable_entry >= keeper->making.index &&
+        qr_scrub__lets_keep(node) && !node->halted) {
         keeper->finished = true;
         qr_checkpoint_finish(keeper->writer);
     }
 }
 
-static bool can_begin(const qr_node *node)
+bool qr_keeper__can_begin(const qr_node *node)
 {
     const qr_keeper *keeper = &node->keeper;
     return keeper->writer == NULL && node->config.checkpoint_bytes < UINT64_MAX &&
@@ -199,6 +206,21 @@ static bool can_begin(const qr_node *node)
            node->receiving.state < QR_RECEIVING_LOAD && node->durable_position >= node->boot_position;
 }
 
+bool qr_keeper__has_grown(const qr_node *node, uint64_t times)
+{
+    return node->log_written - node->keeper.newest.written > times * interval(node);
+}
+
+void qr_keeper__give_up(qr_node *node)
+{
+    qr_keeper *keeper = &node->keeper;
+    qr_checkpoint_abandon(keeper->writer);
+    keeper->writer = NULL;
+    if (!keeper->saved)
+        node->machine->ops->save_end(node->machine);
+}
+
+/* Where a round decides, a member goes ahead alone only when the others leave it waiting. */
 static bool is_due(const qr_node *node)
 {
     const qr_keeper *keeper = &node->keeper;
@@ -206,7 +228,7 @@ static bool is_due(const qr_node *node)
         return keeper->forced;
     /* A full disk may be one that only a checkpoint can make room on. */
     bool crowded = node->no_space && keeper->durable_entry >= node->applied_index;
-    return keeper->forced || crowded || node->log_written - keeper->newest.written > interval(node);
+    return keeper->forced || crowded || qr_keeper__has_grown(node, qr_scrub__decides(node) ? 2 : 1);
 }
 
 /* ------------------------------------------------------------ letting go ---- */
@@ -290,8 +312,8 @@ void qr_keeper__turn(qr_node *node)
         return;
     qr_keeper *keeper = &node->keeper;
     let_go(node);
-    if (can_begin(node) && is_due(node) && node->now_ms >= keeper->retry_ms)
-        begin(node);
+    if (qr_keeper__can_begin(node) && is_due(node) && node->now_ms >= keeper->retry_ms)
+        qr_keeper__begin(node, false);
     if (keeper->writer != NULL)
         make_slice(node);
     remove_needless(node);
@@ -302,7 +324,7 @@ uint64_t qr_keeper__wake_ms(const qr_node *node)
     const qr_keeper *keeper = &node->keeper;
     if (keeper->news || (keeper->writer != NULL && !keeper->saved && qr_checkpoint_wants(keeper->writer) > 0))
         return node->now_ms;
-    return can_begin(node) && is_due(node) ? keeper->retry_ms : UINT64_MAX;
+    return qr_keeper__can_begin(node) && is_due(node) ? keeper->retry_ms : UINT64_MAX;
 }
 
 void qr_keeper__free(qr_node *node)

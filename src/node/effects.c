@@ -69,6 +69,7 @@ void qr_node__apply(qr_node *node, const qr_effect *effect)
         node->config.applied(node->config.context, node->applied_index, node->applied_term,
                              effect->commit.kind, effect->commit.bytes, qr_node__digest(node));
     qr_health__applied(node);
+    qr_scrub__applied(node);
 }
 
 /* ------------------------------------------------------------------- roles ---- */

@@ -58,20 +58,24 @@ static qr_mark *slot(qr_mark *marks, uint64_t index)
 }
 
 /* What this member, or another one, says of the state at index; false: nothing. */
-static bool digest_of(qr_node *node, uint64_t id, uint64_t index, uint64_t *digest)
+static bool digest_of(qr_node *node, uint64_t id, qr_compared what, uint64_t index, uint64_t *digest)
 {
+    bool own = id == node->config.self;
     qr_neighbour *other = find(&node->health, id);
-    qr_mark *marks = id == node->config.self ? node->health.marks : other != NULL ? other->marks : NULL;
-    if (marks == NULL || slot(marks, index)->index != index)
+    if (!own && other == NULL)
         return false;
-    *digest = slot(marks, index)->digest;
-    return true;
+    const qr_mark *mark = own ? &node->scrub.saved : &other->saved;
+    if (what == QR_COMPARED_DECISIONS)
+        mark = slot(own ? node->health.marks : other->marks, index);
+    *digest = mark->digest;
+    return mark->index == index;
 }
 
 /* ------------------------------------------------------------------- divergence ---- */
 
 typedef struct ballot {
     qr_node *node;
+    qr_compared what;
     uint64_t index, digest;
     bool silent_ones_agree;
 } ballot;
@@ -80,7 +84,7 @@ static bool agrees(const void *context, uint64_t id)
 {
     const ballot *b = context;
     uint64_t digest;
-    return digest_of(b->node, id, b->index, &digest) ? digest == b->digest : b->silent_ones_agree;
+    return digest_of(b->node, id, b->what, b->index, &digest) ? digest == b->digest : b->silent_ones_agree;
 }
 
 /* The digest that the ballot's quorum has at its index; false: none has one. */
@@ -88,20 +92,20 @@ static bool elect(ballot *b, const qr_members *members)
 {
     for (uint32_t i = 0; i < members->count; i++) {
         uint64_t id = members->list[i].id;
-        if (qr_members_votes(members, id) && digest_of(b->node, id, b->index, &b->digest) &&
+        if (qr_members_votes(members, id) && digest_of(b->node, id, b->what, b->index, &b->digest) &&
             qr_quorum_has(members, agrees, b))
             return true;
     }
     return false;
 }
 
-static bool is_disputed(qr_node *node, const qr_members *members, uint64_t index)
+static bool is_disputed(qr_node *node, const qr_members *members, qr_compared what, uint64_t index)
 {
     uint64_t first = 0, digest;
     bool any = false;
     for (uint32_t i = 0; i < members->count; i++) {
         uint64_t id = members->list[i].id;
-        if (!qr_members_votes(members, id) || !digest_of(node, id, index, &digest))
+        if (!qr_members_votes(members, id) || !digest_of(node, id, what, index, &digest))
             continue;
         if (any && digest != first)
             return true;
@@ -119,55 +123,73 @@ static void raise_alarm(qr_node *node)
     qr_trace_add(&node->trace, QR_TRACE_ALARM, node->health.disputed, 0, 0, 0);
 }
 
-static void note_dispute(qr_node *node, const qr_members *members, uint64_t index)
+static void note_dispute(qr_node *node, const qr_members *members, qr_compared what, uint64_t index)
 {
     qr_health *health = &node->health;
     if (health->disputed == 0) {
         health->disputed = index;
         health->disputed_ms = node->now_ms;
+        health->disputed_what = what;
     }
-    ballot b = {.node = node, .index = index, .silent_ones_agree = true};
+    ballot b = {.node = node, .what = what, .index = index, .silent_ones_agree = true};
     if (!elect(&b, members)) /* whatever the others are going to say */
         raise_alarm(node);
 }
 
-static void contradict_self(qr_node *node, uint64_t index)
+static void contradict_self(qr_node *node, qr_compared what, uint64_t index)
 {
-    snprintf(node->health.sentence, sizeof node->health.sentence,
-             "this member's state differs from that of the majority at index %" PRIu64, index);
+    const char *sentence =
+        what == QR_COMPARED_DECISIONS
+            ? "this member's state differs from that of the majority at index %" PRIu64
+            : "this member's state in memory differs from that of the majority at index %" PRIu64;
+    snprintf(node->health.sentence, sizeof node->health.sentence, sentence, index);
     qr_node__halt(node, node->health.sentence);
 }
 
-static void judge_other(qr_node *node, qr_neighbour *other, uint64_t index, bool agreed)
+static void judge_other(qr_node *node, qr_neighbour *other, qr_compared what, uint64_t index, bool agreed)
 {
     if (agreed && index >= other->divergent) {
-        other->divergent = 0;
+        if (what >= other->divergent_what)
+            other->divergent = 0;
     } else if (!agreed && other->divergent == 0) {
         other->divergent = index;
+        other->divergent_what = what;
         qr_trace_add(&node->trace, QR_TRACE_DIVERGE, other->id, index, 0, 0);
     }
 }
 
 /* Something new is known about the state at index. */
-static void judge(qr_node *node, const qr_members *members, uint64_t index)
+static void judge(qr_node *node, const qr_members *members, qr_compared what, uint64_t index)
 {
     qr_health *health = &node->health;
-    ballot b = {.node = node, .index = index};
+    ballot b = {.node = node, .what = what, .index = index};
     uint64_t digest;
     if (!elect(&b, members)) {
-        if (is_disputed(node, members, index))
-            note_dispute(node, members, index);
+        if (is_disputed(node, members, what, index))
+            note_dispute(node, members, what, index);
         return;
     }
-    if (index >= health->disputed) {
+    if (index >= health->disputed && what >= health->disputed_what) {
         health->disputed = 0;
+        health->disputed_what = QR_COMPARED_DECISIONS;
         health->corrupt = false;
     }
     for (size_t i = 0; i < health->other_count; i++)
-        if (digest_of(node, health->others[i].id, index, &digest))
-            judge_other(node, &health->others[i], index, digest == b.digest);
-    if (digest_of(node, node->config.self, index, &digest) && digest != b.digest)
-        contradict_self(node, index);
+        if (digest_of(node, health->others[i].id, what, index, &digest))
+            judge_other(node, &health->others[i], what, index, digest == b.digest);
+    if (!digest_of(node, node->config.self, what, index, &digest))
+        return;
+    if (digest != b.digest)
+        contradict_self(node, what, index);
+    else if (what == QR_COMPARED_CONTENTS && node->keeper.saved && node->keeper.making.index == index)
+        node->scrub.vouched = true;
+}
+
+void qr_health__judge_saved(qr_node *node, uint64_t index)
+{
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    judge(node, &engine.members, QR_COMPARED_CONTENTS, index);
 }
 
 void qr_health__applied(qr_node *node)
@@ -183,7 +205,7 @@ void qr_health__applied(qr_node *node)
         return;
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
-    judge(node, &engine.members, health->newest);
+    judge(node, &engine.members, QR_COMPARED_DECISIONS, health->newest);
 }
 
 /* -------------------------------------------------------------------- messages ---- */
@@ -222,8 +244,22 @@ static void take_marks(qr_node *node, qr_neighbour *other, const qr_members *mem
         if (is_old)
             continue;
         *mark = (qr_mark){.index = index, .digest = r->digests[i - 1]};
-        judge(node, members, index);
+        judge(node, members, QR_COMPARED_DECISIONS, index);
     }
+}
+
+qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id, uint64_t incarnation)
+{
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    qr_neighbour *other = place_of(&node->health, &engine.members, id);
+    if (other == NULL || id == node->config.self)
+        return NULL;
+    if (other->incarnation != incarnation) { /* another disk: nothing that the old one said holds for it */
+        bool link_down = other->link_down;
+        *other = (qr_neighbour){.id = id, .incarnation = incarnation, .link_down = link_down};
+    }
+    return other;
 }
 
 void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_reader *body)
@@ -234,19 +270,15 @@ void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_rea
         qr_trace_add(&node->trace, QR_TRACE_DROP, from, QR_E_INVALID, 0, 0);
         return;
     }
-    node->engine->ops->status(node->engine, &engine);
-    qr_neighbour *other = place_of(&node->health, &engine.members, from);
-    if (other == NULL || from == node->config.self)
+    qr_neighbour *other = qr_health__neighbour(node, from, incarnation);
+    if (other == NULL)
         return;
-    if (other->incarnation != incarnation) { /* another disk: nothing that the old one said holds for it */
-        bool link_down = other->link_down;
-        *other = (qr_neighbour){.id = from, .incarnation = incarnation, .link_down = link_down};
-    }
     other->heard = true;
     other->heard_ms = node->now_ms;
     other->flags = r.flags;
     other->apply_from = r.apply_from;
     other->apply_to = r.apply_to;
+    node->engine->ops->status(node->engine, &engine);
     take_marks(node, other, &engine.members, &r);
 }
 

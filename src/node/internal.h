@@ -18,11 +18,12 @@ enum {
     /* What a learner may lack when it becomes a voter: about what one message carries. */
     QR_NODE_CAUGHT_UP_ENTRIES = 1024,
     QR_NODE_READ_BUDGET =
-        8 * 1024 * 1024,       /* bytes of results (without values) that one turn makes for reads */
-    QR_NODE_WORK_BUDGET = 512, /* of the machine's housekeeping a turn */
-    QR_BOOT_SHIFT = 40,        /* sequence = boot << 40 | number */
-    QR_HEALTH_STRIDE = 256,    /* entries between two digests that members compare */
-    QR_HEALTH_KEPT = 64,       /* digests kept of each member */
+        8 * 1024 * 1024,          /* bytes of results (without values) that one turn makes for reads */
+    QR_NODE_RETIRE_BUDGET = 4096, /* records of an old state freed a turn */
+    QR_NODE_WORK_BUDGET = 512,    /* of the machine's housekeeping a turn */
+    QR_BOOT_SHIFT = 40,           /* sequence = boot << 40 | number */
+    QR_HEALTH_STRIDE = 256,       /* entries between two digests that members compare */
+    QR_HEALTH_KEPT = 64,          /* digests kept of each member */
 
     QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
     QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
@@ -102,14 +103,22 @@ typedef struct qr_mark {
     uint64_t index, digest;
 } qr_mark;
 
+/* What is compared. Contents agree only if the decisions did. */
+typedef enum qr_compared {
+    QR_COMPARED_DECISIONS, /* rolling digests */
+    QR_COMPARED_CONTENTS,  /* sums of saved states */
+} qr_compared;
+
 /* What another member has said of itself. */
 typedef struct qr_neighbour {
-    uint64_t id, incarnation;
+    uint64_t id, incarnation, boot;
     uint64_t heard_ms;
     bool heard, link_down;
     uint8_t flags;
     uint16_t apply_from, apply_to; /* versions of apply that it knows */
     uint64_t divergent;            /* index at which a majority contradicts it; 0 = nowhere */
+    qr_compared divergent_what;
+    qr_mark saved; /* the state that it saved in a round */
     qr_mark marks[QR_HEALTH_KEPT];
 } qr_neighbour;
 
@@ -122,12 +131,23 @@ typedef struct qr_health {
     uint64_t tell_ms;  /* the next message at the latest */
     uint8_t told_flags;
     uint64_t disputed, disputed_ms; /* index at which no majority agrees, 0 = none, and since when */
-    bool corrupt;                   /* the alarm: writes are refused */
-    char sentence[128];             /* why it halted */
+    qr_compared disputed_what;
+    bool corrupt;       /* the alarm: writes are refused */
+    char sentence[128]; /* why it halted */
     bool disk_slow;
     uint64_t slow_until_ms;
     uint64_t handover_ms, handover_wait_ms; /* the next attempt at the earliest, and the pause behind it */
 } qr_health;
+
+/* Rounds in which all members save their state at the same index and compare it (scrub.c). */
+typedef struct qr_scrub {
+    uint64_t round, index; /* number of the newest round, and where all save; 0 = none yet */
+    qr_mark saved;         /* what this member saved in a round */
+    bool shared;           /* the checkpoint being made belongs to a round */
+    bool vouched;          /* a majority has the same */
+    bool untold, unjudged;
+    uint64_t next_ms, tell_ms; /* the next round and the next message at the latest */
+} qr_scrub;
 
 /* Changes of members (members.c). */
 typedef struct qr_change_asked { /* here, by a client of this member */
@@ -182,6 +202,7 @@ typedef struct qr_keeper {
     qr_checkpoint_writer *writer; /* NULL: none is being made */
     qr_kept making;
     bool saved, finished; /* the machine is written; the writer knows */
+    uint64_t origins_sum; /* of what is being saved */
     bool forced;          /* make one although the log has not grown: the newest is damaged */
     bool news;            /* one was made since the engine was told */
     uint64_t retry_ms, pause_ms;
@@ -244,6 +265,7 @@ struct qr_node {
     uint64_t incarnation, boot;
     qr_engine *engine;
     qr_machine *machine;
+    qr_machine *retired; /* being freed; NULL: none */
     qr_wal *wal;
     qr_trace trace;
     qr_effects effects;
@@ -298,6 +320,7 @@ struct qr_node {
     } handover;
 
     qr_health health;
+    qr_scrub scrub;
     qr_changes changes;
 
     qr_keeper keeper;
@@ -320,8 +343,9 @@ struct qr_node {
 
 /* node.c */
 void qr_node__halt(qr_node *node, const char *sentence);
-void qr_node__step(qr_node *node, qr_event *event); /* one step of the engine and its effects */
-uint64_t qr_node__digest(const qr_node *node);      /* of machine and origins */
+void qr_node__step(qr_node *node, qr_event *event);       /* one step of the engine and its effects */
+void qr_node__retire(qr_node *node, qr_machine *machine); /* frees it between turns */
+uint64_t qr_node__digest(const qr_node *node);            /* of machine and origins */
 void qr_node__wake(qr_node *node);
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);
@@ -358,9 +382,21 @@ void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_rea
 void qr_health__link(qr_node *node, uint64_t peer, bool up);
 void qr_health__watch(qr_node *node); /* at the beginning of a turn: is the disk well, who may lead */
 void qr_health__tell(qr_node *node);  /* at the end of a turn */
+void qr_health__judge_saved(qr_node *node, uint64_t index); /* something new is known of a round */
+/* The place of a member that has just spoken; NULL: it is none. */
+qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id, uint64_t incarnation);
 uint64_t qr_health__wake_ms(const qr_node *node);
 uint64_t qr_health__oldest_sync_ms(const qr_node *node); /* age of the oldest record that is not durable */
 void qr_health__status(const qr_node *node, qr_node_status *status);
+
+/* scrub.c: states in memory compared */
+void qr_scrub__applied(qr_node *node);             /* after each entry, before the next one */
+void qr_scrub__saved(qr_node *node, uint64_t sum); /* the checkpoint being made holds this */
+bool qr_scrub__lets_keep(const qr_node *node);     /* may that checkpoint get its name? */
+bool qr_scrub__decides(const qr_node *node);       /* when checkpoints are made: not each member for itself */
+void qr_scrub__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_reader *body);
+void qr_scrub__turn(qr_node *node);
+uint64_t qr_scrub__wake_ms(const qr_node *node);
 
 /* members.c: changes of members */
 void qr_change__open(qr_node *node, const qr_members *members); /* the newest ones that the log knows */
@@ -384,6 +420,7 @@ typedef enum qr_envelope_kind {
     QR_ENVELOPE_HEALTH = 4,
     QR_ENVELOPE_CHANGE = 5,  /* a change of members, for the leader */
     QR_ENVELOPE_VERDICT = 6, /* what became of it */
+    QR_ENVELOPE_SCRUB = 7,   /* rounds, and what was saved in them */
 } qr_envelope_kind;
 qr_buffer *qr_envelope__begin(qr_node *node, qr_envelope_kind kind);
 qr_status qr_envelope__send(qr_node *node, uint64_t to);
@@ -400,6 +437,10 @@ void qr_recover__brief_head(qr_buffer *out, uint64_t incarnation, uint64_t boot)
 
 /* checkpoint.c */
 void qr_keeper__turn(qr_node *node);
+bool qr_keeper__can_begin(const qr_node *node);
+void qr_keeper__begin(qr_node *node, bool shared);              /* one at the applied index */
+void qr_keeper__give_up(qr_node *node);                         /* the one being made */
+bool qr_keeper__has_grown(const qr_node *node, uint64_t times); /* log since the newest one */
 uint64_t qr_keeper__wake_ms(const qr_node *node);
 void qr_keeper__adopt(qr_node *node, const qr_kept *kept); /* one came from a peer: there is no other now */
 void qr_keeper__note_file(qr_node *node, uint64_t index);  /* it goes when it is needed no more */

@@ -71,6 +71,8 @@ void qr_node_free(qr_node *node)
     if (node->engine != NULL)
         node->engine->ops->free(node->engine);
     node->machine->ops->free(node->machine);
+    if (node->retired != NULL)
+        node->retired->ops->free(node->retired);
     qr_node__free_held(node);
     qr_effects_free(&node->effects);
     qr_arena_free(&node->arena);
@@ -211,6 +213,9 @@ void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t
     } else if (kind == QR_ENVELOPE_HEALTH) {
         qr_reader reader = qr_reader_of(body);
         qr_health__heard(node, from, incarnation, &reader);
+    } else if (kind == QR_ENVELOPE_SCRUB) {
+        qr_reader reader = qr_reader_of(body);
+        qr_scrub__heard(node, from, incarnation, &reader);
     } else if (kind == QR_ENVELOPE_CHANGE) {
         qr_reader reader = qr_reader_of(body);
         qr_change__forwarded(node, from, &reader);
@@ -323,6 +328,15 @@ static void note_caught_up(qr_node *node)
     node->caught_up = node->recalled_index > 0 ? whole_log_applied || back_again : is_recent;
 }
 
+void qr_node__retire(qr_node *node, qr_machine *machine)
+{
+    if (node->retired != NULL) /* no transfer is that fast unless the machine is small */
+        node->retired->ops->free(node->retired);
+    node->retired = machine->ops->retire != NULL ? machine : NULL;
+    if (node->retired == NULL)
+        machine->ops->free(machine);
+}
+
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
 {
     if (node->halted) {
@@ -349,6 +363,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     }
     note_caught_up(node);
     qr_export__turn(node);
+    qr_scrub__turn(node);
     qr_keeper__turn(node);
     qr_transfer__turn(node);
     qr_reads__serve(node);
@@ -358,6 +373,9 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_wal_flush(node->wal);
     }
     node->more_work = node->machine->ops->work(node->machine, QR_NODE_WORK_BUDGET);
+    if (node->retired != NULL && !node->retired->ops->retire(node->retired, QR_NODE_RETIRE_BUDGET))
+        node->retired = NULL;
+    node->more_work = node->more_work || node->retired != NULL;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -387,6 +405,7 @@ uint64_t qr_node_wake_ms(const qr_node *node)
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
     wake = sooner(wake, qr_health__wake_ms(node));
+    wake = sooner(wake, qr_scrub__wake_ms(node));
     wake = sooner(wake, qr_keeper__wake_ms(node));
     wake = sooner(wake, qr_transfer__wake_ms(node));
     return sooner(wake, qr_receive__wake_ms(node));

@@ -38,6 +38,8 @@ typedef struct qr_node_config {
     uint64_t segment_size;     /* of the log; 0 = default */
     uint64_t checkpoint_bytes; /* of log between two checkpoints, at least; 0 = default (64 MiB), UINT64_MAX =
                                   never */
+    uint64_t
+        scrub_ms; /* a round in which members compare their states, at least so often; 0 = never by time */
     /* Makes an empty machine like .machine: a received checkpoint is loaded into a new one beside the old
      * one.
      */

@@ -20,7 +20,7 @@ void qr_restore__free(qr_restore *restore)
     if (restore == NULL)
         return;
     if (restore->machine != NULL)
-        restore->machine->ops->free(restore->machine);
+        qr_node__retire(restore->node, restore->machine);
     qr_buffer_free(&restore->brief);
     qr_free(restore);
 }
@@ -78,7 +78,7 @@ void qr_restore__take(qr_restore *restore)
 {
     qr_node *node = restore->node;
     if (restore->machine != node->machine)
-        node->machine->ops->free(node->machine);
+        qr_node__retire(node, node->machine);
     node->machine = restore->machine;
     restore->machine = NULL;
     node->origins = restore->origins;

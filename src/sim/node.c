@@ -5,6 +5,8 @@
 
 #include "sim/world.h"
 
+enum { SCRUB_MS = 3000 }; /* a few rounds a run, besides those that the log asks for */
+
 static uint64_t from_local_ms(const qr_sim_node *node, uint64_t local_ms)
 {
     if (local_ms <= node->clock_ms)
@@ -97,6 +99,8 @@ static void on_trace(void *context, const qr_trace_record *record)
         node->world->report->elections += record->kind == QR_TRACE_ROLE && record->number[1] == QR_LEADER;
     if (record->kind == QR_TRACE_DIVERGE || record->kind == QR_TRACE_ALARM)
         qr_sim_oracle_diverges(node, record);
+    if (record->kind == QR_TRACE_SAVED)
+        qr_sim_oracle_saved(node, record->number[0], record->number[1]);
     node->world->report->checkpoints += record->kind == QR_TRACE_CHECKPOINT_DONE;
     qr_sim_nemesis_trace(node, record);
 }
@@ -253,6 +257,7 @@ static qr_node_config config_of(qr_sim_node *node)
         .members = world->members,
         .segment_size = plan->segment_size,
         .checkpoint_bytes = plan->checkpoint_bytes,
+        .scrub_ms = SCRUB_MS,
         .new_machine = new_machine,
         .engine_memory_max = plan->engine_memory_max,
         .engine_message_max = plan->engine_message_max,

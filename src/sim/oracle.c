@@ -320,6 +320,23 @@ void qr_sim_oracle_restored(qr_sim_node *node, uint64_t index, uint64_t term, ui
     qr_sim_mix(world, digest);
 }
 
+/* Whoever saves the state of an entry saves the same, however it came to it. */
+void qr_sim_oracle_saved(qr_sim_node *node, uint64_t index, uint64_t sum)
+{
+    qr_sim_world *world = node->world;
+    if (index > world->oracle.count)
+        return; /* "checkpoints-hold-committed-state" */
+    if (QR_BUG(world->config->bug, STATE_DIVERGES))
+        return; /* the members themselves are to find it */
+    qr_sim_commit *commit = &world->oracle.commits[index - 1];
+    if (commit->saved == 0)
+        commit->saved = sum;
+    if (commit->saved != sum)
+        qr_sim_fail(world, "saved-states-are-equal",
+                    "n%u saves a state of entry %" PRIu64 " with sum %016" PRIx64 "; it was %016" PRIx64,
+                    node->number + 1, index, sum, commit->saved);
+}
+
 /* ---------------------------------------------------------------- leaders ---- */
 
 /* Of the entry at index; 0 if it is not in memory. */

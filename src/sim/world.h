@@ -71,6 +71,7 @@ typedef struct qr_sim_client {
 typedef struct qr_sim_commit {
     uint64_t term, hash, digest, revision;
     uint64_t seen_term; /* no smaller than the term in which it was committed */
+    uint64_t saved;     /* sum of the state as the first one saved it; 0 = nobody has */
     qr_entry_kind kind;
     uint64_t op; /* id; 0 = not a client's */
     bool admitted;
@@ -237,6 +238,7 @@ void qr_sim_oracle_diverges(qr_sim_node *node, const qr_trace_record *record);
 /* The node's state is that of a checkpoint now. */
 void qr_sim_oracle_restored(qr_sim_node *node, uint64_t index, uint64_t term, uint64_t digest,
                             uint64_t revision, bool received);
+void qr_sim_oracle_saved(qr_sim_node *node, uint64_t index, uint64_t sum);
 void qr_sim_oracle_role(qr_sim_node *node, qr_engine_role role, uint64_t term);
 void qr_sim_oracle_look(qr_sim_node *node);    /* after each call of the node */
 void qr_sim_oracle_match(qr_sim_world *world); /* logs of two members; sampled */

@@ -166,24 +166,38 @@ bool qr__history_work(qr_tree *tree, size_t budget)
     return qr__history_pending(tree);
 }
 
-void qr__history_free_all(qr_tree *tree)
+static size_t free_entry(qr_tree *tree, qr__entry *entry)
 {
-    for (int space = 0; space < QR__SPACE_COUNT; space++) {
-        qr__cursor cursor = qr__cursor_seek(&tree->spaces[space], qr_slice_of(NULL, 0));
-        while (cursor.leaf) {
-            qr__entry *entry = qr__cursor_entry(&cursor);
-            qr__cursor_next(&cursor);
-            while (entry->newest) {
-                qr__version *version = entry->newest;
-                entry->newest = version->older;
-                qr__version_free(version, &tree->record_bytes);
-            }
-            qr__entry_free(entry, &tree->record_bytes);
+    size_t freed = 1;
+    for (; entry->newest; freed++) {
+        qr__version *version = entry->newest;
+        entry->newest = version->older;
+        qr__version_free(version, &tree->record_bytes);
+    }
+    qr__entry_free(entry, &tree->record_bytes);
+    return freed;
+}
+
+bool qr__history_free(qr_tree *tree, size_t budget)
+{
+    qr__cursor *cursor = &tree->freeing.cursor;
+    for (; tree->freeing.space < QR__SPACE_COUNT; tree->freeing.space++, tree->freeing.began = false) {
+        if (!tree->freeing.began)
+            *cursor = qr__cursor_seek(&tree->spaces[tree->freeing.space], qr_slice_of(NULL, 0));
+        tree->freeing.began = true;
+        while (cursor->leaf) {
+            if (budget == 0)
+                return true;
+            qr__entry *entry = qr__cursor_entry(cursor);
+            qr__cursor_next(cursor);
+            size_t freed = free_entry(tree, entry);
+            budget -= freed < budget ? freed : budget;
         }
     }
     qr_free(tree->history.events);
     qr_free(tree->hidden.events);
     tree->history = tree->hidden = (qr__ring){0};
+    return false;
 }
 
 /* ------------------------------------------------------------------ upkeep ---- */

@@ -263,6 +263,11 @@ struct qr_tree {
     uint64_t saves;          /* begun since the start */
     qr__save *save;          /* NULL unless a save runs */
     qr__load *load;          /* NULL unless a load runs */
+    struct {
+        bool began;
+        int space;
+        qr__cursor cursor;
+    } freeing; /* how far the entries are gone (qr__history_free) */
 };
 
 /* NULL for a byte that is no space, and for the directory space, which is not read or written by requests. */
@@ -311,7 +316,7 @@ const qr_directory *qr__directory_find(const qr_tree *tree, qr_slice path); /* N
 void qr__directory_note(qr__work *work, const qr__entry *entry);
 void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record); /* NULL removes it */
 
-void qr__history_free_all(qr_tree *tree);
+bool qr__history_free(qr_tree *tree, size_t budget); /* all entries but those of directories; true = more */
 bool qr__history_work(qr_tree *tree, size_t budget);
 bool qr__history_pending(const qr_tree *tree);
 bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body);
@@ -325,6 +330,7 @@ qr_status qr__hash_versions(qr_tree *tree, uint64_t revision, qr_hash_result *re
 
 qr_status qr__save_begin(qr_tree *tree);
 qr_status qr__save_next(qr_tree *tree, size_t budget, qr_buffer *out, bool *done);
+uint64_t qr__save_sum(const qr_tree *tree);
 void qr__save_end(qr_tree *tree);
 void qr__save_directory(qr_tree *tree, qr__entry *entry); /* while a save runs, before a record changes */
 qr_status qr__load_chunk(qr_tree *tree, qr_slice chunk, bool last);

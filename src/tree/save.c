@@ -3,7 +3,8 @@
  * Versions that are newer than the index of the beginning are left out, and nothing is freed while a save
  * runs, so the walk may stop at any version and go on there. Directory records have no versions: the first
  * change of one during a save puts a copy of the old record into the stash, which goes out with the next
- * slice. */
+ * slice. So records come in an order, and values shared in a way, that differ from member to member: the sum
+ * that members compare adds up a hash of each record's meaning, in any order. */
 #include "tree/image.h"
 #include "tree/private.h"
 
@@ -21,6 +22,7 @@ struct qr__save {
     qr_buffer stash;            /* directory records as they were */
     uint64_t chunks, keys, versions;
     uint64_t chain; /* checksum of the last chunk */
+    uint64_t sum;   /* of the hashes of all records so far */
 };
 
 qr_status qr__save_begin(qr_tree *tree)
@@ -36,6 +38,12 @@ qr_status qr__save_begin(qr_tree *tree)
     return QR_OK;
 }
 
+uint64_t qr__save_sum(const qr_tree *tree)
+{
+    QR_ASSERT(tree->save != NULL && tree->save->stage == SAVE_DONE);
+    return tree->save->sum;
+}
+
 void qr__save_end(qr_tree *tree)
 {
     if (tree->save == NULL)
@@ -46,8 +54,15 @@ void qr__save_end(qr_tree *tree)
     tree->save = NULL;
 }
 
-static void write_directory(qr_slice path, const qr_directory *record, qr_buffer *out)
+/* What was written from start on. */
+static qr_slice since(const qr_buffer *out, size_t start)
 {
+    return qr_slice_of(out->data + start, out->size - start);
+}
+
+static void write_directory(qr__save *save, qr_slice path, const qr_directory *record, qr_buffer *out)
+{
+    size_t start = out->size;
     qr_buffer_u8(out, QR__IMAGE_DIRECTORY);
     qr_buffer_bytes(out, path);
     qr_buffer_varint(out, record->created);
@@ -59,6 +74,7 @@ static void write_directory(qr_slice path, const qr_directory *record, qr_buffer
     qr_buffer_varint(out, record->versions);
     qr_buffer_u64(out, (uint64_t)record->first_ms);
     qr_buffer_u64(out, (uint64_t)record->bare_ms);
+    save->sum += qr_hash(since(out, start), QR__IMAGE_DIRECTORY);
 }
 
 void qr__save_directory(qr_tree *tree, qr__entry *entry)
@@ -67,7 +83,7 @@ void qr__save_directory(qr_tree *tree, qr__entry *entry)
     if (directory->stashed == tree->saves)
         return;
     directory->stashed = tree->saves;
-    write_directory(qr__key_of(entry), &directory->figures, &tree->save->stash);
+    write_directory(tree->save, qr__key_of(entry), &directory->figures, &tree->save->stash);
 }
 
 static void write_extra(const qr__extra *extra, qr_buffer *out)
@@ -80,13 +96,16 @@ static void write_extra(const qr__extra *extra, qr_buffer *out)
     qr_buffer_bytes(out, qr_slice_of(extra->attribute, extra->attribute_size));
 }
 
-static void write_version(const qr__version *version, const qr__version *newer, qr_buffer *out)
+/* key: hash of the key and its space. */
+static void write_version(qr__save *save, uint64_t key, const qr__version *version, qr_buffer *out)
 {
+    const qr__version *newer = save->written;
     bool shares = newer && version->value_size > QR__INLINE_MAX && newer->value_size == version->value_size &&
                   newer->value.blob == version->value.blob;
     qr_buffer_u8(out, QR__IMAGE_VERSION);
     qr_buffer_u8(out,
                  (uint8_t)((version->extra ? QR__IMAGE_HAS_EXTRA : 0) | (shares ? QR__IMAGE_SAME_VALUE : 0)));
+    size_t start = out->size;
     qr_buffer_varint(out, version->index);
     qr_buffer_varint(out, version->mod_revision);
     qr_buffer_varint(out, version->sub);
@@ -94,10 +113,13 @@ static void write_version(const qr__version *version, const qr__version *newer, 
     qr_buffer_varint(out, version->version);
     qr_buffer_u64(out, (uint64_t)version->created_ms);
     qr_buffer_u64(out, (uint64_t)version->modified_ms);
+    uint64_t hash = qr_hash(qr__value_of(version), qr_hash(since(out, start), key));
     if (!shares)
         qr_buffer_bytes(out, qr__value_of(version));
+    start = out->size;
     if (version->extra)
         write_extra(version->extra, out);
+    save->sum += qr_hash(since(out, start), hash);
 }
 
 /* Does the version belong to the image? *last: no older one does. */
@@ -147,6 +169,7 @@ static void write_key(const qr__save *save, qr_buffer *out)
 static bool write_entry(qr__save *save, qr_buffer *out, size_t limit)
 {
     bool named = false;
+    uint64_t key = qr_hash(qr__key_of(save->entry), qr__space_byte((qr__space)save->space));
     while (save->version) {
         const qr__version *version = save->version;
         bool last, wanted = in_image(save, version, &last);
@@ -158,7 +181,7 @@ static bool write_entry(qr__save *save, qr_buffer *out, size_t limit)
             save->keys += save->written == NULL;
             save->versions++;
             named = true;
-            write_version(version, save->written, out);
+            write_version(save, key, version, out);
             save->written = version;
         }
         save->version = last ? NULL : version->older;
@@ -196,18 +219,20 @@ static void write_directories(qr_tree *tree, qr__save *save, qr_buffer *out, siz
         const qr__entry *entry = qr__cursor_entry(&cursor);
         set_place(save, qr__key_of(entry));
         if (entry->directory->stashed != tree->saves)
-            write_directory(qr__key_of(entry), &entry->directory->figures, out);
+            write_directory(save, qr__key_of(entry), &entry->directory->figures, out);
     }
     save->stage = SAVE_END;
 }
 
 static void write_head(qr__save *save, qr_buffer *out)
 {
+    size_t start = out->size;
     qr_buffer_u8(out, QR__IMAGE_HEAD);
     qr_buffer_u64(out, save->index);
     qr_buffer_u64(out, save->revision);
     qr_buffer_u64(out, save->compacted);
     qr_buffer_u64(out, save->digest);
+    save->sum += qr_hash(since(out, start), QR__IMAGE_HEAD);
     save->stage = SAVE_KEYS;
 }
 

@@ -192,6 +192,11 @@ static qr_status tree_save_next(qr_machine *machine, size_t budget, qr_buffer *o
     return qr__save_next(tree_of(machine), budget, out, done);
 }
 
+static uint64_t tree_save_sum(const qr_machine *machine)
+{
+    return qr__save_sum(tree_of_const(machine));
+}
+
 static void tree_save_end(qr_machine *machine)
 {
     qr__save_end(tree_of(machine));
@@ -207,12 +212,13 @@ static const char *tree_broken(const qr_machine *machine)
     return qr__broken(tree_of_const(machine));
 }
 
-static void tree_free(qr_machine *machine)
+static bool tree_retire(qr_machine *machine, size_t budget)
 {
     qr_tree *tree = tree_of(machine);
     qr__save_end(tree);
     qr__load_end(tree);
-    qr__history_free_all(tree);
+    if (qr__history_free(tree, budget))
+        return true;
     qr__cursor cursor = qr__cursor_seek(&tree->directories, qr_slice_of(NULL, 0));
     while (cursor.leaf) {
         qr__entry *entry = qr__cursor_entry(&cursor);
@@ -226,6 +232,12 @@ static void tree_free(qr_machine *machine)
         qr__index_free(&tree->spaces[space]);
     QR_ASSERT(tree->record_bytes == 0);
     qr_free(tree);
+    return false;
+}
+
+static void tree_free(qr_machine *machine)
+{
+    tree_retire(machine, SIZE_MAX);
 }
 
 static const qr_machine_ops ops = {
@@ -239,10 +251,12 @@ static const qr_machine_ops ops = {
     .work = tree_work,
     .save_begin = tree_save_begin,
     .save_next = tree_save_next,
+    .save_sum = tree_save_sum,
     .save_end = tree_save_end,
     .load = tree_load,
     .broken = tree_broken,
     .free = tree_free,
+    .retire = tree_retire,
 };
 
 qr_machine *qr_tree_open(const qr_tree_config *config)

@@ -105,8 +105,10 @@ static void start_hash_kv(qr_etcd_call *call, qr_slice message)
 
 /* ---- Alarm, Defragment ---- */
 
-/* No alarm is ever raised: the quota is on live bytes and refuses puts by itself. There is nothing to list
- * and nothing to take back. Like 3.4, the answer has no header. */
+/* What the comparison of states has found, as this member sees it: CORRUPT on the one that the majority
+ * contradicts, or on this member itself while nobody knows who is wrong. Nothing can be taken back: it ends
+ * by itself. The quota is on live bytes and refuses puts without an alarm. Like 3.4, the answer has no
+ * header. */
 static void start_alarm(qr_etcd_call *call, qr_slice message)
 {
     const QrEtcdpb__AlarmRequest *request =
@@ -117,7 +119,14 @@ static void start_alarm(qr_etcd_call *call, qr_slice message)
         qr_etcd_call_fail(call, QR_ETCD_E_UNSUPPORTED);
         return;
     }
+    qr_node_status status;
+    qr_node_status_of(call->door->config.node, &status);
+    QrEtcdpb__AlarmMember alarm = QR_ETCDPB__ALARM_MEMBER__INIT, *alarms[] = {&alarm};
+    alarm.memberid = status.divergent != 0 ? status.divergent : status.self;
+    alarm.alarm = QR_ETCDPB__ALARM_TYPE__CORRUPT;
     QrEtcdpb__AlarmResponse answer = QR_ETCDPB__ALARM_RESPONSE__INIT;
+    answer.alarms = alarms;
+    answer.n_alarms = status.divergent != 0 || status.corrupt;
     qr_etcd_call_pack(call, &answer.base);
 }
 

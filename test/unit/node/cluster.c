@@ -9,11 +9,14 @@
 typedef struct ledger {
     qr_machine base;
     qr_buffer text;         /* zero-terminated behind its size */
+    uint64_t digest;        /* rolls over what is added, and is blind to what becomes of it */
     size_t saved, save_end; /* of the save under way */
 } ledger;
 
 static void ledger_add(ledger *machine, const void *bytes, size_t size)
 {
+    for (size_t i = 0; i < size; i++)
+        machine->digest = qr_hash_mix(machine->digest, ((const uint8_t *)bytes)[i]);
     qr_buffer_add(&machine->text, bytes, size);
     *(char *)qr_buffer_reserve(&machine->text, 1) = 0;
 }
@@ -31,7 +34,7 @@ static qr_status ledger_query(qr_machine *base, const void *query, qr_arena *are
 }
 static uint64_t ledger_digest(const qr_machine *base)
 {
-    return qr_hash(qr_buffer_slice(&((const ledger *)base)->text), 0);
+    return ((const ledger *)base)->digest;
 }
 static uint64_t ledger_revision(const qr_machine *base)
 {
@@ -62,6 +65,11 @@ static qr_status ledger_save_next(qr_machine *base, size_t budget, qr_buffer *ou
     *done = machine->saved == machine->save_end;
     return QR_OK;
 }
+static uint64_t ledger_save_sum(const qr_machine *base)
+{
+    const ledger *machine = (const ledger *)base;
+    return qr_hash(qr_slice_of(machine->text.data, machine->save_end), 0);
+}
 static void ledger_save_end(qr_machine *base) {}
 static qr_status ledger_load(qr_machine *base, qr_slice chunk, bool last)
 {
@@ -90,6 +98,7 @@ static const qr_machine_ops ledger_ops = {
     .work = ledger_work,
     .save_begin = ledger_save_begin,
     .save_next = ledger_save_next,
+    .save_sum = ledger_save_sum,
     .save_end = ledger_save_end,
     .load = ledger_load,
     .broken = ledger_broken,

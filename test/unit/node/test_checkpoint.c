@@ -302,6 +302,85 @@ static void a_damaged_checkpoint_is_not_taken_over_and_made_anew(void **state)
     cluster_free(c);
 }
 
+/* ------------------------------------------------------- memory that rots ---- */
+
+static void let_rot(cluster_member *member)
+{
+    ((char *)(uintptr_t)cluster_text(member))[3] ^= 0x10;
+}
+
+/* Writes until the log has grown enough for the next round, and what follows from it. */
+static void run_a_round(cluster *c)
+{
+    uint64_t before = cluster_status(cluster_leader(c)).checkpoint_index;
+    for (int i = 0; i < 2000 && cluster_status(cluster_leader(c)).checkpoint_index == before; i++)
+        cluster_write_many(c, cluster_leader(c), 'r', 1);
+    assert_true(cluster_status(cluster_leader(c)).checkpoint_index > before);
+    cluster_run(c, 200);
+}
+
+static void members_save_at_the_same_index(void **state)
+{
+    cluster *c = cluster_new(3, INTERVAL);
+    for (int round = 0; round < 4; round++) {
+        run_a_round(c);
+        for (size_t i = 1; i < c->count; i++)
+            assert_int_equal(cluster_status(&c->members[i]).checkpoint_index,
+                             cluster_status(&c->members[0]).checkpoint_index);
+    }
+    cluster_free(c);
+}
+
+static void memory_that_rots_is_named_and_not_kept(void **state)
+{
+    for (int leads = 0; leads < 2; leads++) {
+        cluster *c = cluster_new(3, INTERVAL);
+        run_a_round(c);
+        cluster_member *leader = cluster_leader(c), *other = &c->members[leader == &c->members[0]];
+        cluster_member *victim = leads ? leader : other;
+        uint64_t kept = cluster_status(victim).checkpoint_index;
+        let_rot(victim);
+        for (int i = 0; i < 2000 && !cluster_status(victim).halted; i++) {
+            cluster_member *writer = victim == other ? leader : other;
+            cluster_write(writer, 'x');
+            cluster_run(c, 2);
+        }
+        assert_non_null(cluster_status(victim).halt_sentence);
+        assert_non_null(strstr(cluster_status(victim).halt_sentence, "state in memory differs"));
+        assert_int_equal(cluster_status(victim).checkpoint_index, kept);
+        cluster_run(c, 3000);
+        for (size_t i = 0; i < c->count; i++)
+            if (&c->members[i] != victim) {
+                assert_false(cluster_status(&c->members[i]).halted);
+                assert_int_equal(cluster_status(&c->members[i]).divergent, victim->id);
+            }
+        /* What it kept is from before; the log has the rest. */
+        restart(c, victim);
+        run_a_round(c);
+        run_until_equal(c, victim);
+        for (size_t i = 0; i < c->count; i++) {
+            assert_int_equal(cluster_status(&c->members[i]).divergent, 0);
+            assert_string_equal(cluster_text(&c->members[i]), cluster_text(victim));
+        }
+        cluster_free(c);
+    }
+}
+
+static void rounds_go_on_without_a_member(void **state)
+{
+    cluster *c = cluster_new(3, INTERVAL);
+    run_a_round(c);
+    cluster_member *leader = cluster_leader(c), *slow = &c->members[leader == &c->members[0]];
+    slow->is_cut = true; /* two of three agree */
+    run_a_round(c);
+    run_a_round(c);
+    assert_int_equal(cluster_status(slow).halted, false);
+    slow->is_cut = false;
+    run_until_equal(c, slow);
+    run_a_round(c);
+    cluster_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +394,9 @@ int main(void)
         cmocka_unit_test(a_transfer_survives_a_restart_after_each_chunk),
         cmocka_unit_test(a_write_inside_a_received_checkpoint_is_answered_as_unknown),
         cmocka_unit_test(a_damaged_checkpoint_is_not_taken_over_and_made_anew),
+        cmocka_unit_test(members_save_at_the_same_index),
+        cmocka_unit_test(memory_that_rots_is_named_and_not_kept),
+        cmocka_unit_test(rounds_go_on_without_a_member),
     };
     return cmocka_run_group_tests_name("node_checkpoint", tests, NULL, NULL);
 }
