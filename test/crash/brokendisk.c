@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 int fsync(int descriptor);
@@ -35,6 +36,28 @@ static void count(void)
     }
 }
 
+/* Returns when the file of the fault is gone. The folder is watched before the file is looked for, so a file
+ * that goes between the two leaves an event behind. A test that can't wait has to fail: a fault that ends
+ * early would prove nothing. */
+static void wait_for_end(const char *name)
+{
+    const char *folder = getenv("BROKENDISK");
+    int watch = inotify_init1(IN_CLOEXEC);
+    if (watch < 0 ||
+        inotify_add_watch(watch, folder ? folder : "/nonexistent", IN_DELETE | IN_MOVED_FROM) < 0) {
+        perror("brokendisk: inotify");
+        abort();
+    }
+    while (has_fault(name)) {
+        char events[4096];
+        if (read(watch, events, sizeof events) < 0 && errno != EINTR) {
+            perror("brokendisk: inotify");
+            abort();
+        }
+    }
+    close(watch);
+}
+
 static int broken_sync(const char *name, int descriptor)
 {
     /* The way from an object to a function that C does not have, as POSIX wants it (dlsym, rationale). */
@@ -42,8 +65,8 @@ static int broken_sync(const char *name, int descriptor)
     *(void **)&real = dlsym(RTLD_NEXT, name);
     if (has_fault("stall") || has_fault("eio"))
         count();
-    while (has_fault("stall"))
-        usleep(5000); /* a fault ends when its file goes */
+    if (has_fault("stall"))
+        wait_for_end("stall");
     if (has_fault("eio")) {
         errno = EIO;
         return -1;
