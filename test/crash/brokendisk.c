@@ -3,6 +3,7 @@
  *
  *    stall    a sync does not come back
  *    eio      a sync fails: input/output error
+ *    unreadable  "FROM TO NAME": bytes FROM to TO - 1 of the file of that name in any folder cannot be read
  *
  * Syncs are counted in $BROKENDISK/syncs, one byte each, so that a test can wait until one was tried. */
 #include <dlfcn.h>
@@ -10,11 +11,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 int fsync(int descriptor);
 int fdatasync(int descriptor);
+ssize_t pread(int descriptor, void *target, size_t size, off_t offset);
 
 static int has_fault(const char *name)
 {
@@ -82,4 +85,37 @@ int fsync(int descriptor)
 int fdatasync(int descriptor)
 {
     return broken_sync("fdatasync", descriptor);
+}
+
+/* Does the read touch what cannot be read? */
+static int is_unreadable(int descriptor, size_t size, off_t offset)
+{
+    char path[512], link[64], target[512], name[256];
+    long from, to;
+    const char *folder = getenv("BROKENDISK");
+    snprintf(path, sizeof path, "%s/unreadable", folder ? folder : "/nonexistent");
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    int told = fscanf(file, "%ld %ld %255s", &from, &to, name);
+    fclose(file);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    if (told != 3 || length < 0 || offset >= to || offset + (off_t)size <= from)
+        return 0;
+    target[length] = 0;
+    const char *base = strrchr(target, '/');
+    return base != NULL && strcmp(base + 1, name) == 0;
+}
+
+/* With 64-bit file offsets this is pread64, and the headers see to the name. */
+ssize_t pread(int descriptor, void *target, size_t size, off_t offset)
+{
+    ssize_t (*real)(int, void *, size_t, off_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "pread64");
+    if (is_unreadable(descriptor, size, offset)) {
+        errno = EIO;
+        return -1;
+    }
+    return real(descriptor, target, size, offset);
 }
