@@ -212,6 +212,13 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.checkpoints += report->checkpoints;
     all->total.restores += report->restores;
     all->total.transfers += report->transfers;
+    for (size_t i = 0; i < QR_SIM_PARTS; i++)
+        all->total.transfers_cut[i] += report->transfers_cut[i];
+    all->total.configurations += report->configurations;
+    all->total.changes += report->changes;
+    all->total.changes_refused += report->changes_refused;
+    all->total.wipes += report->wipes;
+    all->total.renewed += report->renewed;
     if (all->options->hashes)
         printf("hash %" PRIu64 " %016" PRIx64 "\n", record->seed, report->trace_hash);
     if (report->failed)
@@ -233,6 +240,13 @@ static void say_summary(const campaign *all)
     printf("%" PRIu64 " checkpoints made, %" PRIu64 " starts from one, %" PRIu64
            " taken over from a leader\n",
            total->checkpoints, total->restores, total->transfers);
+    const uint64_t *cut = total->transfers_cut;
+    printf("transfers cut at the first chunk %" PRIu64 ", in the middle %" PRIu64
+           ", at the last chunk %" PRIu64 ", while loading %" PRIu64 "\n",
+           cut[QR_SIM_PART_FIRST], cut[QR_SIM_PART_MIDDLE], cut[QR_SIM_PART_LAST], cut[QR_SIM_PART_LOAD]);
+    printf("%" PRIu64 " changes of members done, %" PRIu64 " refused, %" PRIu64 " configurations, %" PRIu64
+           " disks lost, %" PRIu64 " incarnations renewed\n",
+           total->changes, total->changes_refused, total->configurations, total->wipes, total->renewed);
     printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);
 }

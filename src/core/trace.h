@@ -46,6 +46,8 @@
     X(CHECKPOINT_LOAD, "starts from its checkpoint at entry %a: revision %b, digest %c")                     \
     X(CHECKPOINT_TOLD, "may do without its log up to entry %a")                                              \
     X(CHECKPOINT_SEND, "sends its checkpoint at entry %b (%c bytes) to %A")                                  \
+    X(CHECKPOINT_CHUNK, "sends bytes %b to %c of %d of its checkpoint to %A")                                \
+    X(CHECKPOINT_PART, "has bytes %b to %c of %d of the checkpoint of %A on its disk")                       \
     X(CHECKPOINT_TAKE, "takes over the checkpoint at entry %b of %A: revision %c, digest %d")                \
     X(SAVED, "has saved its state at entry %a: sum %b")
 

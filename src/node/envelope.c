@@ -31,7 +31,7 @@ static bool is_current_life(qr_node *node, uint64_t from, uint64_t incarnation)
         if (node->lives[i].id != from)
             continue;
         if (incarnation > node->lives[i].incarnation)
-            node->lives[i].incarnation = incarnation;
+            node->lives[i] = (qr_peer_life){.id = from, .incarnation = incarnation};
         return incarnation == node->lives[i].incarnation;
     }
     if (node->life_count < QR_MEMBERS_MAX)

@@ -96,6 +96,11 @@ typedef struct qr_accepted {
 
 typedef struct qr_peer_life {
     uint64_t id, incarnation; /* the newest disk that spoke for this member */
+    /* The newest of its changes of members that came here, as the leader of this term, and what became of it;
+     * BUSY: nothing so far. */
+    uint64_t change_tag, change_term;
+    uint32_t change_copy;
+    qr_status verdict;
 } qr_peer_life;
 
 /* The digest of the state at an index that is a multiple of QR_HEALTH_STRIDE; index 0 = none. */
@@ -157,6 +162,8 @@ typedef struct qr_change_asked { /* here, by a client of this member */
     bool was_so;                 /* the members were like that before: seeing it proves nothing */
     bool agreed;                 /* the leader says that it is done */
     uint64_t tag;
+    uint32_t copy; /* number of the newest that was sent, and the term of the leader it went to */
+    uint64_t term;
     qr_change change;
     uint64_t deadline_ms, retry_ms;
     qr_status why; /* nothing was done so far, because of this */
@@ -167,6 +174,7 @@ typedef struct qr_change_asked { /* here, by a client of this member */
 typedef struct qr_change_led { /* by this member as the leader */
     bool under_way;
     uint64_t from, tag; /* who asked, and its name for it */
+    uint32_t copy;      /* the newest that came */
     uint64_t engine_tag;
     qr_change change;
 } qr_change_led;

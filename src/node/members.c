@@ -6,6 +6,12 @@
  * repetition; the first try of adding a member that is there already, or of removing one that is not, is a
  * mistake and is told so.
  *
+ * A copy of a request that comes late must not do what the asker was told is not done. So a request is good
+ * in the term in which it was sent, since what a former leader still begins in its own is never committed;
+ * its copies are numbered, and within a term a leader passes over those that are not newer than the last one
+ * that came; and once it has given a verdict it repeats it. BUSY is believed only as the answer to the newest
+ * copy.
+ *
  * The leader judges by what it knows: the configuration in force, how far each member has got, who is alive.
  * What it accepts it proposes to its engine, and keeps in .led whom to tell. It judges nothing before it has
  * applied an entry of its own term: until then it knows neither which configuration is committed nor what a
@@ -140,6 +146,25 @@ static bool moves_votes(const qr_members *members, const qr_change *change)
            !(change->kind == QR_CHANGE_REMOVE && has_role(members, change->id, QR_ROLE_LEARNER));
 }
 
+static bool are_equal(const qr_members *a, const qr_members *b)
+{
+    bool equal = a->count == b->count && a->joint == b->joint;
+    for (uint32_t i = 0; equal && i < a->count; i++)
+        equal = a->list[i].id == b->list[i].id && a->list[i].role == b->list[i].role &&
+                a->list[i].incarnation == b->list[i].incarnation &&
+                a->list[i].voted_before == b->list[i].voted_before;
+    return equal;
+}
+
+/* Its vote is granted, and its engine gives it as soon as it may. */
+static bool is_on_its_way(const qr_members *members, const qr_change *change)
+{
+    if (change->kind == QR_CHANGE_PROMOTE)
+        return has_role(members, change->id, QR_ROLE_RETURNING);
+    return change->kind == QR_CHANGE_REPLACE && qr_members_find(members, change->id) == NULL &&
+           has_role(members, change->id_new, QR_ROLE_RETURNING);
+}
+
 /* The leader's verdict. OK with an empty *wanted: it has happened already. */
 static qr_status judge(qr_node *node, const qr_change *change, bool again, qr_members *wanted)
 {
@@ -148,10 +173,15 @@ static qr_status judge(qr_node *node, const qr_change *change, bool again, qr_me
         return QR_E_NOT_LEADER;
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
-    if (node->changes.led.under_way || node->applied_term != node->term || engine.members.joint)
+    /* Nothing is judged by a configuration that is in force and not committed yet: it may be this very
+     * change. */
+    if (node->changes.led.under_way || node->applied_term != node->term || engine.members.joint ||
+        !are_equal(&engine.members, &node->changes.applied))
         return QR_E_BUSY;
-    if (again && is_done(&node->changes.applied, change))
-        return is_done(&engine.members, change) ? QR_OK : QR_E_BUSY;
+    if (again && is_done(&engine.members, change))
+        return QR_OK;
+    if (again && is_on_its_way(&engine.members, change))
+        return QR_E_BUSY;
     qr_members edited = engine.members;
     qr_status status = edit(&edited, change);
     if (status != QR_OK)
@@ -179,16 +209,23 @@ static void finish(qr_node *node, qr_status status)
                     node->applied_index);
 }
 
+static bool comes_again(qr_status status)
+{
+    return status == QR_E_BUSY || status == QR_E_NOT_LEADER || status == QR_E_NO_LEADER;
+}
+
 /* What the leader said. */
-static void take_verdict(qr_node *node, uint64_t tag, qr_status status)
+static void take_verdict(qr_node *node, uint64_t tag, uint32_t copy, uint64_t term, qr_status status)
 {
     qr_change_asked *asked = &node->changes.asked;
-    if (!asked->wanted || tag != asked->tag)
-        return;
-    bool comes_again = status == QR_E_BUSY || status == QR_E_NOT_LEADER || status == QR_E_NO_LEADER;
-    if (comes_again) { /* nothing was done; it is asked for again until the deadline */
-        asked->sent = false;
-        asked->why = status == QR_E_BUSY ? QR_E_BUSY : QR_E_NO_LEADER;
+    if (!asked->wanted || tag != asked->tag || term != asked->term)
+        return;                /* another leader may have judged it otherwise meanwhile */
+    if (comes_again(status)) { /* it is asked for again until the deadline */
+        /* A leader that is busy has done nothing so far; one that leads no more may have. */
+        if (status == QR_E_BUSY && copy == asked->copy) {
+            asked->sent = false;
+            asked->why = QR_E_BUSY;
+        }
         return;
     }
     if (status != QR_OK) {
@@ -221,14 +258,27 @@ qr_status qr_change__add(qr_node *node, const qr_request *request, uint64_t dead
     return QR_OK;
 }
 
-static void tell_verdict(qr_node *node, uint64_t to, uint64_t tag, qr_status status)
+static qr_peer_life *life_of(qr_node *node, uint64_t id)
 {
+    for (size_t i = 0; i < node->life_count; i++)
+        if (node->lives[i].id == id)
+            return &node->lives[i];
+    return NULL;
+}
+
+static void tell_verdict(qr_node *node, uint64_t to, uint64_t tag, uint32_t copy, qr_status status)
+{
+    qr_peer_life *life = life_of(node, to);
+    if (life != NULL && !comes_again(status) && life->change_tag == tag && life->change_term == node->term)
+        life->verdict = status;
     if (to == node->config.self) {
-        take_verdict(node, tag, status);
+        take_verdict(node, tag, copy, node->term, status);
         return;
     }
     qr_buffer *out = qr_envelope__begin(node, QR_ENVELOPE_VERDICT);
     qr_buffer_u64(out, tag);
+    qr_buffer_u32(out, copy);
+    qr_buffer_u64(out, node->term);
     qr_buffer_u8(out, (uint8_t)status);
     qr_envelope__send(node, to); /* if it is lost, the change is asked for again */
 }
@@ -236,25 +286,30 @@ static void tell_verdict(qr_node *node, uint64_t to, uint64_t tag, qr_status sta
 void qr_change__verdict(qr_node *node, qr_reader *body)
 {
     uint64_t tag = qr_reader_u64(body);
+    uint32_t copy = qr_reader_u32(body);
+    uint64_t term = qr_reader_u64(body);
     uint8_t status = qr_reader_u8(body);
     if (!body->failed && qr_reader_left(body) == 0 && status < QR_STATUS_COUNT)
-        take_verdict(node, tag, (qr_status)status);
+        take_verdict(node, tag, copy, term, (qr_status)status);
 }
 
 /* ------------------------------------------------------------- the leader ---- */
 
-static void lead(qr_node *node, uint64_t from, uint64_t tag, const qr_change *change, bool again)
+static void lead(qr_node *node, uint64_t from, uint64_t tag, uint32_t copy, const qr_change *change,
+                 bool again)
 {
     qr_change_led *led = &node->changes.led;
-    if (led->under_way && led->from == from && led->tag == tag)
+    if (led->under_way && led->from == from && led->tag == tag) {
+        led->copy = copy;
         return; /* is told when it is done */
+    }
     qr_members wanted;
     qr_status status = judge(node, change, again, &wanted);
     if (status != QR_OK || wanted.count == 0) {
-        tell_verdict(node, from, tag, status);
+        tell_verdict(node, from, tag, copy, status);
         return;
     }
-    *led = (qr_change_led){.under_way = true, .from = from, .tag = tag, .change = *change};
+    *led = (qr_change_led){.under_way = true, .from = from, .tag = tag, .copy = copy, .change = *change};
     led->engine_tag = ++node->changes.next_tag;
     qr_event event = {.kind = QR_EVENT_MEMBERS, .members = {.wanted = &wanted, .tag = led->engine_tag}};
     qr_node__step(node, &event);
@@ -266,20 +321,44 @@ void qr_change__refused(qr_node *node, uint64_t tag, qr_status why)
     if (!led->under_way || led->engine_tag != tag)
         return;
     led->under_way = false;
-    tell_verdict(node, led->from, led->tag, why == QR_E_UNSUPPORTED || why == QR_E_INVALID ? why : QR_E_BUSY);
+    tell_verdict(node, led->from, led->tag, led->copy,
+                 why == QR_E_UNSUPPORTED || why == QR_E_INVALID ? why : QR_E_BUSY);
+}
+
+/* To be judged: not an old copy, and not one of what was judged already. */
+static bool is_news(qr_node *node, uint64_t from, uint64_t tag, uint32_t copy)
+{
+    qr_peer_life *life = life_of(node, from);
+    if (life == NULL)
+        return false; /* of one more than a group may have */
+    bool same_term = life->change_term == node->term, same = same_term && life->change_tag == tag;
+    if (same_term && (life->change_tag > tag || (same && life->change_copy >= copy)))
+        return false;
+    life->change_tag = tag;
+    life->change_term = node->term;
+    life->change_copy = copy;
+    if (!same)
+        life->verdict = QR_E_BUSY;
+    if (life->verdict != QR_E_BUSY)
+        tell_verdict(node, from, tag, copy, life->verdict);
+    return life->verdict == QR_E_BUSY;
 }
 
 void qr_change__forwarded(qr_node *node, uint64_t from, qr_reader *body)
 {
     uint64_t tag = qr_reader_u64(body);
+    uint32_t copy = qr_reader_u32(body);
+    uint64_t term = qr_reader_u64(body);
     uint8_t flags = qr_reader_u8(body);
     uint8_t kind = qr_reader_u8(body);
     qr_change change = {.kind = (qr_change_kind)kind, .voter = (flags & FLAG_VOTER) != 0};
     change.id = qr_reader_u64(body);
     change.id_new = qr_reader_u64(body);
     bool known = kind >= QR_CHANGE_ADD && kind <= QR_CHANGE_REPLACE && flags <= (FLAG_AGAIN | FLAG_VOTER);
-    if (!body->failed && qr_reader_left(body) == 0 && known)
-        lead(node, from, tag, &change, (flags & FLAG_AGAIN) != 0);
+    if (body->failed || qr_reader_left(body) > 0 || !known || term != node->term)
+        return;
+    if (is_news(node, from, tag, copy))
+        lead(node, from, tag, copy, &change, (flags & FLAG_AGAIN) != 0);
 }
 
 static void send_change(qr_node *node, bool again)
@@ -287,6 +366,8 @@ static void send_change(qr_node *node, bool again)
     const qr_change_asked *asked = &node->changes.asked;
     qr_buffer *out = qr_envelope__begin(node, QR_ENVELOPE_CHANGE);
     qr_buffer_u64(out, asked->tag);
+    qr_buffer_u32(out, asked->copy);
+    qr_buffer_u64(out, node->term);
     qr_buffer_u8(out, (uint8_t)((again ? FLAG_AGAIN : 0) | (asked->change.voter ? FLAG_VOTER : 0)));
     qr_buffer_u8(out, (uint8_t)asked->change.kind);
     qr_buffer_u64(out, asked->change.id);
@@ -303,13 +384,15 @@ static void ask(qr_node *node)
         return;
     asked->retry_ms = node->now_ms + QR_NODE_CHANGE_RETRY_MS;
     bool again = asked->sent || asked->uncertain;
+    asked->copy++;
+    asked->term = node->term;
     if (node->leader != node->config.self) {
         send_change(node, again);
         return;
     }
     asked->sent = true; /* a refusal takes it back */
     qr_change change = asked->change;
-    lead(node, node->config.self, asked->tag, &change, again);
+    lead(node, node->config.self, asked->tag, asked->copy, &change, again);
 }
 
 void qr_change__reroute(qr_node *node)
@@ -347,10 +430,12 @@ void qr_change__applied(qr_node *node, qr_slice bytes)
         changes->removed = true;
     if (changes->led.under_way && is_done(&members, &changes->led.change)) {
         changes->led.under_way = false;
-        tell_verdict(node, changes->led.from, changes->led.tag, QR_OK);
+        tell_verdict(node, changes->led.from, changes->led.tag, changes->led.copy, QR_OK);
     }
     qr_change_asked *asked = &changes->asked;
-    bool may_be_ours = asked->agreed || ((asked->sent || asked->uncertain) && !asked->was_so);
+    /* While a restarted member applies its log again it sees what the members were long ago. */
+    bool is_new = node->caught_up && !asked->was_so;
+    bool may_be_ours = asked->agreed || ((asked->sent || asked->uncertain) && is_new);
     if (asked->wanted && may_be_ours && is_done(&members, &asked->change))
         finish(node, QR_OK);
 }
@@ -373,16 +458,6 @@ static void forget_lives(qr_node *node, const qr_members *members)
         if (qr_members_find(members, node->lives[i].id) != NULL)
             node->lives[kept++] = node->lives[i];
     node->life_count = kept;
-}
-
-static bool are_equal(const qr_members *a, const qr_members *b)
-{
-    bool equal = a->count == b->count && a->joint == b->joint;
-    for (uint32_t i = 0; equal && i < a->count; i++)
-        equal = a->list[i].id == b->list[i].id && a->list[i].role == b->list[i].role &&
-                a->list[i].incarnation == b->list[i].incarnation &&
-                a->list[i].voted_before == b->list[i].voted_before;
-    return equal;
 }
 
 static void tell(qr_node *node)

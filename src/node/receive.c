@@ -90,6 +90,8 @@ static void on_written(void *context, qr_status status, uint64_t durable)
         receiving->state = QR_RECEIVING_KEPT;
         return;
     }
+    qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_PART, receiving->from, receiving->durable, durable,
+                 receiving->size);
     receiving->durable = durable;
     if (node->halted)
         return;

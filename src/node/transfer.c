@@ -71,6 +71,8 @@ static void send_chunk(qr_sending *sending, qr_slice bytes)
 {
     qr_node *node = sending->node;
     sending->sent_ms = node->now_ms;
+    qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_CHUNK, sending->peer, sending->offset,
+                 sending->offset + bytes.size, sending->file.size);
     qr_transfer__say(node, sending->peer,
                      &(qr_transfer_message){.word = QR_TRANSFER_CHUNK,
                                             .index = sending->file.index,

@@ -9,6 +9,8 @@
 
 #include "sim/world.h"
 
+enum { ADMIN_THINKS_US = 150000 }; /* on average, between two changes of members */
+
 static uint64_t below(qr_sim_world *world, uint64_t bound)
 {
     return qr_prng_below(&world->prng_client, bound);
@@ -222,7 +224,8 @@ static void draft_request(qr_sim_world *world, qr_sim_op *op)
 
 static void think(qr_sim_world *world, uint32_t client)
 {
-    uint64_t mean_us = (uint64_t)world->plan.think_ms * 1000;
+    bool is_admin = qr_sim_members_is_admin(world, client);
+    uint64_t mean_us = is_admin ? ADMIN_THINKS_US : (uint64_t)world->plan.think_ms * 1000;
     qr_sim_after(world, 1 + below(world, 2 * mean_us), (qr_sim_event){.kind = QR_SIM_CLIENT, .node = client});
 }
 
@@ -353,13 +356,21 @@ static qr_sim_op *new_op(qr_sim_world *world, uint32_t client)
     op->invoked_us = world->now_us;
     op->floor_index = world->oracle.floor_index;
     op->floor_revision = world->oracle.floor_revision;
+    op->config_floor = world->configs.count - 1;
     return op;
+}
+
+/* Who comes in the calm has everything before it still to get. */
+static bool serves(const qr_sim_node *node)
+{
+    const qr_sim_world *world = node->world;
+    return qr_sim_node_up(node) && (world->phase != QR_SIM_CALM || node->born_us <= world->calm_since_us);
 }
 
 static uint32_t choose_node(qr_sim_world *world, const qr_sim_client *client)
 {
     uint32_t node = client->sticky && below(world, 10) ? client->home : (uint32_t)below(world, world->nodes);
-    for (uint32_t i = 0; i < world->nodes && !qr_sim_node_up(&world->node[node]); i++)
+    for (uint32_t i = 0; i < world->nodes && !serves(&world->node[node]); i++)
         node = (node + 1) % world->nodes;
     return node;
 }
@@ -370,7 +381,13 @@ void qr_sim_client_next(qr_sim_world *world, uint32_t number)
     if (client->busy || world->phase == QR_SIM_HEALING || world->phase >= QR_SIM_SETTLING)
         return;
     uint32_t node = choose_node(world, client);
-    if (!qr_sim_node_up(&world->node[node])) {
+    if (!serves(&world->node[node])) {
+        think(world, number);
+        return;
+    }
+    qr_change change;
+    bool is_admin = qr_sim_members_is_admin(world, number);
+    if (is_admin && !qr_sim_members_draft(world, &change)) {
         think(world, number);
         return;
     }
@@ -378,7 +395,12 @@ void qr_sim_client_next(qr_sim_world *world, uint32_t number)
     op->node = node;
     client->busy = true;
     world->open_count++;
-    draft_request(world, op);
+    if (is_admin) {
+        op->kind = QR_REQUEST_MEMBERS;
+        op->change = change;
+    } else {
+        draft_request(world, op);
+    }
     qr_sim_after(
         world, 20 + below(world, 300),
         (qr_sim_event){.kind = QR_SIM_SUBMIT, .node = node, .life = world->node[node].life, .pointer = op});
@@ -393,6 +415,7 @@ void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op)
         .query = &op->query,
         .principal = qr_slice_text(op->mark),
         .target = op->target,
+        .change = op->change,
         .done = on_done,
         .owner = op,
     };

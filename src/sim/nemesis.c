@@ -130,6 +130,13 @@ static bool make_cut(qr_sim_world *world, qr_sim_cut_shape shape, qr_sim_cut cut
     return true;
 }
 
+void qr_sim_nemesis_part(qr_sim_world *world, const qr_sim_node *a, const qr_sim_node *b, uint64_t length_us)
+{
+    qr_sim_cut cut = (qr_sim_cut)1 << (a->number * QR_SIM_NODES_MAX + b->number) |
+                     (qr_sim_cut)1 << (b->number * QR_SIM_NODES_MAX + a->number);
+    make_cut(world, QR_SIM_CUT_PAIR, cut, length_us);
+}
+
 static void strike_cut(qr_sim_world *world)
 {
     uint32_t shape = (uint32_t)below(world, QR_SIM_CUT_SHAPES);
@@ -267,8 +274,9 @@ static void strike_disk(qr_sim_world *world, qr_sim_node *node, sim_fault fault)
  * where an engine gives them back what they have lost. */
 static void strike_log(qr_sim_world *world, qr_sim_node *node)
 {
-    if (!world->config->elects || !qr_sim_node_up(node) || node->damage_due ||
-        world->damaged >= world->nodes - world->quorum)
+    bool may_lose =
+        world->plan.changes ? qr_sim_members_may_lose(node) : world->damaged < world->nodes - world->quorum;
+    if (!world->config->elects || !qr_sim_node_up(node) || node->damage_due || !may_lose)
         return;
     world->damaged++;
     node->damage_due = true;
@@ -328,10 +336,8 @@ static qr_sim_node *node_of(qr_sim_world *world, uint64_t id)
 /* Some of those who are asked for a vote do not hear of it: elections by narrow majorities. */
 static void ambush_question(qr_sim_world *world, const qr_sim_node *candidate, const qr_sim_node *asked)
 {
-    qr_sim_cut cut = (qr_sim_cut)1 << (candidate->number * QR_SIM_NODES_MAX + asked->number) |
-                     (qr_sim_cut)1 << (asked->number * QR_SIM_NODES_MAX + candidate->number);
     if (below(world, 2))
-        make_cut(world, QR_SIM_CUT_PAIR, cut, some_elections_us(world));
+        qr_sim_nemesis_part(world, candidate, asked, some_elections_us(world));
 }
 
 /* Who has just voted forgets it if that is not on its disk, and the one who was elected by it goes out of

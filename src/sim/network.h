@@ -8,8 +8,9 @@
 enum { QR_SIM_NODES_MAX = 7 };
 
 typedef struct qr_sim_message {
-    uint32_t from, to; /* numbers of nodes */
-    uint32_t copies;   /* still under way; the last one frees it */
+    uint32_t from, to;       /* numbers of nodes */
+    uint64_t from_id, to_id; /* who they were when it was sent; the owner of the network fills them in */
+    uint32_t copies;         /* still under way; the last one frees it */
     uint32_t size;
     uint8_t bytes[];
 } qr_sim_message;

@@ -85,7 +85,14 @@ static qr_status edge_send(void *self, uint64_t to, qr_slice message)
             continue;
         qr_sim_mix(world, world->now_us ^ (uint64_t)node->number << 60 ^ (uint64_t)i << 56);
         qr_sim_mix(world, qr_hash(message, 1));
+        if (!qr_sim_members_linked(node, &world->node[i]))
+            return QR_E_NOT_FOUND;
+        qr_buffer spoilt;
+        qr_buffer_init(&spoilt);
+        if (qr_sim_transfers_spoil(node, to, message, &spoilt))
+            message = qr_buffer_slice(&spoilt);
         qr_sim_network_send(&world->network, node->number, i, message, world->now_us);
+        qr_buffer_free(&spoilt);
         return QR_OK;
     }
     return QR_E_NOT_FOUND;
@@ -102,6 +109,8 @@ static void on_trace(void *context, const qr_trace_record *record)
     if (record->kind == QR_TRACE_SAVED)
         qr_sim_oracle_saved(node, record->number[0], record->number[1]);
     node->world->report->checkpoints += record->kind == QR_TRACE_CHECKPOINT_DONE;
+    qr_sim_configs_trace(node, record);
+    qr_sim_transfers_trace(node, record);
     qr_sim_nemesis_trace(node, record);
 }
 
@@ -121,6 +130,13 @@ static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t 
         node->leads_since_us = node->world->now_us;
     node->leads = role == QR_LEADER;
     qr_sim_oracle_role(node, role, term);
+}
+
+static void on_reconfigured(void *context, const qr_members *members, bool removed)
+{
+    qr_sim_node *node = context;
+    if (!qr_sim_disk_dead(node->disk))
+        qr_sim_members_reconfigured(node, removed);
 }
 
 static void on_wake(void *context)
@@ -206,8 +222,10 @@ void qr_sim_node_turn(qr_sim_node *node)
 
 void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message)
 {
-    uint64_t from = node->world->node[message->from].id;
-    qr_node_on_message(node->node, from, qr_slice_of(message->bytes, message->size),
+    const qr_sim_node *from = &node->world->node[message->from];
+    if (from->id == message->from_id && !qr_sim_members_linked(from, node))
+        return; /* the connection was closed meanwhile */
+    qr_node_on_message(node->node, message->from_id, qr_slice_of(message->bytes, message->size),
                        qr_sim_node_now_ms(node));
     settle(node, false);
 }
@@ -215,8 +233,8 @@ void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message)
 void qr_sim_node_link(qr_sim_node *node, uint32_t peer, bool up)
 {
     qr_sim_world *world = node->world;
-    if (up &&
-        (!qr_sim_node_up(&world->node[peer]) || qr_sim_network_is_cut(&world->network, peer, node->number)))
+    if (up && (!qr_sim_node_up(&world->node[peer]) || !qr_sim_members_linked(node, &world->node[peer]) ||
+               qr_sim_network_is_cut(&world->network, peer, node->number)))
         return;
     if (node->sees[peer] == up)
         return;
@@ -244,7 +262,7 @@ static qr_node_config config_of(qr_sim_node *node)
 {
     qr_sim_world *world = node->world;
     const qr_sim_plan *plan = &world->plan;
-    return (qr_node_config){
+    qr_node_config config = {
         .cluster = 0xc1a57e4,
         .group = 1,
         .self = node->id,
@@ -270,11 +288,14 @@ static qr_node_config config_of(qr_sim_node *node)
         .bug = world->config->bug,
         .halted = on_halted,
         .role = on_role,
+        .reconfigured = on_reconfigured,
         .wake = on_wake,
         .applied = on_applied,
         .restored = on_restored,
         .context = node,
     };
+    qr_sim_members_configure(node, &config);
+    return config;
 }
 
 /* Both ends learn of the new connections within some milliseconds. */
@@ -322,6 +343,8 @@ void qr_sim_node_boot(qr_sim_node *node)
 {
     qr_sim_world *world = node->world;
     QR_ASSERT(node->node == NULL);
+    if (!qr_sim_members_may_boot(node))
+        return;
     node->life++;
     node->born_us = world->now_us;
     node->clock_ms = qr_prng_between(&world->prng_world, 1, 10000000);
@@ -330,12 +353,17 @@ void qr_sim_node_boot(qr_sim_node *node)
     node->applied = node->commit = node->term = node->local_index = 0;
     node->wake_us = UINT64_MAX;
     memset(node->sees, 0, sizeof node->sees);
+    node->seat.removed = false;
+    node->spoils = 0;
     if (world->phase == QR_SIM_FAULTS && world->plan.boot_crashes &&
         qr_prng_below(&world->prng_nemesis, 4) == 0)
         qr_sim_disk_faults_of(node->disk)->crash_in = qr_prng_between(&world->prng_nemesis, 1, 40);
     if (node->damage_due) {
         node->damage_due = false;
-        node->damaged |= qr_sim_disk_damage(node->disk);
+        if (qr_sim_disk_damage(node->disk)) {
+            node->damaged = true;
+            node->seat.lost_incarnation = node->incarnation;
+        }
     }
     qr_arena arena;
     qr_arena_init(&arena);
@@ -354,6 +382,9 @@ void qr_sim_node_boot(qr_sim_node *node)
     qr_arena_free(&arena);
     if (node->node == NULL)
         return;
+    qr_node_status now;
+    qr_node_status_of(node->node, &now);
+    node->incarnation = now.incarnation;
     connect_links(node);
     want_turn(node);
     settle(node, false);
@@ -394,18 +425,17 @@ void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
     plan_boot(node, down_us);
 }
 
-void qr_sim_node_init(qr_sim_world *world, uint32_t number)
+static uint64_t seed_of(const qr_sim_node *node)
 {
-    qr_sim_node *node = &world->node[number];
-    uint64_t seed = qr_hash_mix(qr_hash_mix(world->config->seed, 2), number);
-    *node = (qr_sim_node){.world = world, .number = number, .wake_us = UINT64_MAX};
-    node->id = qr_hash_mix(seed, 3) | 1;
-    qr_prng prng;
-    qr_prng_seed(&prng, seed);
-    node->wall_skew_ms = (int64_t)qr_prng_below(&prng, 2000) - 1000;
-    uint64_t draw = qr_prng_next(&prng);
+    uint64_t seed = qr_hash_mix(qr_hash_mix(node->world->config->seed, 2), node->number);
+    return node->seat.births ? qr_hash_mix(seed, node->seat.births + 100) : seed;
+}
+
+static qr_sim_disk *new_disk(qr_sim_node *node, uint64_t draw)
+{
+    const qr_sim_world *world = node->world;
     qr_sim_disk_config config = {
-        .seed = seed,
+        .seed = seed_of(node),
         .sync_us_min = 100,
         .sync_us_max = draw & 1 ? 1000 : 5000,
         .slow_per_million = world->plan.slow_disks ? 2000 : 0,
@@ -416,7 +446,37 @@ void qr_sim_node_init(qr_sim_world *world, uint32_t number)
         .done = disk_done,
         .context = node,
     };
-    node->disk = qr_sim_disk_open(&config);
+    return qr_sim_disk_open(&config);
+}
+
+void qr_sim_node_renew(qr_sim_node *node, bool is_new)
+{
+    qr_sim_world *world = node->world;
+    QR_ASSERT(node->node == NULL);
+    bool steady = qr_sim_disk_faults_of(node->disk)->steady;
+    qr_sim_disk_free(node->disk);
+    node->disk = new_disk(node, qr_prng_next(&world->prng_members));
+    qr_sim_disk_faults_of(node->disk)->steady = steady;
+    node->life++; /* events for the old disk and its process are void */
+    node->damaged = node->damage_due = false;
+    if (!is_new)
+        return;
+    node->incarnation = 0;
+    node->id = qr_hash_mix(seed_of(node), 3) | 1;
+    for (uint32_t i = 0; i < world->nodes; i++)
+        world->node[i].sees[node->number] = false; /* it was somebody else */
+}
+
+void qr_sim_node_init(qr_sim_world *world, uint32_t number)
+{
+    qr_sim_node *node = &world->node[number];
+    *node = (qr_sim_node){.world = world, .number = number, .wake_us = UINT64_MAX};
+    uint64_t seed = seed_of(node);
+    node->id = qr_hash_mix(seed, 3) | 1;
+    qr_prng prng;
+    qr_prng_seed(&prng, seed);
+    node->wall_skew_ms = (int64_t)qr_prng_below(&prng, 2000) - 1000;
+    node->disk = new_disk(node, qr_prng_next(&prng));
     plan_boot(node, qr_prng_below(&world->prng_world, 20000));
 }
 

@@ -48,6 +48,11 @@ static qr_sim_op *op_of_mark(qr_sim_world *world, const uint8_t *bytes, size_t s
     return id >= 1 && id <= world->op_count ? world->ops[id - 1] : NULL;
 }
 
+qr_sim_op *qr_sim_oracle_op(qr_sim_world *world, qr_slice bytes)
+{
+    return op_of_mark(world, bytes.data, bytes.size);
+}
+
 void qr_sim_oracle_durable(qr_sim_node *node, qr_slice bytes)
 {
     const uint8_t *at = bytes.data, *end = bytes.data + bytes.size;
@@ -127,6 +132,8 @@ void qr_sim_oracle_answered(qr_sim_op *op)
 {
     qr_sim_world *world = op->world;
     qr_sim_node *node = &world->node[op->node];
+    if (op->kind == QR_REQUEST_MEMBERS)
+        qr_sim_configs_answered(op);
     if (op->outcome == QR_SIM_REFUSED && op->position != 0)
         qr_sim_fail(world, "refused-is-never-applied", "%s was refused (%s) but is entry %" PRIu64, op->mark,
                     qr_status_name(op->status), op->position);
@@ -139,13 +146,12 @@ void qr_sim_oracle_answered(qr_sim_op *op)
     if (qr_sim_disk_failed(node->disk))
         qr_sim_fail(world, "silent-after-failed-sync", "n%u acknowledges %s after its disk has failed",
                     node->number + 1, op->mark);
-    uint32_t copies = (uint32_t)__builtin_popcount(op->durable_on);
-    /* Members whose log was damaged are no voters until they have caught up. */
-    uint32_t enough = (world->nodes - world->damaged) / 2 + 1;
-    if (copies < enough)
-        qr_sim_fail(world, "acknowledged-is-durable",
-                    "%s is acknowledged by n%u and on the disk of %u of %u members", op->mark,
-                    node->number + 1, copies, world->nodes);
+    /* Of a joint configuration the incoming half is enough here: the outgoing one has no say any more once
+     * the end of the change is in the leader's log. */
+    const qr_members *members = qr_sim_configs_of(world, op->position ? op->position : world->oracle.count);
+    if (!qr_sim_configs_kept(world, members, op->durable_on, false))
+        qr_sim_fail(world, "acknowledged-is-durable", "%s is acknowledged by n%u and on the disks %x only",
+                    op->mark, node->number + 1, op->durable_on);
     if (op->position != 0)
         judge_write(op);
 }
@@ -238,6 +244,8 @@ static void learn(qr_sim_world *world, uint64_t index, uint64_t term, qr_entry_k
         qr_sim_fail(world, "terms-grow-along-the-log", "entry %" PRIu64 " has term %" PRIu64, index, term);
     if (kind == QR_ENTRY_COMMAND)
         learn_command(world, commit, index, bytes);
+    else if (kind == QR_ENTRY_MEMBERS)
+        qr_sim_configs_learn(world, index, bytes);
     commit->revision = oracle->model.revision;
     qr_sim_op *op = commit->op && commit->admitted ? world->ops[commit->op - 1] : NULL;
     if (op != NULL && op->has_reply && op->outcome == QR_SIM_DONE)
@@ -356,6 +364,7 @@ static void judge_leader(qr_sim_node *node, uint64_t term)
     const qr_engine *engine = qr_node_engine(node->node);
     qr_engine_status status;
     engine->ops->status(engine, &status);
+    qr_sim_configs_lead(node, term, &status.members);
     for (uint64_t index = oracle->count; index >= 1; index--) {
         const qr_sim_commit *commit = &oracle->commits[index - 1];
         if (commit->seen_term >= term)
@@ -433,6 +442,7 @@ void qr_sim_oracle_look(qr_sim_node *node)
         qr_sim_fail(world, "node-is-sound", "n%u: %s", node->number + 1, broken);
     qr_engine_status status;
     engine->ops->status(engine, &status);
+    qr_sim_configs_look(node, engine, &status);
     look_at_log(node, engine, &status);
     if (status.term < node->term)
         qr_sim_fail(world, "terms-go-forward", "n%u goes from term %" PRIu64 " back to %" PRIu64,
@@ -483,6 +493,8 @@ void qr_sim_oracle_final(qr_sim_world *world)
         const qr_sim_op *op = world->ops[i];
         if (op->kind == QR_REQUEST_WRITE && op->outcome == QR_SIM_DONE && op->position == 0)
             qr_sim_fail(world, "acknowledged-is-applied", "%s was acknowledged and is nowhere", op->mark);
+        if (op->kind == QR_REQUEST_MEMBERS && op->outcome == QR_SIM_DONE)
+            qr_sim_configs_final(op);
         if (op->outcome == QR_SIM_OPEN)
             qr_sim_fail(world, "every-request-is-answered-once", "%s was never answered", op->mark);
     }

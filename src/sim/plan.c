@@ -116,6 +116,25 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     plan->damage = one_in(prng, 4);
 }
 
+/* Drawn apart, so that the runs without changes of members stay as they were. */
+static void draw_changes(qr_sim_world *world)
+{
+    qr_sim_plan *plan = &world->plan;
+    qr_prng prng;
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 4));
+    plan->transfer_cuts = one_in(&prng, 2) && world->config->elects;
+    plan->transfer_cut_per_million = PICK(&prng, 20000, 100000, 300000);
+    plan->changes = one_in(&prng, 3) && world->config->elects && world->config->nodes == 0;
+    plan->wipes = one_in(&prng, 2) && plan->changes;
+    plan->calm_change = one_in(&prng, 2) && plan->changes;
+    if (!plan->changes)
+        return;
+    world->nodes += (uint32_t)qr_prng_between(&prng, 2, 4);
+    if (world->nodes > QR_SIM_NODES_MAX)
+        world->nodes = QR_SIM_NODES_MAX;
+    plan->clients++; /* the administrator */
+}
+
 void qr_sim_plan_draw(qr_sim_world *world)
 {
     qr_prng prng;
@@ -123,6 +142,7 @@ void qr_sim_plan_draw(qr_sim_world *world)
     uint32_t nodes = PICK(&prng, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5);
     world->nodes = world->config->nodes ? world->config->nodes : nodes;
     world->quorum = world->nodes / 2 + 1;
+    world->founders = world->nodes;
     qr_sim_plan *plan = &world->plan;
     draw_times(plan, &prng);
     draw_sizes(plan, &prng);
@@ -133,4 +153,5 @@ void qr_sim_plan_draw(qr_sim_world *world)
     plan->fault_ms = qr_prng_between(&prng, 6000, 16000);
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;
+    draw_changes(world);
 }

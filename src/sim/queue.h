@@ -18,6 +18,7 @@ typedef enum qr_sim_event_kind {
     QR_SIM_NEMESIS, /* the next fault */
     QR_SIM_ISOLATE, /* a node is cut off */
     QR_SIM_MEND,    /* a cut ends */
+    QR_SIM_TICK,    /* a seat looks around: members.h */
     QR_SIM_LOOK,    /* is the world back in order? */
 } qr_sim_event_kind;
 

@@ -25,6 +25,14 @@ typedef struct qr_sim_config {
         *story; /* NULL = none; else every trace record as a sentence, with faults and client calls between */
 } qr_sim_config;
 
+typedef enum qr_sim_part {
+    QR_SIM_PART_FIRST,  /* chunk of a checkpoint on its way */
+    QR_SIM_PART_MIDDLE, /* ... */
+    QR_SIM_PART_LAST,
+    QR_SIM_PART_LOAD, /* the receiver has all of it and loads it */
+    QR_SIM_PARTS,
+} qr_sim_part;
+
 typedef struct qr_sim_report {
     bool failed;
     const char *invariant; /* static name of what was violated, "" if nothing */
@@ -34,6 +42,9 @@ typedef struct qr_sim_report {
     uint64_t simulated_ms, events, messages, crashes, elections, entries;
     uint64_t writes_acked, writes_unknown, reads_checked;
     uint64_t checkpoints, restores, transfers; /* made; started from; taken over from a leader */
+    uint64_t transfers_cut[QR_SIM_PARTS];      /* faults in the midst of a transfer, by where */
+    uint64_t configurations, changes, changes_refused, wipes,
+        renewed; /* entries; requests; disks lost; incarnations that took the place of another */
 } qr_sim_report;
 
 void qr_sim_run(const qr_sim_config *config, qr_sim_report *report);

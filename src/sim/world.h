@@ -5,6 +5,7 @@
 
 #include "node/node.h"
 #include "sim/disk.h"
+#include "sim/members.h"
 #include "sim/model.h"
 #include "sim/network.h"
 #include "sim/queue.h"
@@ -21,8 +22,6 @@ enum {
     QR_SIM_LEADERS_MAX = 1 << 14, /* elections that are remembered */
 };
 
-typedef struct qr_sim_world qr_sim_world;
-
 /* ------------------------------------------------------------- workload ---- */
 
 typedef enum qr_sim_outcome {
@@ -33,7 +32,7 @@ typedef enum qr_sim_outcome {
 } qr_sim_outcome;
 
 /* One request of a client and all that is known about it. Lives as long as the world, in its arena. */
-typedef struct qr_sim_op {
+struct qr_sim_op {
     qr_sim_world *world;
     uint64_t id; /* from 1 */
     uint32_t client, node;
@@ -44,6 +43,8 @@ typedef struct qr_sim_op {
     const qr_txn *txn;
     qr_slice body;
     qr_query query;
+    qr_change change;
+    size_t config_floor; /* configurations that were known when it was invoked, less one */
     uint64_t compact_revision, target;
     /* what everybody could know when it was invoked: a linearizable answer is not older */
     uint64_t invoked_us, floor_index, floor_revision;
@@ -57,7 +58,7 @@ typedef struct qr_sim_op {
     const char *model_text;       /* what the model says it has to answer */
     uint32_t durable_on;          /* bit set of the nodes on whose disk it is */
     struct qr_sim_op *next_taken; /* those a process has taken and not answered */
-} qr_sim_op;
+};
 
 typedef struct qr_sim_client {
     uint32_t home; /* the node it prefers */
@@ -84,7 +85,7 @@ typedef struct qr_sim_source {
 typedef struct qr_sim_oracle {
     qr_sim_commit *commits; /* commits[index - 1]; owned */
     uint64_t count, room, stamped;
-    qr_sim_source sources[64];
+    qr_sim_source sources[512];
     size_t source_count;
     qr_sim_model model;
     uint64_t floor_index, floor_revision; /* the newest that anybody was told of */
@@ -98,7 +99,7 @@ typedef struct qr_sim_oracle {
 
 /* ---------------------------------------------------------------- nodes ---- */
 
-typedef struct qr_sim_node {
+struct qr_sim_node {
     qr_sim_world *world;
     uint32_t number;
     uint64_t id, incarnation;
@@ -118,7 +119,10 @@ typedef struct qr_sim_node {
     uint64_t local_index;        /* of the newest local read of this life */
     bool sees[QR_SIM_NODES_MAX]; /* what it was last told of its links */
     qr_sim_op *taken;
-} qr_sim_node;
+    qr_sim_seat seat;
+    qr_members counted_in; /* a leader's configuration when it was last looked at */
+    uint64_t spoils;       /* the next message to this member is spoilt; 0 = nobody */
+};
 
 /* ------------------------------------------------------------------ plan ---- */
 
@@ -140,6 +144,8 @@ typedef struct qr_sim_plan {
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
     uint32_t trigger_per_million;
+    bool changes, wipes, calm_change, transfer_cuts;
+    uint32_t transfer_cut_per_million;
     qr_sim_weather weather; /* while there are faults */
 } qr_sim_plan;
 
@@ -160,19 +166,21 @@ struct qr_sim_world {
     uint64_t hash;
     qr_sim_queue queue;
     qr_sim_network network;
-    uint32_t nodes, quorum;
+    uint32_t nodes, quorum; /* seats, those of members to come among them */
+    uint32_t founders;      /* nodes that are members from the beginning */
     qr_sim_node node[QR_SIM_NODES_MAX];
-    qr_members members;
+    qr_members members; /* at the beginning */
+    qr_sim_configs configs;
     qr_sim_client clients[QR_SIM_CLIENTS_MAX];
     qr_sim_op **ops; /* ops[id - 1]; owned, their content is the arena's */
     uint64_t op_count, op_room, open_count;
     qr_sim_oracle oracle;
-    qr_prng prng_nemesis, prng_client, prng_world;
+    qr_prng prng_nemesis, prng_client, prng_world, prng_members;
     qr_arena arena;
     uint64_t flight;
     uint64_t steps;
     uint32_t damaged; /* members whose log was damaged so far: never so many that something is lost */
-    uint64_t calm_messages, calm_ops, calm_terms; /* as they stood when the calm began */
+    uint64_t calm_messages, calm_ops, calm_terms, calm_changes; /* as they stood when the calm began */
     struct {
         qr_sim_cut cut;
         bool active;
@@ -200,6 +208,8 @@ void qr_sim_plan_draw(qr_sim_world *world);
 void qr_sim_node_init(qr_sim_world *world, uint32_t number);
 void qr_sim_node_free(qr_sim_node *node);
 void qr_sim_node_boot(qr_sim_node *node);
+/* A node that is down gets an empty disk, and another id too if it is somebody new. */
+void qr_sim_node_renew(qr_sim_node *node, bool is_new);
 void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us);
 void qr_sim_node_turn(qr_sim_node *node);
 void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message);
@@ -225,6 +235,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world);
 void qr_sim_nemesis_isolate(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record);
+void qr_sim_nemesis_part(qr_sim_world *world, const qr_sim_node *a, const qr_sim_node *b, uint64_t length_us);
 void qr_sim_nemesis_heal(qr_sim_world *world);
 uint64_t qr_sim_nemesis_down_us(qr_sim_world *world); /* how long a dead process stays down */
 
@@ -242,6 +253,8 @@ void qr_sim_oracle_saved(qr_sim_node *node, uint64_t index, uint64_t sum);
 void qr_sim_oracle_role(qr_sim_node *node, qr_engine_role role, uint64_t term);
 void qr_sim_oracle_look(qr_sim_node *node);    /* after each call of the node */
 void qr_sim_oracle_match(qr_sim_world *world); /* logs of two members; sampled */
+/* The operation whose mark these bytes begin with; NULL if there is none. */
+qr_sim_op *qr_sim_oracle_op(qr_sim_world *world, qr_slice bytes);
 void qr_sim_oracle_durable(qr_sim_node *node, qr_slice bytes);
 /* The node has answered; op->reply_* are filled in. */
 void qr_sim_oracle_answered(qr_sim_op *op);
