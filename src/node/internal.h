@@ -262,7 +262,8 @@ typedef struct qr_leases {
     /* questions of this member's clients */
     qr_lease_asked *asked, **asked_tail;
     size_t asked_count;
-    uint64_t next_number, retry_ms;
+    uint64_t next_number; /* of questions, rounds and surveys */
+    uint64_t retry_ms;
     bool unsent;
 
     /* the leader's */
@@ -270,16 +271,15 @@ typedef struct qr_leases {
     size_t ask_count, ask_room;
     qr_lease_round *rounds, **rounds_tail;
     size_t round_count;
-    uint64_t next_round;
     qr_leased **heap; /* by their deadlines; owned */
     size_t heap_count, heap_room;
     qr_lease_memory *memories; /* QR_MEMBERS_MAX of them, while in office; owned */
     size_t memory_count;
-    uint64_t recalled_term;    /* of .memories */
-    bool ready;                /* the deadlines are known */
-    uint64_t epoch_asked;      /* the term for which an epoch was proposed */
-    bool end_asked;            /* the end of some was proposed and is not decided */
-    uint64_t propose_again_ms; /* after the pending writes were full */
+    uint64_t recalled_term, recall; /* of .memories: the term, and the name of the survey */
+    bool ready;                     /* the deadlines are known */
+    uint64_t epoch_asked;           /* the term for which an epoch was proposed */
+    bool end_asked;                 /* the end of some was proposed and is not decided */
+    uint64_t propose_again_ms;      /* after the pending writes were full */
 } qr_leases;
 
 /* A checkpoint file. */
@@ -524,6 +524,7 @@ uint64_t qr_lease__wake_ms(const qr_node *node);
 void qr_lease__voter(qr_node *node, const qr_members *members); /* in force now: does this one vote? */
 qr_leased *qr_lease__find(const qr_node *node, int64_t id);     /* NULL: there is none */
 void qr_lease__due(qr_node *node, qr_leased *lease, uint64_t deadline_ms);
+bool qr_lease__leads(const qr_node *node);    /* and has applied what was committed before its term */
 bool qr_lease__in_force(const qr_node *node); /* this member leads, and the epoch is that of its term */
 
 /* renewal.c: renewals and their way to the leader */
@@ -535,6 +536,7 @@ uint64_t qr_lease__rounds_wake_ms(const qr_node *node);
 void qr_lease__sweep(qr_node *node);
 void qr_lease__finish(qr_node *node, qr_status status);
 qr_buffer *qr_lease__begin(qr_node *node, uint8_t word);
+uint64_t qr_lease__number(qr_node *node); /* rises, and no other life of this member has it */
 
 /* takeover.c: what a new leader asks the voters */
 enum { QR_LEASE_RECALL = 5, QR_LEASE_RECALLED = 6 }; /* words of the envelope */

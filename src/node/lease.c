@@ -254,7 +254,7 @@ void qr_lease__reroute(qr_node *node)
 
 /* ---------------------------------------------------------------- the epoch ---- */
 
-static bool leads_with_own_entry(const qr_node *node)
+bool qr_lease__leads(const qr_node *node)
 {
     return node->role == QR_LEADER && node->applied_term == node->term &&
            node->applied_index >= node->recalled_index;
@@ -263,7 +263,7 @@ static bool leads_with_own_entry(const qr_node *node)
 bool qr_lease__in_force(const qr_node *node)
 {
     uint64_t index;
-    return leads_with_own_entry(node) && node->machine->ops->lease_epoch(node->machine, &index) == node->term;
+    return qr_lease__leads(node) && node->machine->ops->lease_epoch(node->machine, &index) == node->term;
 }
 
 static void on_epoch(void *owner, const qr_reply *reply)
@@ -371,7 +371,7 @@ void qr_lease__turn(qr_node *node)
     qr_lease__rounds(node);
     if (QR_BUG(node->config.bug, LEASE_BY_FOLLOWER) && node->role != QR_LEADER)
         end_as_follower(node);
-    if (!leads_with_own_entry(node))
+    if (!qr_lease__leads(node))
         return;
     if (!qr_lease__in_force(node)) {
         propose_epoch(node);
@@ -387,7 +387,7 @@ uint64_t qr_lease__wake_ms(const qr_node *node)
     if (node->machine->ops->lease_from == NULL)
         return UINT64_MAX;
     uint64_t wake = qr_lease__rounds_wake_ms(node);
-    if (!leads_with_own_entry(node))
+    if (!qr_lease__leads(node))
         return wake;
     uint64_t due = UINT64_MAX;
     if (!qr_lease__in_force(node))

@@ -99,7 +99,8 @@ typedef enum qr_request_kind {
     QR_REQUEST_LEASE_TIME,  /* lease: how long it lasts; likewise */
 } qr_request_kind;
 
-/* Of a lease, by the leader's clock, confirmed by a quorum. A lease never ends before that time is over. */
+/* Of a lease, by the leader's clock, confirmed by a quorum. After a renewal the lease lasts that long at
+ * least. Else it is what the leader knows, and for a while after a change of leaders that may be too much. */
 typedef struct qr_lease_time {
     uint64_t ttl_ms, remaining_ms;
 } qr_lease_time;

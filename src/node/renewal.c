@@ -13,6 +13,11 @@
 
 enum { ASK = 1, ANSWER = 2, ROUND = 3, NOTED = 4 };
 
+uint64_t qr_lease__number(qr_node *node)
+{
+    return node->boot << QR_BOOT_SHIFT | ++node->leases.next_number;
+}
+
 qr_buffer *qr_lease__begin(qr_node *node, uint8_t word)
 {
     qr_buffer *out = qr_envelope__begin(node, QR_ENVELOPE_LEASE);
@@ -30,7 +35,7 @@ qr_status qr_lease__ask(qr_node *node, const qr_request *request, uint64_t deadl
     if (leases->asked_count >= QR_NODE_PENDING_MAX)
         return QR_E_BUSY;
     qr_lease_asked *asked = qr_alloc(sizeof *asked);
-    *asked = (qr_lease_asked){.number = node->boot << QR_BOOT_SHIFT | ++leases->next_number,
+    *asked = (qr_lease_asked){.number = qr_lease__number(node),
                               .id = request->lease,
                               .renews = request->kind == QR_REQUEST_LEASE_RENEW,
                               .deadline_ms = deadline_ms,
@@ -216,7 +221,7 @@ static void start_round(qr_node *node)
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
     qr_lease_round *round = qr_alloc_zero(1, sizeof *round);
-    *round = (qr_lease_round){.number = ++leases->next_round,
+    *round = (qr_lease_round){.number = qr_lease__number(node),
                               .sent_ms = node->now_ms,
                               .index = engine.commit_index,
                               .noted_by = {node->config.self},
@@ -319,7 +324,7 @@ static void end_rounds(qr_node *node)
             qr_quorum_has(&engine.members, has_noted, round) || QR_BUG(node->config.bug, LEASE_NO_QUORUM);
         if (late) {
             remove_round(leases, at);
-        } else if (decided && node->applied_term == node->term && node->applied_index >= round->index) {
+        } else if (decided && qr_lease__leads(node) && node->applied_index >= round->index) {
             for (size_t i = 0; i < round->ask_count;)
                 i += answer_some(node, &round->asks[i], round->ask_count - i);
             remove_round(leases, at);

@@ -32,7 +32,7 @@ static bool may_answer(qr_node *node, uint64_t from, uint64_t term)
 
 void qr_lease__recall(qr_node *node, uint64_t from, qr_reader *body)
 {
-    uint64_t term = qr_reader_u64(body);
+    uint64_t term = qr_reader_u64(body), survey = qr_reader_u64(body);
     int64_t first = (int64_t)qr_reader_u64(body);
     if (body->failed || qr_reader_left(body) > 0 || !may_answer(node, from, term))
         return; /* it asks again */
@@ -51,7 +51,7 @@ void qr_lease__recall(qr_node *node, uint64_t from, qr_reader *body)
         more = id != 0 && node->machine->ops->lease_from(node->machine, id, &found);
     }
     qr_buffer *out = qr_lease__begin(node, QR_LEASE_RECALLED);
-    qr_buffer_u64(out, term);
+    qr_buffer_u64(out, survey);
     qr_buffer_u64(out, (uint64_t)first);
     qr_buffer_u64(out, more ? (uint64_t)found.id : 0);
     qr_buffer_add_slice(out, qr_buffer_slice(&notes));
@@ -119,18 +119,19 @@ static void ask_voter(qr_node *node, uint64_t peer)
         node->now_ms + (leases->ready ? 10 * (uint64_t)node->config.election_ms : QR_LEASE_RETRY_MS);
     qr_buffer *out = qr_lease__begin(node, QR_LEASE_RECALL);
     qr_buffer_u64(out, node->term);
+    qr_buffer_u64(out, leases->recall);
     qr_buffer_u64(out, (uint64_t)memory->next);
     qr_envelope__send(node, peer);
 }
 
-typedef struct survey {
+typedef struct question {
     const qr_node *node;
     const qr_leased *lease;
-} survey;
+} question;
 
 static uint64_t heard_by(const void *context, uint64_t id)
 {
-    const survey *asked = context;
+    const question *asked = context;
     const qr_node *node = asked->node;
     const qr_leased *lease = asked->lease;
     if (id == node->config.self || QR_BUG(node->config.bug, LEASE_FORGETS))
@@ -153,7 +154,7 @@ static void find_deadline(qr_node *node, qr_leased *lease, const qr_members *mem
     }
     if (lease->renewed_ms > 0 || lease->ending)
         return;
-    survey asked = {.node = node, .lease = lease};
+    question asked = {.node = node, .lease = lease};
     uint64_t heard = qr_quorum_value(members, heard_by, &asked);
     if (heard == UINT64_MAX) /* enough of them have lost it already, and this one is going to */
         heard = BIAS_MS + node->now_ms;
@@ -212,10 +213,10 @@ static bool read_notes(qr_node *node, qr_lease_memory *memory, qr_reader *body)
 void qr_lease__recalled(qr_node *node, uint64_t from, qr_reader *body)
 {
     qr_leases *leases = &node->leases;
-    uint64_t term = qr_reader_u64(body);
+    uint64_t survey = qr_reader_u64(body);
     int64_t first = (int64_t)qr_reader_u64(body), next = (int64_t)qr_reader_u64(body);
     qr_lease_memory *memory = memory_of(leases, from);
-    if (body->failed || memory == NULL || memory->whole || term != leases->recalled_term ||
+    if (body->failed || memory == NULL || memory->whole || survey != leases->recall ||
         first != memory->next || !qr_lease__in_force(node))
         return;
     size_t before = memory->count;
@@ -238,6 +239,7 @@ void qr_lease__take_over(qr_node *node)
     const qr_members *members = &node->changes.told;
     if (leases->recalled_term != node->term) {
         leases->recalled_term = node->term;
+        leases->recall = qr_lease__number(node);
         leases->memories = qr_alloc_zero(QR_MEMBERS_MAX, sizeof *leases->memories);
         find_deadlines(node); /* alone it needs nobody */
     }
