@@ -169,7 +169,9 @@ static bool time_refused(qr_etcd_call *call, qr_status status)
 {
     if (status != QR_E_LEASE_NOT_FOUND)
         return false;
-    answer_lifetime(call, 0, NULL);
+    qr_node_status node;
+    qr_node_status_of(call->door->config.node, &node);
+    answer_lifetime(call, node.engine.term, NULL);
     return true;
 }
 
