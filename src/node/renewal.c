@@ -148,7 +148,8 @@ static void on_round(qr_node *node, uint64_t from, qr_reader *body)
         uint64_t generation = qr_reader_varint(body);
         qr_leased *lease = qr_lease__find(node, id);
         /* One that is not known here yet is to be granted here later than now. */
-        if (!body->failed && lease != NULL && lease->generation == generation)
+        bool is_ours = !body->failed && lease != NULL && lease->generation == generation;
+        if (is_ours && !QR_BUG(node->config.bug, LEASE_FORGETS))
             lease->noted_ms = node->now_ms;
     }
     if (body->failed)

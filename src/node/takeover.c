@@ -6,7 +6,6 @@
  * A voter answers once it has the epoch of the leader's term on its disk, and from then on notes nothing for
  * a leader of an earlier one, not even in another life. What it says it says as an age; by the leader's clock
  * the moment is at most that long ago. */
-#include "core/bugs.h"
 #include "node/internal.h"
 
 /* Moments before the leader's clock began are no less than 0 this way. */
@@ -134,7 +133,7 @@ static uint64_t heard_by(const void *context, uint64_t id)
     const question *asked = context;
     const qr_node *node = asked->node;
     const qr_leased *lease = asked->lease;
-    if (id == node->config.self || QR_BUG(node->config.bug, LEASE_FORGETS))
+    if (id == node->config.self)
         return BIAS_MS + last_heard_ms(node, lease);
     const qr_lease_memory *memory = memory_of(&node->leases, id);
     if (memory == NULL || !memory->whole)
@@ -166,8 +165,7 @@ static bool has_told(const void *context, uint64_t id)
 {
     const qr_node *node = context;
     const qr_lease_memory *memory = memory_of(&node->leases, id);
-    return id == node->config.self || (memory != NULL && memory->whole) ||
-           QR_BUG(node->config.bug, LEASE_FORGETS);
+    return id == node->config.self || (memory != NULL && memory->whole);
 }
 
 static void find_deadlines(qr_node *node)
