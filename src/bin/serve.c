@@ -418,6 +418,7 @@ static void open_door(member *self)
         .request_max = config->request_max,
         .txn_ops_max = config->txn_ops_max,
         .quota_bytes = config->quota_bytes,
+        .election_ms = config->election_ms,
         .wall_ms = wall_ms,
         .published = on_published,
         .listed = on_listed,

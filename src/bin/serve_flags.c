@@ -42,7 +42,7 @@ static const qr_flag table[] = {
     IGNORED("debug", BOOL, "false", "use --log-level=debug"),
     IGNORED("discovery-fallback", TEXT, "proxy", NO_FIND),
     IGNORED("enable-grpc-gateway", BOOL, "true", "the JSON gateway is not there yet"),
-    IGNORED("enable-lease-checkpoint", BOOL, "false", "leases are not there yet"),
+    IGNORED("enable-lease-checkpoint", BOOL, "false", "renewals survive a change of leaders"),
     IGNORED("enable-pprof", BOOL, "false", NOT_HERE),
     IGNORED("feature-gates", TEXT, "", NOT_HERE),
     IGNORED("grpc-keepalive-interval", TEXT, "2h", "dead clients are found by TCP"),

@@ -38,7 +38,11 @@
       "node lets the log go when a checkpoint is begun, not when it is durable")                             \
     X(CHECKPOINT_OLDER, "older-checkpoint-taken", "node takes a checkpoint that is older than its state")    \
     X(CHECKPOINT_RETRY, "request-in-checkpoint-repeated",                                                    \
-      "node tries requests again that may be in a checkpoint it was sent")
+      "node tries requests again that may be in a checkpoint it was sent")                                   \
+    X(LEASE_NO_EPOCH, "lease-ended-by-old-leader", "tree ends leases at the word of a leader of the past")   \
+    X(LEASE_NO_QUORUM, "renewal-without-quorum", "node acknowledges a renewal without a round of a quorum")  \
+    X(LEASE_FORGETS, "renewals-forgotten", "node says that it has noted renewals, and has not")              \
+    X(LEASE_BY_FOLLOWER, "lease-ended-by-follower", "node proposes the end of leases while it follows")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

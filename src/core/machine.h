@@ -12,6 +12,14 @@
 
 typedef struct qr_machine qr_machine;
 
+/* A lease that the machine keeps: it ends by itself unless it is renewed in time. Time is the node's business
+ * (doc/design/leases.md), which ends leases with the bodies of core/txn.h. */
+typedef struct qr_machine_lease {
+    int64_t id;          /* never 0 */
+    uint64_t generation; /* log index of its grant */
+    uint64_t ttl_ms;
+} qr_machine_lease;
+
 typedef struct qr_machine_ops {
     const char *name; /* "tree" */
     /* index: of the log. *result: private between the machine and whoever made the request (the tree's is a
@@ -29,11 +37,16 @@ typedef struct qr_machine_ops {
     uint64_t (*digest)(const qr_machine *machine);
     /* A counter that shows progress to people (the tree's revision); 0 if there is none. */
     uint64_t (*revision)(const qr_machine *machine);
-    /* Asked on the leader, about once a second: true = propose this body (a compaction that history needs;
-     * later: an expiry). */
+    /* Asked on the leader, about once a second: true = propose this body (a compaction that history needs).
+     */
     bool (*upkeep)(qr_machine *machine, int64_t wall_ms, qr_buffer *body);
     /* Housekeeping between turns that no result depends on, about budget units of it; true = more is left. */
     bool (*work)(qr_machine *machine, size_t budget);
+    /* The lease with that id or, in the order of ids as unsigned numbers, the next one; false: there is none.
+     * NULL: a machine without leases. */
+    bool (*lease_from)(const qr_machine *machine, int64_t id, qr_machine_lease *lease);
+    /* The epoch in force, 0 = none so far, and the log index that brought it. NULL: as above. */
+    uint64_t (*lease_epoch)(const qr_machine *machine, uint64_t *index);
     /* Save in slices at the index of the last apply: begin, next until *done, end. Applies may come in
      * between; what is saved is the state at begin. load: the same chunks in the same order into an empty
      * machine. */

@@ -49,7 +49,10 @@
     X(CHECKPOINT_CHUNK, "sends bytes %b to %c of %d of its checkpoint to %A")                                \
     X(CHECKPOINT_PART, "has bytes %b to %c of %d of the checkpoint of %A on its disk")                       \
     X(CHECKPOINT_TAKE, "takes over the checkpoint at entry %b of %A: revision %c, digest %d")                \
-    X(SAVED, "has saved its state at entry %a: sum %b")
+    X(SAVED, "has saved its state at entry %a: sum %b")                                                      \
+    X(LEASE_TAKEOVER, "knows the deadlines of %a leases in term %b")                                         \
+    X(LEASE_RENEW, "has renewed lease %a (granted at %b) for %c ms")                                         \
+    X(LEASE_END, "proposes the end of %a leases, the first is %b")
 
 typedef enum qr_trace_kind {
     QR_TRACE_NONE,

@@ -129,18 +129,50 @@ static void encode_txn(const qr_txn *txn, unsigned depth, qr_buffer *out)
     encode_ops(txn->else_ops, txn->else_count, depth, out);
 }
 
-void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out)
+static void encode_ended(const qr_body *body, qr_buffer *out)
+{
+    QR_ASSERT(body->ended_count > 0 && body->ended_count <= QR_LEASES_MAX);
+    qr_buffer_varint(out, body->ended_count);
+    for (size_t i = 0; i < body->ended_count; i++) {
+        qr_buffer_u64(out, (uint64_t)body->ended[i].id);
+        qr_buffer_varint(out, body->ended[i].generation);
+    }
+}
+
+void qr_body_encode(const qr_body *body, qr_buffer *out)
 {
     qr_buffer_u8(out, BODY_FORMAT);
-    qr_buffer_u8(out, QR_BODY_TXN);
-    encode_txn(txn, 1, out);
+    qr_buffer_u8(out, (uint8_t)body->kind);
+    switch (body->kind) {
+    case QR_BODY_TXN: encode_txn(&body->txn, 1, out); break;
+    case QR_BODY_COMPACT: qr_buffer_varint(out, body->revision); break;
+    case QR_BODY_LEASE_GRANT:
+        qr_buffer_u64(out, (uint64_t)body->lease);
+        qr_buffer_varint(out, body->ttl_ms);
+        break;
+    case QR_BODY_LEASE_REVOKE: qr_buffer_u64(out, (uint64_t)body->lease); break;
+    case QR_BODY_LEASE_EXPIRE:
+        qr_buffer_varint(out, body->epoch);
+        encode_ended(body, out);
+        break;
+    case QR_BODY_LEASE_EPOCH: qr_buffer_varint(out, body->epoch); break;
+    }
+}
+
+void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out)
+{
+    qr_body_encode(&(qr_body){.kind = QR_BODY_TXN, .txn = *txn}, out);
 }
 
 void qr_body_encode_compact(uint64_t revision, qr_buffer *out)
 {
-    qr_buffer_u8(out, BODY_FORMAT);
-    qr_buffer_u8(out, QR_BODY_COMPACT);
-    qr_buffer_varint(out, revision);
+    qr_body_encode(&(qr_body){.kind = QR_BODY_COMPACT, .revision = revision}, out);
+}
+
+bool qr_body_is_of_leases(qr_slice bytes)
+{
+    return bytes.size >= 2 && bytes.data[0] == BODY_FORMAT && bytes.data[1] >= QR_BODY_LEASE_GRANT &&
+           bytes.data[1] <= QR_BODY_LEASE_EPOCH;
 }
 
 /* --------------------------------------------------------- reading parts ----
@@ -385,6 +417,61 @@ static void decode_txn(body_reader *reader, qr_arena *arena, qr_txn *txn)
     txn->else_ops = decode_ops(reader, arena, &txn->else_count);
 }
 
+/* A number that is never 0. */
+static uint64_t read_positive(body_reader *reader, uint64_t max)
+{
+    uint64_t number = read_number(reader);
+    if (!reader->bytes.failed && (number == 0 || number > max))
+        fail(reader, QR_E_INVALID);
+    return number;
+}
+
+static int64_t read_lease(body_reader *reader)
+{
+    int64_t lease = (int64_t)qr_reader_u64(&reader->bytes);
+    if (!reader->bytes.failed && lease == 0)
+        fail(reader, QR_E_INVALID);
+    return lease;
+}
+
+/* Nothing is allocated for names that are not all there. */
+static void read_ended(body_reader *reader, qr_arena *arena, qr_body *body)
+{
+    uint64_t count = read_positive(reader, QR_LEASES_MAX);
+    qr_lease_name ended[QR_LEASES_MAX];
+    for (size_t i = 0; i < count && !reader->bytes.failed; i++) {
+        ended[i].id = read_lease(reader);
+        ended[i].generation = read_positive(reader, UINT64_MAX);
+        if (i > 0 && (uint64_t)ended[i].id <= (uint64_t)ended[i - 1].id)
+            fail(reader, QR_E_INVALID);
+    }
+    if (reader->bytes.failed || qr_reader_left(&reader->bytes) != 0)
+        return;
+    body->ended = memcpy(qr_arena_alloc(arena, count * sizeof *ended), ended, count * sizeof *ended);
+    body->ended_count = (size_t)count;
+}
+
+/* A body of a few numbers. */
+static qr_status decode_plain(body_reader *reader, qr_arena *arena, qr_body *body)
+{
+    switch (body->kind) {
+    case QR_BODY_COMPACT: body->revision = read_number(reader); break;
+    case QR_BODY_LEASE_GRANT:
+        body->lease = read_lease(reader);
+        body->ttl_ms = read_positive(reader, QR_LEASE_TTL_MS_MAX);
+        break;
+    case QR_BODY_LEASE_REVOKE: body->lease = read_lease(reader); break;
+    case QR_BODY_LEASE_EXPIRE:
+        body->epoch = read_positive(reader, UINT64_MAX);
+        read_ended(reader, arena, body);
+        break;
+    default: body->epoch = read_positive(reader, UINT64_MAX); break;
+    }
+    if (!failed(reader) && qr_reader_left(&reader->bytes) != 0)
+        fail(reader, QR_E_INVALID);
+    return reader->status;
+}
+
 qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
 {
     *body = (qr_body){0};
@@ -394,15 +481,11 @@ qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
         return QR_E_INVALID;
     if (format != BODY_FORMAT)
         return QR_E_BAD_VERSION;
-    body->kind = (qr_body_kind)read_enum(&reader, QR_BODY_TXN, QR_BODY_COMPACT);
+    body->kind = (qr_body_kind)read_enum(&reader, QR_BODY_TXN, QR_BODY_LEASE_EPOCH);
     if (failed(&reader))
         return reader.status;
-    if (body->kind == QR_BODY_COMPACT) {
-        body->revision = read_number(&reader);
-        if (!failed(&reader) && qr_reader_left(&reader.bytes) != 0)
-            fail(&reader, QR_E_INVALID);
-        return reader.status;
-    }
+    if (body->kind != QR_BODY_TXN)
+        return decode_plain(&reader, arena, body);
     qr_status status = scan_txn(qr_slice_of(reader.bytes.at, qr_reader_left(&reader.bytes)));
     if (status != QR_OK)
         return status;

@@ -25,7 +25,10 @@ enum {
     QR_ATTRIBUTE_MAX = 512,   /* bytes of the attribute string of a key */
     QR_PATH_MAX = 4096,       /* directory records are kept for paths up to this size */
     QR_PATH_LEVELS_MAX = 64,  /* and this depth */
+    QR_LEASES_MAX = 1024,     /* leases in one command that ends them */
 };
+
+#define QR_LEASE_TTL_MS_MAX (9000000000u * UINT64_C(1000)) /* the longest time to live */
 
 typedef enum qr_span_kind {
     QR_SPAN_KEY,   /* exactly key */
@@ -139,16 +142,36 @@ bool qr_txn_writes(const qr_txn *txn); /* any put or delete in any branch, or a 
 typedef enum qr_body_kind {
     QR_BODY_TXN = 1,
     QR_BODY_COMPACT = 2, /* revision: forget what is not visible at it or after */
+    /* Leases (doc/design/leases.md). A lease has an id other than 0, and a generation: the log index of its
+     * grant, so that a later lease of the same id is another one. */
+    QR_BODY_LEASE_GRANT = 3,  /* lease, ttl_ms: LEASE_EXISTS, QUOTA */
+    QR_BODY_LEASE_REVOKE = 4, /* lease, with its keys: LEASE_NOT_FOUND */
+    /* ended, with their keys, by the leader of the term `epoch` whose time for them is over. Of those names
+     * that are still leases, and nothing at all unless that is the epoch in force. */
+    QR_BODY_LEASE_EXPIRE = 5,
+    QR_BODY_LEASE_EPOCH = 6, /* epoch: in force from now on, unless a later one is */
 } qr_body_kind;
+
+typedef struct qr_lease_name {
+    int64_t id;
+    uint64_t generation;
+} qr_lease_name;
 
 typedef struct qr_body {
     qr_body_kind kind;
     qr_txn txn;
     uint64_t revision;
+    int64_t lease;
+    uint64_t ttl_ms; /* 1 .. QR_LEASE_TTL_MS_MAX */
+    uint64_t epoch;
+    const qr_lease_name *ended; /* 1 .. QR_LEASES_MAX, by rising id as unsigned numbers */
+    size_t ended_count;
 } qr_body;
 
+void qr_body_encode(const qr_body *body, qr_buffer *out);
 void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out);
 void qr_body_encode_compact(uint64_t revision, qr_buffer *out);
+bool qr_body_is_of_leases(qr_slice bytes); /* by its kind; the rest may still be malformed */
 /* Depth, counts and sizes are scanned before anything recursive runs. Borrows bytes; structs come from the
  * arena. INVALID, BAD_VERSION, TOO_DEEP, TOO_LARGE. */
 qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body);
@@ -193,6 +216,8 @@ typedef enum qr_query_kind {
     QR_QUERY_HASH,      /* result: qr_hash_result */
     QR_QUERY_STATUS,    /* result: qr_tree_status */
     QR_QUERY_DIRECTORY, /* result: qr_directory, of span.key as a path */
+    QR_QUERY_LEASE,     /* result: qr_leases_result, of one lease or none */
+    QR_QUERY_LEASES,    /* result: qr_leases_result, of all */
 } qr_query_kind;
 
 typedef struct qr_query {
@@ -200,7 +225,24 @@ typedef struct qr_query {
     qr_txn txn;
     uint64_t revision; /* HASH: of all versions up to it; 0 = the newest */
     qr_slice path;     /* DIRECTORY */
+    int64_t lease;     /* LEASE */
+    bool want_keys;    /* LEASE */
 } qr_query;
+
+typedef struct qr_lease_record {
+    int64_t id;
+    uint64_t generation;
+    uint64_t ttl_ms;
+    int64_t granted_ms; /* wall clock of the proposer */
+} qr_lease_record;
+
+typedef struct qr_leases_result {
+    uint64_t revision;
+    const qr_lease_record *leases; /* by rising id, as unsigned numbers */
+    size_t count;
+    const qr_slice *keys; /* clients' keys attached to the one that was asked for, in their order */
+    size_t key_count;
+} qr_leases_result;
 
 typedef struct qr_hash_result {
     uint32_t hash; /* over all versions in (compacted, revision] and those visible at compacted; equal on all

@@ -47,6 +47,7 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
     const void *result = NULL;
     qr_arena_reset(&node->arena);
     status = node->machine->ops->apply(node->machine, index, &command, &node->arena, &result);
+    qr_lease__applied(node, &command, status);
     qr_pending__applied(node, &command, index, status, result);
 }
 
@@ -93,6 +94,7 @@ static void take_role(qr_node *node, const qr_effect *effect)
         return;
     qr_pending__reroute(node);
     qr_change__reroute(node);
+    qr_lease__reroute(node);
     node->retry_reads_ms = 0;
     if (node->handover.under_way && node->leader != 0 && node->leader != node->config.self)
         finish_handover(node, QR_OK);

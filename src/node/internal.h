@@ -15,6 +15,12 @@ enum {
     QR_NODE_SWEEP_MS = 50, /* how exact deadlines are */
     QR_NODE_UPKEEP_MS = 1000,
     QR_NODE_CHANGE_RETRY_MS = 200, /* until a change of members is asked for again */
+    /* A renewal whose round took longer is not acknowledged; a new leader gives every lease as much more. */
+    QR_LEASE_GRACE_MS = 500,
+    QR_LEASE_RETRY_MS = 100,   /* until the leader, or a voter, is asked again */
+    QR_LEASE_ROUNDS_MAX = 64,  /* open at once; more questions wait */
+    QR_LEASE_ASKS_MAX = 65536, /* waiting on the leader; more are dropped, and asked again */
+    QR_LEASE_PAGE_MAX = 16384, /* leases in one message about what was renewed */
     /* What a learner may lack when it becomes a voter: about what one message carries. */
     QR_NODE_CAUGHT_UP_ENTRIES = 1024,
     QR_NODE_READ_BUDGET =
@@ -190,6 +196,92 @@ typedef struct qr_changes {
     bool removed;       /* and no longer stands in .applied */
 } qr_changes;
 
+/* A lease, as every member keeps it beside its machine (lease.c). */
+typedef struct qr_leased {
+    int64_t id;
+    uint64_t generation, ttl_ms;
+    uint64_t noted_ms; /* when this process last heard of a renewal, or when it took the grant over */
+    /* on the leader, in its present term */
+    uint64_t renewed_ms;  /* the last renewal that a quorum has confirmed, or the grant; 0 = none */
+    uint64_t deadline_ms; /* 0 = not known yet */
+    size_t heap_at;       /* its place there, from 1; 0 = none */
+    bool ending;          /* its end was proposed: nothing renews it any more */
+} qr_leased;
+
+/* A client's question about a lease, here. */
+typedef struct qr_lease_asked {
+    struct qr_lease_asked *next;
+    uint64_t number; /* rises; its name for the leader */
+    int64_t id;
+    bool renews, sent;
+    uint64_t deadline_ms;
+    void (*done)(void *owner, const qr_reply *reply);
+    void *owner;
+} qr_lease_asked;
+
+/* The same on the leader. */
+typedef struct qr_lease_ask {
+    uint64_t from, number;
+    int64_t id;
+    uint64_t generation; /* once it is in a round; 0 = there was no such lease */
+    bool renews;
+} qr_lease_ask;
+
+/* Questions that share a round of a quorum: whoever answers it has noted the renewals. */
+typedef struct qr_lease_round {
+    struct qr_lease_round *next;
+    uint64_t number, sent_ms;
+    uint64_t index; /* what is not there once this is applied was not there when they were asked */
+    uint64_t noted_by[QR_MEMBERS_MAX];
+    size_t noted_count;
+    qr_lease_ask *asks; /* owned */
+    size_t ask_count;
+} qr_lease_round;
+
+/* What a voter says, to a new leader, of the renewals before its term. */
+typedef struct qr_lease_memory {
+    uint64_t peer;
+    bool whole;
+    int64_t next;      /* the lease from which on it is still to be told */
+    uint64_t retry_ms; /* when it is asked again */
+    struct qr_lease_note {
+        int64_t id;
+        uint64_t generation,
+            noted_ms; /* at the latest, by this member's clock, from a moment long before it began */
+    } * notes;        /* by rising id; owned */
+    size_t count, room, at;
+} qr_lease_memory;
+
+typedef struct qr_leases {
+    qr_leased **slots; /* by a hash of the id; owned, as the leases are */
+    size_t room, count;
+    qr_arena arena;          /* of a body being read */
+    uint64_t voter_since_ms; /* when this member became a voter, if it has in this life */
+    bool votes;
+
+    /* questions of this member's clients */
+    qr_lease_asked *asked, **asked_tail;
+    size_t asked_count;
+    uint64_t next_number; /* of questions, rounds and surveys */
+    uint64_t retry_ms;
+    bool unsent;
+
+    /* the leader's */
+    qr_lease_ask *asks; /* not in a round yet; owned */
+    size_t ask_count, ask_room;
+    qr_lease_round *rounds, **rounds_tail;
+    size_t round_count;
+    qr_leased **heap; /* by their deadlines; owned */
+    size_t heap_count, heap_room;
+    qr_lease_memory *memories; /* QR_MEMBERS_MAX of them, while in office; owned */
+    size_t memory_count;
+    uint64_t recalled_term, recall; /* of .memories: the term, and the name of the survey */
+    bool ready;                     /* the deadlines are known */
+    uint64_t epoch_asked;           /* the term for which an epoch was proposed */
+    bool end_asked;                 /* the end of some was proposed and is not decided */
+    uint64_t propose_again_ms;      /* after the pending writes were full */
+} qr_leases;
+
 /* A checkpoint file. */
 typedef struct qr_kept {
     uint64_t index, term; /* index 0: there is none */
@@ -330,6 +422,7 @@ struct qr_node {
     qr_health health;
     qr_scrub scrub;
     qr_changes changes;
+    qr_leases leases;
 
     qr_keeper keeper;
     qr_sending sendings[QR_NODE_SENDINGS_MAX];
@@ -420,6 +513,39 @@ uint64_t qr_change__wake_ms(const qr_node *node);
 void qr_change__sweep(qr_node *node);
 void qr_change__finish(qr_node *node, qr_status status);
 
+/* lease.c: when leases end */
+void qr_lease__open(qr_node *node);
+void qr_lease__free(qr_node *node);
+void qr_lease__applied(qr_node *node, const qr_command *command, qr_status status);
+void qr_lease__jumped(qr_node *node);  /* the machine is another one */
+void qr_lease__reroute(qr_node *node); /* another role, term or leader */
+void qr_lease__turn(qr_node *node);
+uint64_t qr_lease__wake_ms(const qr_node *node);
+void qr_lease__voter(qr_node *node, const qr_members *members); /* in force now: does this one vote? */
+qr_leased *qr_lease__find(const qr_node *node, int64_t id);     /* NULL: there is none */
+void qr_lease__due(qr_node *node, qr_leased *lease, uint64_t deadline_ms);
+bool qr_lease__leads(const qr_node *node);    /* and has applied what was committed before its term */
+bool qr_lease__in_force(const qr_node *node); /* this member leads, and the epoch is that of its term */
+
+/* renewal.c: renewals and their way to the leader */
+qr_status qr_lease__ask(qr_node *node, const qr_request *request, uint64_t deadline_ms);
+void qr_lease__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_reader *body);
+void qr_lease__rounds(qr_node *node);
+void qr_lease__forget_rounds(qr_node *node);
+uint64_t qr_lease__rounds_wake_ms(const qr_node *node);
+void qr_lease__sweep(qr_node *node);
+void qr_lease__finish(qr_node *node, qr_status status);
+qr_buffer *qr_lease__begin(qr_node *node, uint8_t word);
+uint64_t qr_lease__number(qr_node *node); /* rises, and no other life of this member has it */
+
+/* takeover.c: what a new leader asks the voters */
+enum { QR_LEASE_RECALL = 5, QR_LEASE_RECALLED = 6 }; /* words of the envelope */
+void qr_lease__take_over(qr_node *node);
+void qr_lease__recall(qr_node *node, uint64_t from, qr_reader *body);
+void qr_lease__recalled(qr_node *node, uint64_t from, qr_reader *body);
+void qr_lease__forget_memories(qr_node *node);
+uint64_t qr_lease__take_over_wake_ms(const qr_node *node);
+
 /* envelope.c: messages between nodes */
 typedef enum qr_envelope_kind {
     QR_ENVELOPE_ENGINE = 1,
@@ -429,6 +555,7 @@ typedef enum qr_envelope_kind {
     QR_ENVELOPE_CHANGE = 5,  /* a change of members, for the leader */
     QR_ENVELOPE_VERDICT = 6, /* what became of it */
     QR_ENVELOPE_SCRUB = 7,   /* rounds, and what was saved in them */
+    QR_ENVELOPE_LEASE = 8,   /* renewals */
 } qr_envelope_kind;
 qr_buffer *qr_envelope__begin(qr_node *node, qr_envelope_kind kind);
 qr_status qr_envelope__send(qr_node *node, uint64_t to);

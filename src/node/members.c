@@ -465,6 +465,7 @@ static void tell(qr_node *node)
     qr_changes *changes = &node->changes;
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
+    qr_lease__voter(node, &engine.members);
     if (!changes->news && are_equal(&engine.members, &changes->told))
         return;
     changes->news = false;

@@ -46,6 +46,7 @@ qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **
     node->term = engine.term;
     node->recalled_index = engine.last_index;
     qr_change__open(node, &engine.members);
+    qr_lease__open(node);
     qr_trace_add(&node->trace, QR_TRACE_BOOT, node->incarnation, node->boot, engine.first_index,
                  engine.last_index);
     *opened = node;
@@ -59,6 +60,7 @@ void qr_node_free(qr_node *node)
     qr_pending__finish(node, QR_E_STOPPED);
     qr_reads__finish(node, QR_E_STOPPED);
     qr_change__finish(node, QR_E_STOPPED);
+    qr_lease__finish(node, QR_E_STOPPED);
     if (node->handover.wanted)
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_STOPPED, NULL, 0);
     qr_export__free(node);
@@ -66,6 +68,7 @@ void qr_node_free(qr_node *node)
     qr_transfer__free(node);
     qr_receive__free(node);
     qr_restore__free(node->opened);
+    qr_lease__free(node);
     if (node->wal != NULL)
         qr_wal_close(node->wal);
     if (node->engine != NULL)
@@ -181,6 +184,8 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request)
         break;
     case QR_REQUEST_HANDOVER: status = submit_handover(node, request, deadline_ms); break;
     case QR_REQUEST_MEMBERS: status = qr_change__add(node, request, deadline_ms); break;
+    case QR_REQUEST_LEASE_RENEW:
+    case QR_REQUEST_LEASE_TIME: status = qr_lease__ask(node, request, deadline_ms); break;
     default: return QR_E_INVALID;
     }
     if (status == QR_OK)
@@ -222,6 +227,9 @@ void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t
     } else if (kind == QR_ENVELOPE_VERDICT) {
         qr_reader reader = qr_reader_of(body);
         qr_change__verdict(node, &reader);
+    } else if (kind == QR_ENVELOPE_LEASE) {
+        qr_reader reader = qr_reader_of(body);
+        qr_lease__heard(node, from, incarnation, &reader);
     } else if (kind == QR_ENVELOPE_CHECKPOINT) {
         qr_reader reader = qr_reader_of(body);
         qr_transfer__heard(node, from, &reader);
@@ -277,6 +285,7 @@ static void sweep(qr_node *node)
     qr_pending__sweep(node);
     qr_reads__sweep(node);
     qr_change__sweep(node);
+    qr_lease__sweep(node);
     if (node->handover.wanted && node->now_ms >= node->handover.deadline_ms) {
         node->handover.wanted = node->handover.under_way = false;
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_TIMEOUT, NULL, 0);
@@ -343,6 +352,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_pending__finish(node, QR_E_HALTED);
         qr_reads__finish(node, QR_E_HALTED);
         qr_change__finish(node, QR_E_HALTED);
+        qr_lease__finish(node, QR_E_HALTED);
         qr_export__failed(node, QR_E_HALTED);
         return;
     }
@@ -350,6 +360,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     node->wall_ms = wall_ms;
     tell_durable(node);
     upkeep(node);
+    qr_lease__turn(node);
     qr_pending__offer(node);
     qr_reads__start(node);
     qr_health__watch(node);
@@ -391,10 +402,11 @@ uint64_t qr_node_wake_ms(const qr_node *node)
     if (node->stepped || node->more_reads || node->durable_ticket != node->told_ticket)
         wake = node->now_ms;
     bool waiting = node->read_count > 0 || node->pendings.first < node->pendings.next ||
-                   node->handover.wanted || node->changes.asked.wanted;
+                   node->handover.wanted || node->changes.asked.wanted || node->leases.asked_count > 0;
     if (waiting)
         wake = sooner(wake, node->sweep_ms);
     wake = sooner(wake, qr_change__wake_ms(node));
+    wake = sooner(wake, qr_lease__wake_ms(node));
     bool can_offer = node->leader != 0 && node->pendings.unsent < node->pendings.next;
     if (can_offer || node->reads_waiting.count > 0)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
@@ -426,7 +438,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
         .digest = qr_node__digest(node),
         .revision = node->machine->ops->revision(node->machine),
         .pending_writes = node->pendings.next - node->pendings.first,
-        .pending_reads = node->read_count,
+        .pending_reads = node->read_count + node->leases.asked_count,
         .halted = node->halted,
         .no_space = node->no_space,
         .halt_sentence = node->halt_sentence,

@@ -89,12 +89,21 @@ qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **
 void qr_node_free(qr_node *node); /* unanswered requests get STOPPED */
 
 typedef enum qr_request_kind {
-    QR_REQUEST_WRITE,      /* body: a command body for the machine; answered once applied here */
-    QR_REQUEST_READ,       /* query: answered linearizably */
-    QR_REQUEST_READ_LOCAL, /* query: answered at once from what is applied here; may be stale */
-    QR_REQUEST_HANDOVER,   /* target: give leadership away */
-    QR_REQUEST_MEMBERS,    /* change: of the members; by any member, the leader does it */
+    QR_REQUEST_WRITE,       /* body: a command body for the machine; answered once applied here */
+    QR_REQUEST_READ,        /* query: answered linearizably */
+    QR_REQUEST_READ_LOCAL,  /* query: answered at once from what is applied here; may be stale */
+    QR_REQUEST_HANDOVER,    /* target: give leadership away */
+    QR_REQUEST_MEMBERS,     /* change: of the members; by any member, the leader does it */
+    QR_REQUEST_LEASE_RENEW, /* lease: its time begins anew; result: qr_lease_time. LEASE_NOT_FOUND: it has
+                               ended */
+    QR_REQUEST_LEASE_TIME,  /* lease: how long it lasts; likewise */
 } qr_request_kind;
+
+/* Of a lease, by the leader's clock, confirmed by a quorum. After a renewal the lease lasts that long at
+ * least. Else it is what the leader knows, and for a while after a change of leaders that may be too much. */
+typedef struct qr_lease_time {
+    uint64_t ttl_ms, remaining_ms;
+} qr_lease_time;
 
 typedef enum qr_change_kind {
     QR_CHANGE_ADD = 1,     /* id, as a learner; voter: it gets its vote by itself once it has caught up */
@@ -129,6 +138,7 @@ typedef struct qr_request {
     uint64_t auth_revision;
     uint64_t target;  /* HANDOVER: member id */
     qr_change change; /* MEMBERS */
+    int64_t lease;    /* LEASE_* */
     uint64_t
         deadline_ms; /* 0 = now + request_ms. After it: TIMEOUT, or NO_LEADER if it was surely not applied */
     /* Called exactly once for each accepted request, from within a turn or from qr_node_free. */

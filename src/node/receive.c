@@ -165,6 +165,7 @@ static void install(qr_node *node)
     qr_restore__take(restore);
     qr_restore__tell_engine(restore, true);
     qr_change__jumped(node);
+    qr_lease__jumped(node);
     answer(node, QR_TRANSFER_NEEDLESS, receiving->size);
     drop(node);
     qr_keeper__adopt(node, &kept);

@@ -192,6 +192,8 @@ static void draft_compaction(qr_sim_world *world, qr_sim_op *op)
 
 static void draft_request(qr_sim_world *world, qr_sim_op *op)
 {
+    if (world->plan.leases && qr_sim_lease_draft(world, op))
+        return;
     sim_draft draft;
     memset(&draft, 0, sizeof draft);
     uint64_t draw = below(world, 1000);
@@ -332,6 +334,8 @@ static void on_done(void *owner, const qr_reply *reply)
     op->reply_text = qr_arena_text(&world->arena, qr_buffer_slice(&world->text));
     if (has_result)
         digest_result(op, reply->result);
+    if (op->lease)
+        qr_sim_lease_answered(op, reply);
     qr_sim_mix(world, qr_hash(qr_slice_text(op->reply_text), op->id));
     qr_sim_story_op(op, "is answered");
     close_op(op, outcome_of(reply->status));
@@ -416,6 +420,7 @@ void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op)
         .principal = qr_slice_text(op->mark),
         .target = op->target,
         .change = op->change,
+        .lease = op->lease,
         .done = on_done,
         .owner = op,
     };

@@ -222,6 +222,7 @@ static void run_put(sim_run *run, const qr_put *put)
         .create_revision = old ? old->create_revision : run->now,
         .version = old ? old->version + 1 : 1,
         .lease = put->lease,
+        .detach = put->options & QR_PUT_DETACH_ON_EXPIRY,
         .value = put->value,
     };
     set_version(key, version);
@@ -271,8 +272,27 @@ static void run_txn(sim_run *run, const qr_txn *txn)
     qr_buffer_u8(run->text, '}');
 }
 
+static bool lease_lives(const qr_sim_model *model, int64_t lease)
+{
+    return lease >= 1 && lease <= QR_SIM_LEASES_MAX && model->leases[lease].generation > 0;
+}
+
+/* The workload puts with a lease alone and without conditions. */
+static bool lacks_lease(const qr_sim_model *model, const qr_txn *txn)
+{
+    for (size_t i = 0; i < txn->then_count; i++)
+        if (txn->then_ops[i].kind == QR_OP_PUT && txn->then_ops[i].put.lease != 0)
+            return !lease_lives(model, txn->then_ops[i].put.lease);
+    return false;
+}
+
 void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text)
 {
+    if (lacks_lease(model, txn)) {
+        qr_buffer_format(text, "%s", qr_status_name(QR_E_LEASE_NOT_FOUND));
+        end_text(text);
+        return;
+    }
     qr_buffer body;
     qr_buffer_init(&body);
     sim_run run = {
@@ -293,6 +313,56 @@ void qr_sim_model_compact(qr_sim_model *model, uint64_t revision, qr_buffer *tex
                                                     : QR_OK;
     if (status == QR_OK)
         model->compacted = revision;
+    qr_buffer_format(text, "%s", qr_status_name(status));
+    end_text(text);
+}
+
+static void end_lease(qr_sim_model *model, int64_t lease, bool *changed)
+{
+    for (size_t i = 0; i < model->count; i++) {
+        const qr_sim_version *old = version_at(&model->keys[i], model->revision + 1);
+        if (old == NULL || old->lease != lease)
+            continue;
+        qr_sim_version version = {.revision = model->revision + 1};
+        if (old->detach) {
+            version = *old;
+            version.revision = model->revision + 1;
+            version.version++;
+            version.lease = 0;
+            version.detach = false;
+        }
+        set_version(&model->keys[i], version);
+        *changed = true;
+    }
+    model->leases[lease].generation = 0;
+}
+
+void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index, qr_buffer *text)
+{
+    bool lives = lease_lives(model, body->lease), changed = false;
+    qr_status status = QR_OK;
+    switch (body->kind) {
+    case QR_BODY_LEASE_GRANT:
+        if (lives)
+            status = QR_E_LEASE_EXISTS;
+        else
+            model->leases[body->lease] = (qr_sim_lease){.generation = index, .ttl_ms = body->ttl_ms};
+        break;
+    case QR_BODY_LEASE_REVOKE:
+        if (lives)
+            end_lease(model, body->lease, &changed);
+        else
+            status = QR_E_LEASE_NOT_FOUND;
+        break;
+    case QR_BODY_LEASE_EXPIRE:
+        for (size_t i = 0; i < body->ended_count && body->epoch == model->epoch; i++)
+            if (lease_lives(model, body->ended[i].id) &&
+                model->leases[body->ended[i].id].generation == body->ended[i].generation)
+                end_lease(model, body->ended[i].id, &changed);
+        break;
+    default: model->epoch = body->epoch > model->epoch ? body->epoch : model->epoch;
+    }
+    model->revision += changed;
     qr_buffer_format(text, "%s", qr_status_name(status));
     end_text(text);
 }

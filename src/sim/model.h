@@ -12,8 +12,16 @@ typedef struct qr_sim_version {
     bool live;
     uint64_t create_revision, version;
     int64_t lease;
+    bool detach;    /* what the end of the lease does: else the key goes */
     qr_slice value; /* borrowed: values live as long as the world */
 } qr_sim_version;
+
+enum { QR_SIM_LEASES_MAX = 6 }; /* of the workload: ids from 1 */
+
+/* A lease of the model; generation 0: there is none of that id. */
+typedef struct qr_sim_lease {
+    uint64_t generation, ttl_ms;
+} qr_sim_lease;
 
 typedef struct qr_sim_key {
     qr_slice name;            /* borrowed */
@@ -25,6 +33,8 @@ typedef struct qr_sim_model {
     qr_sim_key *keys; /* in order of name; owned */
     size_t count, room;
     uint64_t revision, compacted;
+    qr_sim_lease leases[QR_SIM_LEASES_MAX + 1]; /* by id; [0] is none */
+    uint64_t epoch;
 } qr_sim_model;
 
 /* revision: of an empty machine. */
@@ -33,6 +43,8 @@ void qr_sim_model_free(qr_sim_model *model);
 /* Applies it and writes its result as text (zero-terminated on return). */
 void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text);
 void qr_sim_model_compact(qr_sim_model *model, uint64_t revision, qr_buffer *text);
+/* A command about leases, entry number index. */
+void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index, qr_buffer *text);
 /* The answer of a transaction without writes in the state right after that revision. */
 void qr_sim_model_query(const qr_sim_model *model, const qr_txn *txn, uint64_t revision, qr_buffer *text);
 

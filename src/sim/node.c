@@ -108,6 +108,8 @@ static void on_trace(void *context, const qr_trace_record *record)
         qr_sim_oracle_diverges(node, record);
     if (record->kind == QR_TRACE_SAVED)
         qr_sim_oracle_saved(node, record->number[0], record->number[1]);
+    if (record->kind == QR_TRACE_LEASE_RENEW)
+        qr_sim_lease_renewed(node, record);
     node->world->report->checkpoints += record->kind == QR_TRACE_CHECKPOINT_DONE;
     qr_sim_configs_trace(node, record);
     qr_sim_transfers_trace(node, record);

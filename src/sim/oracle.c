@@ -178,6 +178,17 @@ static bool admit(qr_sim_world *world, qr_origin origin)
     return true;
 }
 
+static void learn_leases(qr_sim_world *world, qr_slice bytes, uint64_t index)
+{
+    qr_body body;
+    qr_arena arena;
+    qr_arena_init(&arena);
+    QR_CHECK(qr_body_decode(bytes, &arena, &body) == QR_OK, "what a node or a client asks for can be read");
+    qr_buffer_clear(&world->text);
+    qr_sim_lease_applied(world, &body, index, &world->text);
+    qr_arena_free(&arena);
+}
+
 static void learn_op(qr_sim_world *world, qr_sim_op *op, const qr_command *command, uint64_t index)
 {
     if (!qr_slice_equal(op->body, command->body) || op->kind != QR_REQUEST_WRITE)
@@ -193,6 +204,8 @@ static void learn_op(qr_sim_world *world, qr_sim_op *op, const qr_command *comma
     qr_buffer_clear(&world->text);
     if (op->compacts)
         qr_sim_model_compact(&world->oracle.model, op->compact_revision, &world->text);
+    else if (op->txn == NULL)
+        learn_leases(world, command->body, index);
     else
         qr_sim_model_apply(&world->oracle.model, op->txn, &world->text);
     op->model_text = qr_arena_text(&world->arena, qr_buffer_slice(&world->text));
@@ -213,6 +226,11 @@ static void learn_command(qr_sim_world *world, qr_sim_commit *commit, uint64_t i
         commit->op = op->id;
         if (commit->admitted)
             learn_op(world, op, &command, index);
+        return;
+    }
+    if (qr_body_is_of_leases(command.body)) {
+        if (commit->admitted)
+            learn_leases(world, command.body, index);
         return;
     }
     qr_body body;

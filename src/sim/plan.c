@@ -151,6 +151,7 @@ void qr_sim_plan_draw(qr_sim_world *world)
     if (!world->config->elects) /* the engine with a fixed leader needs its log whole */
         plan->checkpoint_bytes = UINT64_MAX;
     plan->fault_ms = qr_prng_between(&prng, 6000, 16000);
+    plan->leases = one_in(&prng, 2);
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;
     draw_changes(world);

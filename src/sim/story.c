@@ -70,7 +70,8 @@ static void say_txn(FILE *out, const qr_txn *txn)
 
 void qr_sim_story_op(const qr_sim_op *op, const char *what)
 {
-    static const char *const kinds[] = {"write", "read", "local read", "handover", "change"};
+    static const char *const kinds[] = {"write",  "read",    "local read",     "handover",
+                                        "change", "renewal", "time of a lease"};
     qr_sim_world *world = op->world;
     if (world->config->story == NULL)
         return;
@@ -84,6 +85,8 @@ void qr_sim_story_op(const qr_sim_op *op, const char *what)
     if (!op->has_reply && op->kind == QR_REQUEST_MEMBERS)
         fprintf(out, " kind %d of %s by %s%s", op->change.kind, name_of(op->world, op->change.id),
                 name_of(op->world, op->change.id_new), op->change.voter ? ", to vote" : "");
+    if (op->lease)
+        fprintf(out, " lease %" PRId64, op->lease);
     if (op->has_reply)
         fprintf(out, " -> %s at %" PRIu64 ": %s", qr_status_name(op->status), op->reply_index,
                 op->reply_text);

@@ -118,6 +118,10 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
             return text;
         }
     }
+    if (world->phase == QR_SIM_SETTLING && qr_sim_lease_count(world) > 0) {
+        snprintf(text, size, "%u leases have not ended", qr_sim_lease_count(world));
+        return text;
+    }
     if (world->open_count > 0) {
         snprintf(text, size, "%" PRIu64 " requests are unanswered", world->open_count);
         return text;
@@ -171,9 +175,11 @@ static void look(qr_sim_world *world)
     char text[200];
     if (world->phase == QR_SIM_CALM && world->now_us >= world->phase_end_us) {
         world->phase = QR_SIM_SETTLING;
-        world->phase_end_us = world->now_us + patience_us(world);
+        world->phase_end_us = world->now_us + patience_us(world) + QR_SIM_TTL_MS_MAX * 1000;
     }
     look_again(world);
+    if (world->phase == QR_SIM_CALM || world->phase == QR_SIM_SETTLING)
+        qr_sim_lease_look(world);
     if (world->phase != QR_SIM_HEALING && world->phase != QR_SIM_SETTLING)
         return;
     const char *missing = unrest(world, text, sizeof text);
@@ -304,6 +310,7 @@ static void open_world(qr_sim_world *world)
     qr_prng_seed(&world->prng_nemesis, qr_hash_mix(seed, 10));
     qr_prng_seed(&world->prng_client, qr_hash_mix(seed, 11));
     qr_prng_seed(&world->prng_world, qr_hash_mix(seed, 12));
+    qr_prng_seed(&world->prng_lease, qr_hash_mix(seed, 14));
     qr_sim_network_init(&world->network, world->nodes, qr_hash_mix(seed, 13));
     world->network.arrival = on_arrival;
     world->network.context = world;

@@ -46,6 +46,7 @@ struct qr_sim_op {
     qr_change change;
     size_t config_floor; /* configurations that were known when it was invoked, less one */
     uint64_t compact_revision, target;
+    int64_t lease; /* of a renewal, or the question how long it lasts */
     /* what everybody could know when it was invoked: a linearizable answer is not older */
     uint64_t invoked_us, floor_index, floor_revision;
     uint64_t answered_us;
@@ -97,6 +98,13 @@ typedef struct qr_sim_oracle {
     uint64_t term_max;
 } qr_sim_oracle;
 
+/* What has to be true of a lease in the world's time; the model has the rest (leases.c). */
+typedef struct qr_sim_life {
+    uint64_t granted_us;  /* applied by whoever was the first */
+    uint64_t renewed_us;  /* last confirmed by a leader */
+    uint64_t touched_us;  /* a renewal was last under way */
+} qr_sim_life;
+
 /* ---------------------------------------------------------------- nodes ---- */
 
 struct qr_sim_node {
@@ -139,7 +147,7 @@ typedef struct qr_sim_plan {
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
         stalls, failing_syncs, no_space, damage, clogs, old_leaders, left_behind, handovers, compactions,
-        all_die;
+        all_die, leases;
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
@@ -175,7 +183,8 @@ struct qr_sim_world {
     qr_sim_op **ops; /* ops[id - 1]; owned, their content is the arena's */
     uint64_t op_count, op_room, open_count;
     qr_sim_oracle oracle;
-    qr_prng prng_nemesis, prng_client, prng_world, prng_members;
+    qr_sim_life lives[QR_SIM_LEASES_MAX + 1]; /* of the leases, by id */
+    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease;
     qr_arena arena;
     uint64_t flight;
     uint64_t steps;
@@ -228,6 +237,15 @@ void qr_sim_client_next(qr_sim_world *world, uint32_t client); /* thinks up a re
 void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op); /* it reaches the node */
 void qr_sim_client_unreachable(qr_sim_op *op);                 /* there was nobody to take it */
 void qr_sim_client_resume(qr_sim_world *world);                /* after a rest */
+
+/* leases.c */
+enum { QR_SIM_TTL_MS_MAX = 3000 };
+bool qr_sim_lease_draft(qr_sim_world *world, qr_sim_op *op); /* false: the request is to be another one */
+void qr_sim_lease_applied(qr_sim_world *world, const qr_body *body, uint64_t index, qr_buffer *text);
+void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record);
+void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply);
+void qr_sim_lease_look(qr_sim_world *world); /* in calm weather: does anything last too long? */
+uint32_t qr_sim_lease_count(const qr_sim_world *world);
 
 /* nemesis.c */
 void qr_sim_nemesis_start(qr_sim_world *world);

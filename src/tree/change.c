@@ -71,6 +71,7 @@ qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *pat
     qr__undo *undo = qr_arena_zero(work->arena, 1, sizeof *undo);
     *undo = (qr__undo){.next = work->undo, .entry = entry, .space = space};
     work->undo = undo;
+    qr__lease_moved(tree, space, entry, old, version);
     qr__digest_change(tree, space, qr__key_of(entry), version);
     if (space == QR_SPACE_KEYS) {
         account(tree, entry, version);
@@ -102,6 +103,7 @@ static void undo_change(qr_tree *tree, uint8_t space, qr__entry *entry)
     qr__path path;
     QR_CHECK(qr__index_path(index, qr__key_of(entry), &path) == entry,
              "a change to be undone is not in the tree");
+    qr__lease_moved(tree, space, entry, version, older);
     entry->newest = older;
     if (older) {
         older->newer = NULL;

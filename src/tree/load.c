@@ -209,8 +209,9 @@ static qr_status finish(qr_tree *tree, qr__load *load)
     tree->compacted = load->compacted;
     tree->now.digest = load->digest;
     rebuild(tree);
+    bool whole = qr__leases_rebuild(tree);
     qr__load_end(tree);
-    return QR_OK;
+    return whole ? QR_OK : QR_E_CORRUPT;
 }
 
 qr_status qr__load_chunk(qr_tree *tree, qr_slice chunk, bool last)

@@ -5,7 +5,8 @@
  *   history.c    the event log, compaction, freeing                directory.c  records of parents
  *   range.c      range queries: visibility, filters, sorting       txn.c      conditions and operations
  *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
- *   check.c      every structural invariant                        tree.c     the machine
+ *   lease.c      leases and the keys attached to them              check.c    every structural invariant
+ *   tree.c       the machine
  *
  * Logical and physical state are kept apart throughout: what a result, the digest or a saved image may depend
  * on is the logical state; which old versions are already freed is physical and may differ between replicas
@@ -24,6 +25,9 @@ enum {
     QR__KEY_COST = 256, /* bytes the quota charges for a key besides its own bytes */
     /* And for a directory record besides its path: one key may bring as many of them as it has levels. */
     QR__DIRECTORY_COST = 160,
+    QR__LEASE_COST = 256, /* and for a lease */
+    QR__ATTACHMENT_HEAD =
+        9, /* bytes before the key in the key of an attachment: the lease's id and the space */
     /* Key-values that all ranges and deletes of one command may return together. A command is carried out on
      * every replica, so one that takes too much memory would end them all. */
     QR__RETURNED_MAX = 1 << 20,
@@ -70,16 +74,18 @@ typedef struct qr__directory {
     uint64_t stashed;
 } qr__directory;
 
-/* A key: an item of an index. Also a directory record, and the bare key that separates two children of an
- * inner node. */
-typedef struct qr__entry {
+/* A key: an item of an index. Also a directory record, an attachment, and the bare key that separates two
+ * children of an inner node. */
+typedef struct qr__entry qr__entry;
+struct qr__entry {
     union {
         qr__version *newest;
         qr__directory *directory;
+        qr__entry *attached; /* a live key that has the lease of this attachment */
     };
     uint32_t key_size; /* bytes */
     uint8_t key[];
-} qr__entry;
+};
 
 static inline qr_slice qr__key_of(const qr__entry *entry)
 {
@@ -250,6 +256,8 @@ struct qr_tree {
     qr_tree_config config;
     qr__index spaces[QR__SPACE_COUNT];
     qr__index directories;
+    qr__index attachments; /* of leases to keys: made anew at load */
+    qr_buffer attachment;  /* scratch: the key of one */
     qr__figures now;
     uint64_t compacted;     /* revision; nothing older can be read */
     uint64_t applied_index; /* of the log */
@@ -308,6 +316,23 @@ bool qr__span_bounds(const qr_span *span, qr_slice *from, const qr_slice **to);
 uint64_t qr__quota_charge(const qr_tree *tree); /* live bytes, as the quota counts them */
 qr_status qr__txn_apply(qr__work *work, const qr_txn *txn, qr_txn_result *result);
 qr_status qr__txn_query(qr_tree *tree, const qr_txn *txn, qr_arena *arena, qr_txn_result *result);
+
+/* A change that may come with any command: as put and delete, without asking whether it is allowed. */
+void qr__delete_key(qr__work *work, uint8_t space, qr__entry *entry);
+void qr__detach_key(qr__work *work, uint8_t space, qr__entry *entry); /* its lease goes, all else stays */
+qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result);
+
+bool qr__lease_exists(qr_tree *tree, int64_t lease);
+/* The key had that version and has this one now (NULL: none), the newest. */
+void qr__lease_moved(qr_tree *tree, uint8_t space, qr__entry *entry, const qr__version *from,
+                     const qr__version *to);
+qr_status qr__lease_apply(qr__work *work, const qr_body *body);
+void qr__lease_query(const qr_tree *tree, const qr_query *query, qr_arena *arena, qr_leases_result *result);
+bool qr__lease_from(const qr_tree *tree, int64_t id, qr_machine_lease *lease);
+uint64_t qr__lease_epoch(const qr_tree *tree, uint64_t *index);
+bool qr__leases_rebuild(qr_tree *tree); /* after a load; false: a record that is none */
+void qr__leases_free(qr_tree *tree);
+const char *qr__leases_broken(const qr_tree *tree);
 
 bool qr__path_valid(qr_slice key);
 qr_slice qr__path_parent(qr_slice path); /* of a valid path other than "/" */

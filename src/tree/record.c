@@ -6,7 +6,7 @@
 
 qr__entry *qr__entry_new(qr_slice key, uint64_t *bytes)
 {
-    QR_ASSERT(key.size <= QR_KEY_MAX);
+    QR_ASSERT(key.size <= QR_KEY_MAX + QR__ATTACHMENT_HEAD);
     qr__entry *entry = qr_alloc(sizeof *entry + key.size);
     entry->newest = NULL;
     entry->key_size = (uint32_t)key.size;

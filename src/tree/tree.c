@@ -69,16 +69,18 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
     if (status != QR_OK)
         return status;
     qr_txn_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
-    if (body.kind == QR_BODY_COMPACT) {
-        status = compact(tree, body.revision, answer);
-    } else {
-        qr__work work = {.tree = tree,
-                         .arena = arena,
-                         .index = index,
-                         .stamp_ms = command->stamp_ms,
-                         .base = tree->now.revision,
-                         .before = tree->now};
-        status = qr__txn_apply(&work, &body.txn, answer);
+    qr__work work = {.tree = tree,
+                     .arena = arena,
+                     .index = index,
+                     .stamp_ms = command->stamp_ms,
+                     .base = tree->now.revision,
+                     .before = tree->now};
+    switch (body.kind) {
+    case QR_BODY_TXN: status = qr__txn_apply(&work, &body.txn, answer); break;
+    case QR_BODY_COMPACT: status = compact(tree, body.revision, answer); break;
+    default:
+        status = qr__lease_apply(&work, &body);
+        *answer = (qr_txn_result){.revision = tree->now.revision, .succeeded = status == QR_OK};
     }
     if (status == QR_OK)
         *result = answer;
@@ -88,6 +90,7 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
 static qr_tree_status status_of(const qr_tree *tree)
 {
     uint64_t bytes = sizeof *tree + tree->record_bytes + tree->directories.bytes;
+    bytes += tree->attachments.bytes;
     bytes += (tree->history.room + tree->hidden.room) * sizeof(qr__event);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         bytes += tree->spaces[space].bytes;
@@ -130,6 +133,13 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
         *result = answer;
         return QR_OK;
     }
+    case QR_QUERY_LEASE:
+    case QR_QUERY_LEASES: {
+        qr_leases_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+        qr__lease_query(tree, query, arena, answer);
+        *result = answer;
+        return QR_OK;
+    }
     }
     return QR_E_INVALID;
 }
@@ -150,7 +160,7 @@ static bool puts_any(const qr_txn *txn)
     return puts_any_of(txn->then_ops, txn->then_count) || puts_any_of(txn->else_ops, txn->else_count);
 }
 
-/* Deletes and compactions pass: they are the way out. */
+/* Deletes, compactions and ends of leases pass: they are the way out. */
 static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena *arena)
 {
     const qr_tree *tree = tree_of_const(machine);
@@ -160,7 +170,8 @@ static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena 
     qr_status status = qr_body_decode(bytes, arena, &body);
     if (status != QR_OK)
         return status;
-    return body.kind == QR_BODY_TXN && puts_any(&body.txn) ? QR_E_QUOTA : QR_OK;
+    bool grows = (body.kind == QR_BODY_TXN && puts_any(&body.txn)) || body.kind == QR_BODY_LEASE_GRANT;
+    return grows ? QR_E_QUOTA : QR_OK;
 }
 
 static uint64_t tree_digest(const qr_machine *machine)
@@ -180,6 +191,16 @@ static bool tree_upkeep(qr_machine *machine, int64_t wall_ms, qr_buffer *body)
 static bool tree_work(qr_machine *machine, size_t budget)
 {
     return qr__history_work(tree_of(machine), budget);
+}
+
+static bool tree_lease_from(const qr_machine *machine, int64_t id, qr_machine_lease *lease)
+{
+    return qr__lease_from(tree_of_const(machine), id, lease);
+}
+
+static uint64_t tree_lease_epoch(const qr_machine *machine, uint64_t *index)
+{
+    return qr__lease_epoch(tree_of_const(machine), index);
 }
 
 static qr_status tree_save_begin(qr_machine *machine)
@@ -228,6 +249,7 @@ static bool tree_retire(qr_machine *machine, size_t budget)
         qr__entry_free(entry, &tree->record_bytes);
     }
     qr__index_free(&tree->directories);
+    qr__leases_free(tree);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         qr__index_free(&tree->spaces[space]);
     QR_ASSERT(tree->record_bytes == 0);
@@ -249,6 +271,8 @@ static const qr_machine_ops ops = {
     .revision = tree_revision,
     .upkeep = tree_upkeep,
     .work = tree_work,
+    .lease_from = tree_lease_from,
+    .lease_epoch = tree_lease_epoch,
     .save_begin = tree_save_begin,
     .save_next = tree_save_next,
     .save_sum = tree_save_sum,
@@ -268,5 +292,6 @@ qr_machine *qr_tree_open(const qr_tree_config *config)
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         qr__index_init(&tree->spaces[space]);
     qr__index_init(&tree->directories);
+    qr__index_init(&tree->attachments);
     return &tree->machine;
 }

@@ -93,17 +93,6 @@ static qr_status decide(qr__work *work, const qr_txn *txn, decisions *made)
 
 /* --------------------------------------------------------------------- puts ---- */
 
-/* A lease is a record in the space of leases, named by its number in eight bytes, most significant first. */
-static bool lease_exists(qr_tree *tree, int64_t lease)
-{
-    uint8_t name[8];
-    for (int i = 0; i < 8; i++)
-        name[i] = (uint8_t)((uint64_t)lease >> (56 - 8 * i));
-    const qr__entry *entry =
-        qr__index_find(qr__space_of(tree, QR_SPACE_LEASES), qr_slice_of(name, sizeof name));
-    return entry && qr__is_live(entry->newest);
-}
-
 /* The key of a numbered put: the children ever created in its directory, as a signed number of ten digits. */
 static qr_status numbered_key(qr__work *work, const qr_put *put, qr_slice *key)
 {
@@ -137,7 +126,7 @@ static qr_status put_allowed(qr__work *work, const qr_put *put, const qr__versio
         return QR_E_VERSION_MISMATCH;
     if (old == NULL && (put->options & (QR_PUT_KEEP_VALUE | QR_PUT_KEEP_LEASE)))
         return QR_E_KEY_NOT_FOUND;
-    if (!(put->options & QR_PUT_KEEP_LEASE) && put->lease != 0 && !lease_exists(work->tree, put->lease))
+    if (!(put->options & QR_PUT_KEEP_LEASE) && put->lease != 0 && !qr__lease_exists(work->tree, put->lease))
         return QR_E_LEASE_NOT_FOUND;
     return QR_OK;
 }
@@ -181,7 +170,8 @@ static uint64_t live_cost(uint64_t key_size, const qr__version *version)
 
 uint64_t qr__quota_charge(const qr_tree *tree)
 {
-    return tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live;
+    return tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live +
+           QR__LEASE_COST * tree->spaces[QR__SPACE_LEASES].live;
 }
 
 static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__version *old,
@@ -195,7 +185,28 @@ static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__vers
            tree->config.quota_bytes;
 }
 
-static qr_status put_key(qr__work *work, const qr_put *put, qr_op_result *result)
+/* What the put makes of the key; old: its version now, or NULL. */
+static qr__version *version_after(qr__work *work, const qr_put *put, const qr__version *old)
+{
+    const qr__version *like = put->options & QR_PUT_KEEP_VALUE ? old : NULL;
+    qr__version *version = qr__version_new(put->value, like, &work->tree->record_bytes);
+    version->extra = extra_after(work, put, old);
+    version->version = old ? old->version + 1 : 1;
+    version->create_revision = old ? old->create_revision : 0;
+    version->modified_ms = old && old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
+    version->created_ms = old ? old->created_ms : work->stamp_ms;
+    return version;
+}
+
+void qr__detach_key(qr__work *work, uint8_t space, qr__entry *entry)
+{
+    qr_put put = {.space = space, .options = QR_PUT_KEEP_VALUE};
+    qr__path path;
+    qr__index_path(qr__space_of(work->tree, space), qr__key_of(entry), &path);
+    qr__change(work, space, qr__key_of(entry), &path, version_after(work, &put, entry->newest));
+}
+
+qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
 {
     qr_tree *tree = work->tree;
     qr__index *index = qr__space_of(tree, put->space);
@@ -211,13 +222,7 @@ static qr_status put_key(qr__work *work, const qr_put *put, qr_op_result *result
     status = put_allowed(work, put, old);
     if (status != QR_OK)
         return status;
-    const qr__version *like = put->options & QR_PUT_KEEP_VALUE ? old : NULL;
-    qr__version *version = qr__version_new(put->value, like, &tree->record_bytes);
-    version->extra = extra_after(work, put, old);
-    version->version = old ? old->version + 1 : 1;
-    version->create_revision = old ? old->create_revision : 0;
-    version->modified_ms = old && old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
-    version->created_ms = old ? old->created_ms : work->stamp_ms;
+    qr__version *version = version_after(work, put, old);
     if (QR_BUG(tree->config.bug, WALL_CLOCK_APPLY))
         version->modified_ms += (int64_t)tree->queries;
     if (beyond_quota(work, put, old, version, key.size)) {
@@ -262,6 +267,16 @@ static size_t live_in_span(const qr__index *index, const qr_span *span, qr_arena
     return (size_t)count;
 }
 
+void qr__delete_key(qr__work *work, uint8_t space, qr__entry *entry)
+{
+    const qr__version *old = entry->newest;
+    qr__version *tombstone = qr__version_new(qr_slice_of(NULL, 0), NULL, &work->tree->record_bytes);
+    tombstone->modified_ms = old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
+    qr__path path;
+    qr__index_path(qr__space_of(work->tree, space), qr__key_of(entry), &path);
+    qr__change(work, space, qr__key_of(entry), &path, tombstone);
+}
+
 static qr_status delete_span(qr__work *work, const qr_delete *del, qr_op_result *result)
 {
     qr_tree *tree = work->tree;
@@ -273,14 +288,9 @@ static qr_status delete_span(qr__work *work, const qr_delete *del, qr_op_result 
     qr_key_value *previous =
         count && del->want_previous ? qr_arena_alloc(work->arena, count * sizeof *previous) : NULL;
     for (size_t i = 0; i < count; i++) {
-        const qr__version *old = entries[i]->newest;
         if (previous)
-            qr__fill(entries[i], old, false, &previous[i]);
-        qr__version *tombstone = qr__version_new(qr_slice_of(NULL, 0), NULL, &tree->record_bytes);
-        tombstone->modified_ms = old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
-        qr__path path;
-        qr__index_path(index, qr__key_of(entries[i]), &path);
-        qr__change(work, del->span.space, qr__key_of(entries[i]), &path, tombstone);
+            qr__fill(entries[i], entries[i]->newest, false, &previous[i]);
+        qr__delete_key(work, del->span.space, entries[i]);
     }
     *result = (qr_op_result){.kind = QR_OP_DELETE,
                              .revision = tree->now.revision,
@@ -303,13 +313,22 @@ static qr_status bounded(qr__work *work, qr_status status, const qr_op_result *r
     return work->index > 0 && work->returned > QR__RETURNED_MAX ? QR_E_TOO_LARGE : QR_OK;
 }
 
+/* Leases come and go by their own commands only. */
+static bool is_written(uint8_t space)
+{
+    return space != QR_SPACE_LEASES;
+}
+
 static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *result)
 {
     switch (op->kind) {
     case QR_OP_RANGE:
         return bounded(work, qr__range(work->tree, &op->range, work->base, work->arena, result), result);
-    case QR_OP_PUT: return put_key(work, &op->put, result);
-    case QR_OP_DELETE: return bounded(work, delete_span(work, &op->del, result), result);
+    case QR_OP_PUT: return is_written(op->put.space) ? qr__put_key(work, &op->put, result) : QR_E_INVALID;
+    case QR_OP_DELETE:
+        if (!is_written(op->del.span.space))
+            return QR_E_INVALID;
+        return bounded(work, delete_span(work, &op->del, result), result);
     case QR_OP_TXN: {
         qr_txn_result *nested = qr_arena_zero(work->arena, 1, sizeof *nested);
         qr_status status = execute(work, op->txn, nested);

@@ -7,9 +7,9 @@
 
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
 {
-    static const qr_etcd_service *const services[] = {&qr_etcd_kv_service, &qr_etcd_maintenance_service,
-                                                      &qr_etcd_cluster_service, &qr_etcd_own_service,
-                                                      &qr_etcd_health_service};
+    static const qr_etcd_service *const services[] = {&qr_etcd_kv_service,          &qr_etcd_lease_service,
+                                                      &qr_etcd_maintenance_service, &qr_etcd_cluster_service,
+                                                      &qr_etcd_own_service,         &qr_etcd_health_service};
     const uint8_t *slash = path.size > 1 ? memrchr(path.data + 1, '/', path.size - 1) : NULL;
     if (!slash || path.data[0] != '/') {
         *text = qr_arena_format(arena, "malformed method name: \"%s\"", qr_arena_text(arena, path));
@@ -393,6 +393,12 @@ void qr_etcd_call_look(qr_etcd_call *call, bool local)
     qr_request request = {.kind = local ? QR_REQUEST_READ_LOCAL : QR_REQUEST_READ,
                           .query = &call->query,
                           .deadline_ms = deadline_of(call)};
+    submit(call, &request);
+}
+
+void qr_etcd_call_lease_time(qr_etcd_call *call, int64_t lease)
+{
+    qr_request request = {.kind = QR_REQUEST_LEASE_TIME, .lease = lease, .deadline_ms = deadline_of(call)};
     submit(call, &request);
 }
 

@@ -73,7 +73,7 @@ typedef struct qr_etcd_service {
 } qr_etcd_service;
 
 extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_own_service,
-    qr_etcd_maintenance_service, qr_etcd_health_service;
+    qr_etcd_lease_service, qr_etcd_maintenance_service, qr_etcd_health_service;
 extern const qr_etcd_method qr_etcd_health_page; /* behind GET /health; not an RPC */
 
 struct qr_etcd_call {
@@ -159,6 +159,7 @@ void qr_etcd_call_read(qr_etcd_call *call, bool local);
 void qr_etcd_call_write(qr_etcd_call *call, qr_slice body);
 /* A small read, which waits for nothing but the node. */
 void qr_etcd_call_look(qr_etcd_call *call, bool local);
+void qr_etcd_call_lease_time(qr_etcd_call *call, int64_t lease);
 void qr_etcd_call_change(qr_etcd_call *call, const qr_change *change);
 void qr_etcd_call_handover(qr_etcd_call *call, uint64_t target);
 /* Counts as etcd counts: false = too large, and the call has failed. */

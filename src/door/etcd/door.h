@@ -15,6 +15,7 @@ struct qr_etcd_door {
     uint64_t references; /* the owner's, one of each call in use, one each of a publication and a listing
                             under way */
     uint32_t connections;
+    uint64_t leases_granted; /* with an id chosen here; since the start */
     qr_etcd_ring ring;
     qr_etcd_publication publication;
     qr_etcd_listing listing;

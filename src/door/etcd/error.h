@@ -24,6 +24,7 @@
     X(TOO_MANY_REQUESTS, RESOURCE_EXHAUSTED, "etcdserver: too many requests")                                \
     X(ANSWER_TOO_LARGE, RESOURCE_EXHAUSTED, "etcdserver: answer is too large, ask for less with a limit")    \
     X(LEASE_NOT_FOUND, NOT_FOUND, "etcdserver: requested lease not found")                                   \
+    X(LEASE_TTL_TOO_LARGE, OUT_OF_RANGE, "etcdserver: too large lease TTL")                                  \
     X(LEASE_EXISTS, FAILED_PRECONDITION, "etcdserver: lease already exists")                                 \
     X(NOT_LEADER, FAILED_PRECONDITION, "etcdserver: not leader")                                             \
     X(BAD_TRANSFEREE, FAILED_PRECONDITION, "etcdserver: bad leader transferee")                              \

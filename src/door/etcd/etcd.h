@@ -33,6 +33,7 @@ typedef struct qr_etcd_config {
     uint32_t txn_ops_max;     /* --max-txn-ops; 0 = 128 */
     uint64_t quota_bytes;     /* --quota-backend-bytes, as reported */
     uint32_t connections_max; /* 0 = 10,000 */
+    uint32_t election_ms;     /* a lease lasts at least one and a half; 0 = 1000 */
     int64_t (*wall_ms)(void *context);
     /* Told once, when the member's own name and client URLs are in the replicated catalogue. May be NULL. */
     void (*published)(void *context);

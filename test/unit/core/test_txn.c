@@ -197,10 +197,7 @@ static qr_status decode_copy(const qr_buffer *bytes, size_t size, qr_arena *aren
     if (status == QR_OK) {
         qr_buffer again;
         qr_buffer_init(&again);
-        if (body->kind == QR_BODY_TXN)
-            qr_body_encode_txn(&body->txn, &again);
-        else
-            qr_body_encode_compact(body->revision, &again);
+        qr_body_encode(body, &again);
         assert_int_equal(again.size, size);
         assert_memory_equal(again.data, copy, size);
         qr_buffer_free(&again);
@@ -239,6 +236,48 @@ static void test_round_trip(void **state)
         assert_int_equal(decode_copy(&bytes, bytes.size, &arena, &body), QR_OK);
         assert_int_equal(body.kind, QR_BODY_COMPACT);
         assert_true(body.revision == revision);
+        qr_buffer_free(&bytes);
+    }
+    qr_arena_free(&arena);
+}
+
+/* Every one comes back; cut or longer it is refused, and so are what no proposer says. */
+static void test_leases(void **state)
+{
+    (void)state;
+    const qr_lease_name names[] = {{1, 7}, {2, 1}, {-1, UINT64_MAX}};
+    const qr_lease_name twice[] = {{2, 1}, {2, 2}}, falling[] = {{-1, 1}, {5, 1}};
+    const struct {
+        qr_body body;
+        qr_status status;
+    } cases[] = {
+        {{.kind = QR_BODY_LEASE_GRANT, .lease = INT64_MIN, .ttl_ms = 1}, QR_OK},
+        {{.kind = QR_BODY_LEASE_GRANT, .lease = 1, .ttl_ms = QR_LEASE_TTL_MS_MAX}, QR_OK},
+        {{.kind = QR_BODY_LEASE_GRANT, .lease = 1, .ttl_ms = QR_LEASE_TTL_MS_MAX + 1}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_GRANT, .lease = 1}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_GRANT, .ttl_ms = 1}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_REVOKE, .lease = 3}, QR_OK},
+        {{.kind = QR_BODY_LEASE_REVOKE}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_EXPIRE, .epoch = 4, .ended = names, .ended_count = 3}, QR_OK},
+        {{.kind = QR_BODY_LEASE_EXPIRE, .ended = names, .ended_count = 3}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_EXPIRE, .epoch = 4, .ended = twice, .ended_count = 2}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_EXPIRE, .epoch = 4, .ended = falling, .ended_count = 2}, QR_E_INVALID},
+        {{.kind = QR_BODY_LEASE_EPOCH, .epoch = UINT64_MAX}, QR_OK},
+        {{.kind = QR_BODY_LEASE_EPOCH}, QR_E_INVALID},
+    };
+    qr_arena arena;
+    qr_arena_init(&arena);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        qr_buffer bytes;
+        qr_buffer_init(&bytes);
+        qr_body_encode(&cases[i].body, &bytes);
+        qr_body body;
+        assert_true(qr_body_is_of_leases(qr_buffer_slice(&bytes)));
+        assert_int_equal(decode_copy(&bytes, bytes.size, &arena, &body), cases[i].status);
+        for (size_t size = 0; size < bytes.size; size++)
+            assert_int_equal(decode_copy(&bytes, size, &arena, &body), QR_E_INVALID);
+        qr_buffer_u8(&bytes, 0);
+        assert_int_equal(decode_copy(&bytes, bytes.size, &arena, &body), QR_E_INVALID);
         qr_buffer_free(&bytes);
     }
     qr_arena_free(&arena);
@@ -401,11 +440,9 @@ static void test_writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_cut_and_changed),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_many_ops_in_all_levels_together),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_bounds),          cmocka_unit_test(test_many_ops_in_all_levels_together),
         cmocka_unit_test(test_writes),
     };
     return cmocka_run_group_tests_name("core: txn", tests, NULL, NULL);

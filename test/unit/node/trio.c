@@ -88,8 +88,12 @@ static qr_status no_new_files(void *context, const qr_disk_op *op)
 void trio_boot(trio *t, uint32_t number)
 {
     trio_member *member = &t->members[number];
-    member->machine = qr_alloc_zero(1, sizeof *member->machine);
-    member->machine->base.ops = &adder_ops;
+    qr_machine *machine = t->make_machine != NULL ? t->make_machine() : NULL;
+    if (machine == NULL) {
+        member->machine = qr_alloc_zero(1, sizeof *member->machine);
+        member->machine->base.ops = &adder_ops;
+        machine = &member->machine->base;
+    }
     qr_node_config config = {
         .cluster = 7,
         .group = 1,
@@ -101,7 +105,7 @@ void trio_boot(trio *t, uint32_t number)
         .now_ms = t->now_ms,
         .segment_size = 64 * 1024,
         .engine = &qr_raft,
-        .machine = &member->machine->base,
+        .machine = machine,
         .disk = member->disk->disk,
         .network = {.self = member, .send = post},
     };
@@ -123,8 +127,14 @@ void trio_stop(trio *t, uint32_t number)
 
 trio *trio_new(uint32_t count)
 {
+    return trio_new_with(count, NULL);
+}
+
+trio *trio_new_with(uint32_t count, qr_machine *(*make_machine)(void))
+{
     trio *t = qr_alloc_zero(1, sizeof *t);
     t->count = count;
+    t->make_machine = make_machine;
     t->now_ms = 1000;
     qr_arena_init(&t->arena);
     for (uint32_t i = 0; i < count; i++) {

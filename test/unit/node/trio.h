@@ -33,6 +33,7 @@ typedef struct trio_member {
 
 struct trio {
     uint32_t count;
+    qr_machine *(*make_machine)(void); /* NULL: an adder */
     trio_member members[TRIO_MAX];
     trio_letter mail[TRIO_MAIL_MAX];
     size_t mail_count;
@@ -44,6 +45,7 @@ struct trio {
 };
 
 trio *trio_new(uint32_t count);
+trio *trio_new_with(uint32_t count, qr_machine *(*make_machine)(void));
 void trio_free(trio *t);
 void trio_boot(trio *t, uint32_t number);
 void trio_stop(trio *t, uint32_t number); /* like kill: the disk keeps what it has */

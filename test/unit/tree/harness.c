@@ -24,20 +24,22 @@ static const void *apply_body(harness *h, qr_buffer *body)
     return result;
 }
 
+const qr_txn_result *harness_body(harness *h, const qr_body *body)
+{
+    qr_buffer bytes;
+    qr_buffer_init(&bytes);
+    qr_body_encode(body, &bytes);
+    return apply_body(h, &bytes);
+}
+
 const qr_txn_result *harness_apply(harness *h, const qr_txn *txn)
 {
-    qr_buffer body;
-    qr_buffer_init(&body);
-    qr_body_encode_txn(txn, &body);
-    return apply_body(h, &body);
+    return harness_body(h, &(qr_body){.kind = QR_BODY_TXN, .txn = *txn});
 }
 
 const qr_txn_result *harness_compact(harness *h, uint64_t revision)
 {
-    qr_buffer body;
-    qr_buffer_init(&body);
-    qr_body_encode_compact(revision, &body);
-    return apply_body(h, &body);
+    return harness_body(h, &(qr_body){.kind = QR_BODY_COMPACT, .revision = revision});
 }
 
 static const void *ask(harness *h, const qr_query *query)
@@ -64,6 +66,12 @@ const qr_op_result *harness_range(harness *h, qr_range range)
     qr_op op = {.kind = QR_OP_RANGE, .range = range};
     const qr_txn_result *result = harness_query(h, &(qr_txn){.then_ops = &op, .then_count = 1});
     return result ? &result->ops[0] : NULL;
+}
+
+const qr_leases_result *harness_lease(harness *h, int64_t lease)
+{
+    return ask(
+        h, &(qr_query){.kind = lease ? QR_QUERY_LEASE : QR_QUERY_LEASES, .lease = lease, .want_keys = true});
 }
 
 qr_tree_status harness_status(harness *h)

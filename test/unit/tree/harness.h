@@ -23,6 +23,8 @@ void harness_open(harness *h, const qr_tree_config *config);
 void harness_close(harness *h);
 const qr_txn_result *harness_apply(harness *h, const qr_txn *txn); /* NULL unless QR_OK */
 const qr_txn_result *harness_compact(harness *h, uint64_t revision);
+const qr_txn_result *harness_body(harness *h, const qr_body *body);
+const qr_leases_result *harness_lease(harness *h, int64_t lease); /* with its keys; 0 = all leases */
 const qr_txn_result *harness_query(harness *h, const qr_txn *txn);
 const qr_op_result *harness_op(harness *h, qr_op op);          /* one operation as a command */
 const qr_op_result *harness_range(harness *h, qr_range range); /* one range as a query */

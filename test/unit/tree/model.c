@@ -234,12 +234,30 @@ static void fill(const model_key *key, const model_version *version, bool keys_o
                          .attribute = version->attribute};
 }
 
-static bool lease_known(model *m, int64_t lease)
+static model_key *lease_key(model *m, int64_t lease, bool make)
 {
     uint8_t name[8];
     for (int i = 0; i < 8; i++)
         name[7 - i] = (uint8_t)((uint64_t)lease >> (8 * i));
-    return at_revision(find_key(m, QR_SPACE_LEASES, qr_slice_of(name, 8), false), UINT64_MAX);
+    return find_key(m, QR_SPACE_LEASES, qr_slice_of(name, 8), make);
+}
+
+static const model_version *lease_record(model *m, int64_t lease)
+{
+    return at_revision(lease_key(m, lease, false), UINT64_MAX);
+}
+
+static bool written(uint8_t space)
+{
+    return known_space(space) && space != QR_SPACE_LEASES;
+}
+
+static uint64_t live_leases(const model *m)
+{
+    uint64_t live = 0;
+    for (size_t i = 0; i < m->count; i++)
+        live += m->keys[i]->space == QR_SPACE_LEASES && at_revision(m->keys[i], UINT64_MAX);
+    return live;
 }
 
 uint64_t model_live_keys(const model *m)
@@ -261,10 +279,18 @@ uint64_t model_live_bytes(const model *m)
     return bytes;
 }
 
+static uint64_t cost_of_all(const model *m)
+{
+    uint64_t cost = model_live_bytes(m) + 256 * (model_live_keys(m) + live_leases(m));
+    for (size_t i = 0; i < m->directory_count; i++)
+        cost += 160 + m->directories[i].path.size;
+    return cost;
+}
+
 static qr_status do_put(run *r, const qr_put *put, qr_op_result *result)
 {
     model *m = r->m;
-    if (!known_space(put->space))
+    if (!written(put->space))
         return QR_E_INVALID;
     qr_slice name = put->key;
     if (put->options & QR_PUT_NUMBERED) {
@@ -283,7 +309,7 @@ static qr_status do_put(run *r, const qr_put *put, qr_op_result *result)
         return QR_E_VERSION_MISMATCH;
     if (!old && (put->options & (QR_PUT_KEEP_LEASE | QR_PUT_KEEP_VALUE)))
         return QR_E_KEY_NOT_FOUND;
-    if (!(put->options & QR_PUT_KEEP_LEASE) && put->lease && !lease_known(m, put->lease))
+    if (!(put->options & QR_PUT_KEEP_LEASE) && put->lease && !lease_record(m, put->lease))
         return QR_E_LEASE_NOT_FOUND;
     model_version version = old ? *old : (model_version){.created_ms = r->stamp_ms};
     version.version++;
@@ -291,6 +317,8 @@ static qr_status do_put(run *r, const qr_put *put, qr_op_result *result)
         version.value = qr_arena_copy(&m->arena, put->value);
     if (!(put->options & QR_PUT_KEEP_LEASE))
         version.lease = put->lease;
+    if (!(put->options & QR_PUT_KEEP_LEASE))
+        version.detach = put->lease && (put->options & QR_PUT_DETACH_ON_EXPIRY);
     if (put->options & QR_PUT_SET_FLAGS)
         version.flags = put->flags;
     if (put->options & QR_PUT_SET_ACL) {
@@ -301,9 +329,7 @@ static qr_status do_put(run *r, const qr_put *put, qr_op_result *result)
         version.attribute = qr_arena_copy(&m->arena, put->attribute);
     if (!old || version.modified_ms < r->stamp_ms)
         version.modified_ms = r->stamp_ms;
-    uint64_t cost = model_live_bytes(m) + 256 * model_live_keys(m);
-    for (size_t i = 0; i < m->directory_count; i++)
-        cost += 160 + m->directories[i].path.size;
+    uint64_t cost = cost_of_all(m);
     if (old)
         cost -= 256 + name.size + old->value.size + old->attribute.size;
     if (m->quota && put->space == QR_SPACE_KEYS &&
@@ -324,7 +350,7 @@ static qr_status do_put(run *r, const qr_put *put, qr_op_result *result)
 static qr_status do_delete(run *r, const qr_delete *del, qr_op_result *result)
 {
     model *m = r->m;
-    if (!known_space(del->span.space))
+    if (!written(del->span.space))
         return QR_E_INVALID;
     qr_key_value *previous = qr_arena_zero(r->arena, m->count + 1, sizeof *previous);
     *result = (qr_op_result){.kind = QR_OP_DELETE, .kvs = previous};
@@ -548,4 +574,91 @@ qr_status model_compact(model *m, uint64_t revision)
         return QR_E_FUTURE_REVISION;
     m->compacted = revision;
     return QR_OK;
+}
+
+/* --------------------------------------------------------------------- leases ---- */
+
+static uint64_t number_in(const model_version *record, size_t at)
+{
+    return record ? qr_load_u64(record->value.data + at) : 0;
+}
+
+static void write_lease(run *r, int64_t id, uint64_t number, uint64_t index)
+{
+    model_key *key = lease_key(r->m, id, true);
+    const model_version *old = at_revision(key, UINT64_MAX);
+    model_version version = old ? *old : (model_version){.created_ms = r->stamp_ms};
+    version.version++;
+    version.modified_ms = old && old->modified_ms > r->stamp_ms ? old->modified_ms : r->stamp_ms;
+    uint8_t value[16];
+    qr_store_u64(value, number);
+    qr_store_u64(value + 8, index);
+    version.value = qr_arena_copy(&r->m->arena, qr_slice_of(value, sizeof value));
+    append(r, key, version);
+}
+
+static bool among(int64_t lease, const int64_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == lease)
+            return true;
+    return false;
+}
+
+/* All keys in their order, then the leases in theirs. */
+static void end_leases(run *r, const int64_t *ids, size_t count)
+{
+    model *m = r->m;
+    for (size_t i = 0; i < m->count; i++) {
+        const model_version *old = at_revision(m->keys[i], UINT64_MAX);
+        if (!old || old->lease == 0 || !among(old->lease, ids, count))
+            continue;
+        model_version version = {0};
+        if (old->detach) {
+            version = *old;
+            version.version++;
+            version.lease = 0;
+            version.detach = false;
+        }
+        version.modified_ms = old->modified_ms > r->stamp_ms ? old->modified_ms : r->stamp_ms;
+        append(r, m->keys[i], version);
+    }
+    for (size_t i = 0; i < count; i++) {
+        int64_t then_ms = lease_record(m, ids[i])->modified_ms;
+        append(r, lease_key(m, ids[i], false),
+               (model_version){.modified_ms = then_ms > r->stamp_ms ? then_ms : r->stamp_ms});
+    }
+}
+
+qr_status model_lease(model *m, const qr_body *body, uint64_t index, int64_t stamp_ms, qr_arena *arena)
+{
+    run r = {.m = m, .arena = arena, .base = m->revision, .stamp_ms = stamp_ms};
+    bool known = body->lease && lease_record(m, body->lease);
+    uint64_t epoch = number_in(lease_record(m, 0), 0);
+    int64_t ids[QR_LEASES_MAX];
+    size_t count = 0;
+    switch (body->kind) {
+    case QR_BODY_LEASE_GRANT:
+        if (known)
+            return QR_E_LEASE_EXISTS;
+        if (m->quota && cost_of_all(m) + 256 > m->quota)
+            return QR_E_QUOTA;
+        write_lease(&r, body->lease, body->ttl_ms, index);
+        return QR_OK;
+    case QR_BODY_LEASE_REVOKE:
+        if (!known)
+            return QR_E_LEASE_NOT_FOUND;
+        end_leases(&r, &body->lease, 1);
+        return QR_OK;
+    case QR_BODY_LEASE_EPOCH:
+        if (body->epoch > epoch)
+            write_lease(&r, 0, body->epoch, index);
+        return QR_OK;
+    default:
+        for (size_t i = 0; i < body->ended_count && body->epoch == epoch; i++)
+            if (number_in(lease_record(m, body->ended[i].id), 8) == body->ended[i].generation)
+                ids[count++] = body->ended[i].id;
+        end_leases(&r, ids, count);
+        return QR_OK;
+    }
 }

@@ -11,6 +11,7 @@ typedef struct model_version {
     uint32_t sub;
     int64_t lease, created_ms, modified_ms;
     uint64_t flags, acl, acl_version;
+    bool detach;
     qr_slice value, attribute; /* owned by the model's arena */
 } model_version;
 
@@ -42,6 +43,8 @@ void model_free(model *model);
 qr_status model_txn(model *model, const qr_txn *txn, int64_t stamp_ms, qr_arena *arena,
                     qr_txn_result *result);
 qr_status model_compact(model *model, uint64_t revision);
+/* A command about leases, at that index of the log. */
+qr_status model_lease(model *model, const qr_body *body, uint64_t index, int64_t stamp_ms, qr_arena *arena);
 qr_directory model_directory_of(const model *model, qr_slice path);
 uint64_t model_live_bytes(const model *model);
 uint64_t model_live_keys(const model *model);

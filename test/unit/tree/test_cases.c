@@ -391,9 +391,7 @@ static void test_past_revisions(void **state)
 static void test_leases(void **state)
 {
     harness *h = *state;
-    uint8_t name[8] = {0, 0, 0, 0, 0, 0, 0, 5};
-    qr_op lease = {.kind = QR_OP_PUT, .put = {.space = QR_SPACE_LEASES, .key = qr_slice_of(name, 8)}};
-    assert_non_null(harness_op(h, lease));
+    assert_non_null(harness_body(h, &(qr_body){.kind = QR_BODY_LEASE_GRANT, .lease = 5, .ttl_ms = 1}));
     qr_op op = put_op("a", "1");
     op.put.lease = 5;
     assert_non_null(harness_op(h, op));

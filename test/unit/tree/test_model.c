@@ -15,7 +15,8 @@ typedef struct world {
     model model;
     harness trees[TREES];
     qr_arena arena; /* of the command being made and the model's answer */
-    uint64_t seed, commands, rejected, compactions, copies, ranges;
+    uint64_t seed, commands, rejected, compactions, copies, ranges, ends;
+    uint64_t epoch;
     bool saving;
     uint64_t saved_digest, saved_revision;
     model_directory *saved_directories; /* as the model had them when the save began */
@@ -50,7 +51,7 @@ static qr_slice random_key(world *w)
 static uint8_t random_space(world *w)
 {
     static const uint8_t others[] = {QR_SPACE_CATALOGUE, QR_SPACE_USERS,     QR_SPACE_CATALOGUE,
-                                     QR_SPACE_USERS,     QR_SPACE_DIRECTORY, 0x77};
+                                     QR_SPACE_LEASES,    QR_SPACE_DIRECTORY, 0x77};
     if (!one_in(w, 12))
         return QR_SPACE_KEYS;
     return others[one_in(w, 10) ? below(w, 6) : below(w, 4)];
@@ -152,15 +153,6 @@ static qr_put random_put(world *w)
     return put;
 }
 
-static qr_put lease_put(world *w)
-{
-    uint8_t *name = qr_arena_zero(&w->arena, 8, 1);
-    name[7] = (uint8_t)(1 + below(w, 4));
-    if (one_in(w, 10))
-        memset(name, 0xff, 8); /* lease -1 */
-    return (qr_put){.space = QR_SPACE_LEASES, .key = qr_slice_of(name, 8)};
-}
-
 static void random_txn(world *w, qr_txn *txn, unsigned depth, bool writes);
 
 static qr_op random_op(world *w, unsigned depth, bool writes)
@@ -170,8 +162,6 @@ static qr_op random_op(world *w, unsigned depth, bool writes)
         w->ranges++;
         return (qr_op){.kind = QR_OP_RANGE, .range = random_range(w)};
     }
-    if (dice < 28)
-        return (qr_op){.kind = QR_OP_PUT, .put = lease_put(w)};
     if (dice < 78)
         return (qr_op){.kind = QR_OP_PUT, .put = random_put(w)};
     if (dice < 92 || depth >= 4) {
@@ -370,6 +360,53 @@ static void step_compact(world *w)
     }
 }
 
+static int64_t random_lease(world *w)
+{
+    return one_in(w, 6) ? -1 : (int64_t)(1 + below(w, 4));
+}
+
+/* Some of them are right: of the present epoch and the present generation. */
+static void random_ends(world *w, qr_body *body)
+{
+    const qr_leases_result *all = harness_lease(&w->trees[0], 0);
+    qr_lease_name *names = qr_arena_zero(&w->arena, all->count + 1, sizeof *names);
+    body->ended = names;
+    body->epoch = w->epoch - one_in(w, 4) + one_in(w, 6);
+    for (size_t i = 0; i < all->count; i++)
+        if (!one_in(w, 3))
+            names[body->ended_count++] = (qr_lease_name){
+                .id = all->leases[i].id, .generation = all->leases[i].generation + one_in(w, 5)};
+    if (body->ended_count == 0)
+        names[body->ended_count++] = (qr_lease_name){.id = 77, .generation = 1};
+}
+
+static void step_lease(world *w)
+{
+    qr_body body = {.kind = QR_BODY_LEASE_GRANT, .lease = random_lease(w), .ttl_ms = 1 + below(w, 5000)};
+    switch (below(w, 10)) {
+    case 0: body = (qr_body){.kind = QR_BODY_LEASE_REVOKE, .lease = random_lease(w)}; break;
+    case 1: body = (qr_body){.kind = QR_BODY_LEASE_EPOCH, .epoch = w->epoch + below(w, 3) - 1}; break;
+    case 2:
+        body = (qr_body){.kind = QR_BODY_LEASE_EXPIRE};
+        random_ends(w, &body);
+        break;
+    default: break;
+    }
+    if (body.kind == QR_BODY_LEASE_EPOCH && body.epoch > w->epoch)
+        w->epoch = body.epoch;
+    int64_t stamp_ms = (int64_t)(w->commands * 10 + below(w, 100));
+    uint64_t before = w->model.revision;
+    qr_status status = model_lease(&w->model, &body, w->trees[0].index + 1, stamp_ms, &w->arena);
+    w->ends += body.kind == QR_BODY_LEASE_EXPIRE && w->model.revision > before;
+    for (int t = 0; t < TREES; t++) {
+        w->trees[t].stamp_ms = stamp_ms;
+        const qr_txn_result *got = harness_body(&w->trees[t], &body);
+        assert_int_equal(w->trees[t].status, status);
+        if (got)
+            assert_int_equal(got->revision, w->model.revision);
+    }
+}
+
 /* The third tree saves itself over many commands. The loaded image must be as the tree was when the save
  * began; then the whole tree is replaced by a copy of itself. */
 static void step_save(world *w)
@@ -420,7 +457,7 @@ static void step_save(world *w)
 
 static void run_seed(uint64_t seed, uint64_t quota)
 {
-    world w = {.seed = seed, .config = {.quota_bytes = quota}};
+    world w = {.seed = seed, .config = {.quota_bytes = quota}, .epoch = 2};
     qr_prng_seed(&w.prng, seed);
     model_init(&w.model);
     w.model.quota = quota;
@@ -430,6 +467,8 @@ static void run_seed(uint64_t seed, uint64_t quota)
         qr_arena_reset(&w.arena);
         if (one_in(&w, 60))
             step_compact(&w);
+        else if (one_in(&w, 8))
+            step_lease(&w);
         else
             step_txn(&w);
         w.trees[1].machine->ops->work(w.trees[1].machine, 1 + below(&w, 4));
@@ -447,7 +486,7 @@ static void run_seed(uint64_t seed, uint64_t quota)
         (unsigned long long)seed, COMMANDS, (unsigned long long)w.rejected, (unsigned long long)w.ranges,
         (unsigned long long)w.compactions, (unsigned long long)w.copies, w.model.count,
         (unsigned long long)w.model.revision);
-    assert_true(w.rejected > 100 && w.compactions > 20 && w.copies > 2);
+    assert_true(w.rejected > 100 && w.compactions > 20 && w.copies > 2 && w.ends > 5);
     if (w.loading)
         w.loading->ops->free(w.loading);
     for (int t = 0; t < TREES; t++)
