@@ -218,6 +218,7 @@ void qr_node_watch_end(qr_watcher *watcher);
 qr_status qr_node_watch_next(qr_watcher *watcher, size_t bytes_max,
                              void (*tell)(void *context, const qr_kv_event *event), void *context,
                              uint64_t *compacted);
+bool qr_node_watch_started(const qr_watcher *watcher);
 bool qr_node_watch_idle(const qr_watcher *watcher); /* all was told; ready() comes with the next event */
 void qr_node_watch_resume(qr_watcher *watcher);     /* not idle: ready() in one of the next turns */
 /* Every event before this revision that is for the watcher was handed out, and none from it on. Once it has

@@ -48,6 +48,19 @@ static void list_leave(qr_watcher *watcher)
     watcher->list = NULL;
 }
 
+/* Out of everything that the node has. */
+static void detach(qr_watcher *watcher)
+{
+    qr_watch_hub *hub = &watcher->node->watches;
+    list_leave(watcher);
+    qr_watch_index__leave(&hub->index, watcher->track);
+    watcher->track = NULL;
+    *(watcher->all_previous ? &watcher->all_previous->all_next : &hub->all) = watcher->all_next;
+    if (watcher->all_next != NULL)
+        watcher->all_next->all_previous = watcher->all_previous;
+    hub->count--;
+}
+
 static void make_ready(qr_watcher *watcher)
 {
     list_leave(watcher);
@@ -158,6 +171,15 @@ static void start_waiting(qr_node *node)
         start(watcher);
 }
 
+/* The first in the queue; its owner may end it, and others. */
+static void serve(qr_watch_hub *hub)
+{
+    qr_watcher *watcher = hub->ready.first;
+    list_leave(watcher);
+    watcher->state = BUSY;
+    watcher->config.ready(watcher->config.owner);
+}
+
 void qr_watch__turn(qr_node *node)
 {
     qr_watch_hub *hub = &node->watches;
@@ -165,11 +187,8 @@ void qr_watch__turn(qr_node *node)
         start_waiting(node);
     hub->budget = TURN_BUDGET;
     while (hub->ready.first != NULL && hub->budget > 0) {
-        qr_watcher *watcher = hub->ready.first;
         hub->budget -= SERVICE_COST;
-        list_leave(watcher);
-        watcher->state = BUSY;
-        watcher->config.ready(watcher->config.owner); /* may end it */
+        serve(hub);
     }
 }
 
@@ -180,14 +199,12 @@ bool qr_watch__wants_turn(const qr_node *node)
 
 void qr_watch__finish(qr_node *node)
 {
-    for (qr_watcher *watcher = node->watches.all, *next; watcher != NULL; watcher = next) {
-        next = watcher->all_next;
-        if (watcher->state == BUSY)
-            continue; /* its owner hears of it when it resumes */
-        list_leave(watcher);
-        watcher->state = BUSY;
-        watcher->config.ready(watcher->config.owner);
-    }
+    qr_watch_hub *hub = &node->watches;
+    for (qr_watcher *watcher = hub->all; watcher != NULL; watcher = watcher->all_next)
+        if (watcher->state != BUSY) /* these hear of it when they resume */
+            make_ready(watcher);
+    while (hub->ready.first != NULL)
+        serve(hub);
 }
 
 void qr_watch__free(qr_node *node)
@@ -195,13 +212,12 @@ void qr_watch__free(qr_node *node)
     qr_watch_hub *hub = &node->watches;
     while (hub->all != NULL) {
         qr_watcher *watcher = hub->all;
-        list_leave(watcher);
-        qr_watch_index__leave(&hub->index, watcher->track);
-        watcher->track = NULL;
+        bool waits = watcher->state == BUSY;
+        detach(watcher);
         watcher->node = NULL;
         watcher->state = BUSY;
-        hub->all = watcher->all_next;
-        watcher->config.ready(watcher->config.owner);
+        if (!waits)
+            watcher->config.ready(watcher->config.owner);
     }
     qr_watch_index__free(&hub->index);
 }
@@ -235,16 +251,8 @@ qr_watcher *qr_node_watch(qr_node *node, const qr_watch_config *config)
 
 void qr_node_watch_end(qr_watcher *watcher)
 {
-    qr_node *node = watcher->node;
-    if (node != NULL) {
-        qr_watch_hub *hub = &node->watches;
-        list_leave(watcher);
-        qr_watch_index__leave(&hub->index, watcher->track);
-        *(watcher->all_previous ? &watcher->all_previous->all_next : &hub->all) = watcher->all_next;
-        if (watcher->all_next != NULL)
-            watcher->all_next->all_previous = watcher->all_previous;
-        hub->count--;
-    }
+    if (watcher->node != NULL)
+        detach(watcher);
     qr_free(watcher);
 }
 
@@ -291,6 +299,11 @@ void qr_node_watch_resume(qr_watcher *watcher)
     }
     make_ready(watcher);
     qr_node__wake(watcher->node);
+}
+
+bool qr_node_watch_started(const qr_watcher *watcher)
+{
+    return watcher->state != WAITING;
 }
 
 bool qr_node_watch_idle(const qr_watcher *watcher)
