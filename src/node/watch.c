@@ -201,8 +201,10 @@ void qr_watch__finish(qr_node *node)
 {
     qr_watch_hub *hub = &node->watches;
     for (qr_watcher *watcher = hub->all; watcher != NULL; watcher = watcher->all_next)
-        if (watcher->state != BUSY) /* these hear of it when they resume */
+        if (watcher->state != BUSY) { /* these hear of it when they resume */
+            watcher->position = qr_node_watch_position(watcher);
             make_ready(watcher);
+        }
     while (hub->ready.first != NULL)
         serve(hub);
 }
@@ -213,6 +215,7 @@ void qr_watch__free(qr_node *node)
     while (hub->all != NULL) {
         qr_watcher *watcher = hub->all;
         bool waits = watcher->state == BUSY;
+        watcher->position = qr_node_watch_position(watcher);
         detach(watcher);
         watcher->node = NULL;
         watcher->state = BUSY;
@@ -303,7 +306,7 @@ void qr_node_watch_resume(qr_watcher *watcher)
 
 bool qr_node_watch_started(const qr_watcher *watcher)
 {
-    return watcher->state != WAITING;
+    return watcher->state != WAITING && watcher->position != 0; /* 0: the node halted before */
 }
 
 bool qr_node_watch_idle(const qr_watcher *watcher)

@@ -295,7 +295,7 @@ static void on_ready(void *owner)
         wait_for_room(watch);
         return;
     }
-    if (!watch->created)
+    if (!watch->created && qr_node_watch_started(watch->watcher))
         say_created(watch);
     take_events(watch);
 }
