@@ -2,6 +2,7 @@
 import os
 import queue
 import sys
+import threading
 
 import grpc
 
@@ -74,7 +75,6 @@ class Watch:
         self.answers = queue.Queue()
         call = self.channel.stream_stream("/etcdserverpb.Watch/Watch")
         self.call = call(iter(self.requests.get, None), metadata=metadata)
-        import threading
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -95,5 +95,6 @@ class Watch:
             return None
 
     def close(self):
+        self.requests.put(None)
         self.call.cancel()
         self.channel.close()

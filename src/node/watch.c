@@ -138,17 +138,18 @@ void qr_watch__applied(qr_node *node)
 void qr_watch__jumped(qr_node *node)
 {
     qr_watch_hub *hub = &node->watches;
-    if (QR_BUG(node->config.bug, WATCH_REPEATS) && hub->revision > 1)
-        hub->revision--;
+    bool repeats = QR_BUG(node->config.bug, WATCH_REPEATS);
     if (QR_BUG(node->config.bug, WATCH_SKIPS))
         hub->revision = node->machine->ops->revision(node->machine);
-    if (look(node) == QR_OK)
+    if (!repeats && look(node) == QR_OK)
         return;
-    uint64_t revision = node->machine->ops->revision(node->machine);
-    for (qr_watcher *watcher = hub->all; watcher != NULL; watcher = watcher->all_next)
-        if (watcher->state == IDLE && watcher->position <= revision)
-            wake(watcher, hub->revision + 1);
-    hub->revision = revision;
+    for (qr_watcher *watcher = hub->all; watcher != NULL; watcher = watcher->all_next) {
+        if (watcher->state != IDLE)
+            continue;
+        watcher->position = repeats ? hub->revision : qr_node_watch_position(watcher);
+        make_ready(watcher);
+    }
+    hub->revision = node->machine->ops->revision(node->machine);
 }
 
 /* ------------------------------------------------------------------- turns ---- */
