@@ -246,6 +246,9 @@ static void turn_watchers(qr_node *node)
         watcher->due |= watcher->seen != 0 && watcher->seen < revision_of(node);
     for (qr_watcher *watcher = next_due(node); watcher != NULL; watcher = next_due(node)) {
         watcher->due = false;
+        if (watcher->seen != 0 && watcher->position <= watcher->seen)
+            watcher->position = watcher->seen + 1; /* so far nothing was for it */
+        watcher->seen = 0;
         watcher->config.ready(watcher->config.owner);
     }
 }
