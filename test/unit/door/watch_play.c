@@ -4,7 +4,7 @@
 #include "fake_node.h"
 #include "wire/protobuf.h"
 
-enum { WATCHES_MAX = 64, EVENTS_MAX = 4096, KEYS = 4, NOW = 5000 };
+enum { LARGE = 700 * 1024, WATCHES_MAX = 64, EVENTS_MAX = 4096, KEYS = 4, NOW = 5000 };
 
 typedef struct played_watch {
     int64_t id;
@@ -87,7 +87,7 @@ static void judge_event(stage *s, played_watch *watch, const QrMvccpb__Event *ev
     QR_ASSERT(event->kv->key.len == 1 && event->kv->key.data[0] == wanted->key);
     QR_ASSERT((uint64_t)event->kv->mod_revision == wanted->revision);
     QR_ASSERT((event->type == QR_MVCCPB__EVENT__EVENT_TYPE__DELETE) == wanted->deleted);
-    QR_ASSERT(wanted->deleted || (event->kv->value.len == 1 && event->kv->value.data[0] == wanted->value));
+    QR_ASSERT(wanted->deleted || (event->kv->value.len > 0 && event->kv->value.data[0] == wanted->value));
     const played_event *old = before(s, wanted);
     if (event->prev_kv)
         QR_ASSERT(watch->want_previous && old && event->prev_kv->value.data[0] == old->value &&
@@ -133,7 +133,8 @@ static void judge(stage *s, const QrEtcdpb__WatchResponse *answer)
         return; /* refused */
     if (answer->watch_id == -1) {
         for (size_t i = 0; i < s->watch_count; i++)
-            QR_ASSERT(!s->watches[i].live || (!misses(s, &s->watches[i], revision) && s->watches[i].created));
+            QR_ASSERT(!s->watches[i].live || (!misses(s, &s->watches[i], revision) && s->watches[i].created &&
+                                              revision + 1 >= s->watches[i].next));
         return;
     }
     played_watch *watch = watch_of(s, answer->watch_id);
@@ -220,6 +221,7 @@ static void note(stage *s, uint64_t revision, uint8_t key, bool deleted, uint8_t
 /* One to four different keys, put or deleted in one revision. */
 static void change(stage *s, bool deletes)
 {
+    static uint8_t large[LARGE + KEYS]; /* some values, so that answers are cut */
     uint8_t keys[KEYS], bytes[2 * KEYS];
     size_t count = 1 + draw(s) % KEYS, first = draw(s), ops = 0;
     if (s->event_count + KEYS > EVENTS_MAX)
@@ -229,6 +231,8 @@ static void change(stage *s, bool deletes)
     for (size_t i = 0; i < count; i++) {
         keys[i] = bytes[2 * i] = (uint8_t)('a' + (first + i) % KEYS);
         bytes[2 * i + 1] = draw(s);
+        bool is_large = bytes[2 * i + 1] % 16 == 0;
+        large[i] = bytes[2 * i + 1];
         qr_slice key = qr_slice_of(&bytes[2 * i], 1);
         if (deletes && !is_there(s, keys[i]))
             continue;
@@ -236,9 +240,11 @@ static void change(stage *s, bool deletes)
             list[ops++] = (qr_op){.kind = QR_OP_DELETE,
                                   .del = {.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = key}}};
         else
-            list[ops++] = (qr_op){
-                .kind = QR_OP_PUT,
-                .put = {.space = QR_SPACE_KEYS, .key = key, .value = qr_slice_of(&bytes[2 * i + 1], 1)}};
+            list[ops++] = (qr_op){.kind = QR_OP_PUT,
+                                  .put = {.space = QR_SPACE_KEYS,
+                                          .key = key,
+                                          .value = is_large ? qr_slice_of(&large[i], LARGE)
+                                                            : qr_slice_of(&bytes[2 * i + 1], 1)}};
         note(s, revision, keys[i], deletes, bytes[2 * i + 1]);
     }
     qr_buffer body;
