@@ -16,6 +16,7 @@ enum {
     QR_ETCD_WATCH_UNSENT_DOOR_MAX = 256 * 1024 * 1024, /* on all: a stream waits until it has sent all */
     /* Answers to requests that come while there is no room; then the stream ends. */
     QR_ETCD_WATCH_REPLIES_MAX = 1024 * 1024,
+    QR_ETCD_WATCH_CALLED = 8,      /* watches at a time that new room is given to */
     QR_ETCD_WATCH_REPLY = 64,      /* bytes, about */
     QR_ETCD_WATCH_TICK_MS = 1000,  /* how often a leader is looked for, ... */
     QR_ETCD_WATCH_LEADERLESS = 3,  /* ... and how often in vain, until the stream of who asked for one ends */
@@ -163,6 +164,17 @@ static void wait_no_more(etcd_watch *watch)
     *(watch->next ? &watch->next->previous : &stream->waiting_last) = watch->previous;
 }
 
+/* The room goes from one that waited to the next, so that a hundred thousand are not called in vain. Whoever
+ * has been called passes on what is left, or is gone, or waits again because there is none. */
+static void pass_on(etcd_watch_stream *stream)
+{
+    etcd_watch *watch = stream->waiting_first;
+    if (!watch || !has_room(stream))
+        return;
+    wait_no_more(watch);
+    qr_node_watch_resume(watch->watcher);
+}
+
 static void set_lags(etcd_watch *watch, bool lags)
 {
     etcd_watch_stream *stream = watch->stream;
@@ -180,6 +192,7 @@ static void forget(etcd_watch *watch)
     *find(stream, watch->id) = watch->chain;
     stream->count--;
     qr_free(watch);
+    pass_on(stream);
 }
 
 /* ---- progress ---- */
@@ -284,6 +297,7 @@ static void take_events(etcd_watch *watch)
     } else {
         qr_node_watch_resume(watch->watcher);
     }
+    pass_on(stream);
     tell_progress(stream);
 }
 
@@ -307,11 +321,8 @@ static void on_room(qr_etcd_call *call)
     if (!has_room(stream))
         return;
     stream->replies = 0;
-    while (stream->waiting_first) {
-        etcd_watch *watch = stream->waiting_first;
-        wait_no_more(watch);
-        qr_node_watch_resume(watch->watcher);
-    }
+    for (int i = 0; i < QR_ETCD_WATCH_CALLED && call->work; i++) /* the stream ends with its node */
+        pass_on(stream);
 }
 
 /* ---- requests ---- */
@@ -499,6 +510,8 @@ static void on_closed(qr_etcd_call *call)
 {
     etcd_watch_stream *stream = call->work;
     call->work = NULL;
+    while (stream->waiting_first)
+        wait_no_more(stream->waiting_first);
     for (size_t i = 0; i < stream->bucket_count; i++)
         while (stream->buckets[i])
             forget(stream->buckets[i]);
