@@ -417,6 +417,7 @@ static void open_door(member *self)
         .member_count = self->group.roster.count,
         .request_max = config->request_max,
         .txn_ops_max = config->txn_ops_max,
+        .watch_progress_ms = config->watch_progress_ms,
         .quota_bytes = config->quota_bytes,
         .election_ms = config->election_ms,
         .wall_ms = wall_ms,

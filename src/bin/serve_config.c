@@ -11,6 +11,7 @@ enum {
     ELECTION_HEARTBEATS = 5,
     REQUEST_MAX = 512 * 1024 * 1024,
     BACKUP_TIME_MAX = 100000, /* of any unit */
+    WATCH_PROGRESS_MIN_MS = 100,
     BACKUP_KEEP_MAX = 1000,
 };
 
@@ -290,13 +291,13 @@ static qr_status configure_state(const qr_flags *flags, qr_serve_config *config,
     return QR_OK;
 }
 
-/* "90s", "30m", "6h". */
+/* "500ms", "90s", "30m", "6h". */
 static bool parse_time(const char *text, uint64_t *milliseconds)
 {
     static const struct {
         const char *unit;
         uint64_t factor;
-    } units[] = {{"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
     char *end;
     unsigned long number = strtoul(text, &end, 10);
     if (end == text || text[0] == '-' || number == 0 || number > BACKUP_TIME_MAX)
@@ -320,6 +321,19 @@ static qr_status configure_scrub(const qr_flags *flags, qr_serve_config *config,
                    qr_arena_format(arena,
                                    "--scrub-interval takes 0 or a time such as 90s, 30m or 6h, not \"%s\"",
                                    interval));
+}
+
+static qr_status configure_watches(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                   const char **sentence)
+{
+    const char *interval = qr_flags_text(flags, QR_SERVE_WATCH_PROGRESS);
+    if (parse_time(interval, &config->watch_progress_ms) &&
+        config->watch_progress_ms >= WATCH_PROGRESS_MIN_MS)
+        return QR_OK;
+    return invalid(sentence, qr_arena_format(arena,
+                                             "--watch-progress-notify-interval takes a time such as 500ms, "
+                                             "30s or 10m, at least %dms, not \"%s\"",
+                                             WATCH_PROGRESS_MIN_MS, interval));
 }
 
 static qr_status configure_backups(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
@@ -370,6 +384,8 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         status = configure_numbers(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_log(flags, &config->log, arena, sentence);
+    if (status == QR_OK)
+        status = configure_watches(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_backups(flags, config, arena, sentence);
     if (status == QR_OK)

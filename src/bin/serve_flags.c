@@ -68,7 +68,6 @@ static const qr_flag table[] = {
     IGNORED("unsafe-no-fsync", BOOL, "false", "every write is synced before it is acknowledged"),
     IGNORED("warning-apply-duration", TEXT, "100ms", "slow requests are not logged yet"),
     IGNORED("warning-unary-request-duration", TEXT, "300ms", "slow requests are not logged yet"),
-    IGNORED("watch-progress-notify-interval", TEXT, "10m", "watches are not there yet"),
     IGNORED("peer-skip-client-san-verification", BOOL, "false", "TLS is not there yet"),
 
     REFUSED("auth-token", TEXT, "simple", NO_AUTH),

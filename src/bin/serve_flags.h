@@ -51,6 +51,8 @@
       "no quota.")                                                                                           \
     X(REQUEST_MAX, "max-request-bytes", NUMBER, "1572864", "BYTES", "Greatest request of a client.")         \
     X(TXN_OPS, "max-txn-ops", NUMBER, "128", "OPERATIONS", "Most operations in a transaction.")              \
+    X(WATCH_PROGRESS, "watch-progress-notify-interval", TEXT, "10m", "TIME",                                 \
+      "Time between two notifications of progress for watches that want them: 500ms, 30s, 10m.")             \
     X(BACKUP_DIR, "backup-dir", TEXT, "", "FOLDER",                                                          \
       "Make backups of this member in this folder, which must exist: NAME-20261126T022800Z.backup, "         \
       "checked, "                                                                                            \

@@ -209,6 +209,7 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.writes_acked += report->writes_acked;
     all->total.writes_unknown += report->writes_unknown;
     all->total.reads_checked += report->reads_checked;
+    all->total.watch_events += report->watch_events;
     all->total.checkpoints += report->checkpoints;
     all->total.restores += report->restores;
     all->total.transfers += report->transfers;
@@ -235,8 +236,9 @@ static void say_summary(const campaign *all)
            " elections\n",
            simulated, total->events, total->messages, total->crashes, total->elections);
     printf("%" PRIu64 " entries, %" PRIu64 " writes acknowledged, %" PRIu64 " unknown, %" PRIu64
-           " reads checked\n",
-           total->entries, total->writes_acked, total->writes_unknown, total->reads_checked);
+           " reads checked, %" PRIu64 " events watched\n",
+           total->entries, total->writes_acked, total->writes_unknown, total->reads_checked,
+           total->watch_events);
     printf("%" PRIu64 " checkpoints made, %" PRIu64 " starts from one, %" PRIu64
            " taken over from a leader\n",
            total->checkpoints, total->restores, total->transfers);

@@ -42,7 +42,17 @@
     X(LEASE_NO_EPOCH, "lease-ended-by-old-leader", "tree ends leases at the word of a leader of the past")   \
     X(LEASE_NO_QUORUM, "renewal-without-quorum", "node acknowledges a renewal without a round of a quorum")  \
     X(LEASE_FORGETS, "renewals-forgotten", "node says that it has noted renewals, and has not")              \
-    X(LEASE_BY_FOLLOWER, "lease-ended-by-follower", "node proposes the end of leases while it follows")
+    X(LEASE_BY_FOLLOWER, "lease-ended-by-follower", "node proposes the end of leases while it follows")      \
+    X(TOMBSTONE_LOST, "tombstone-lost",                                                                      \
+      "tree does not tell of a deletion at exactly the compacted revision")                                  \
+    X(REVISION_SPLIT, "revision-split", "tree ends a reading of events in the middle of a revision")         \
+    X(WATCH_AHEAD, "watch-progress-ahead",                                                                   \
+      "node reports a watcher's position ahead of events not handed out")                                    \
+    X(WATCH_FUTURE, "watch-start-ignored", "node gives a watcher with a future start older events")          \
+    X(WATCH_REPEATS, "watch-repeats-after-checkpoint",                                                       \
+      "node goes on too early with its watchers after a received checkpoint")                                \
+    X(WATCH_SKIPS, "watch-skips-checkpoint",                                                                 \
+      "node does not tell its watchers what a received checkpoint brought")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

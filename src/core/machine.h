@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "core/command.h"
+#include "core/events.h"
 
 typedef struct qr_machine qr_machine;
 
@@ -33,6 +34,9 @@ typedef struct qr_machine_ops {
     qr_status (*admit)(const qr_machine *machine, qr_slice body, qr_arena *arena);
     /* query: of the machine's own type (the tree's is a const qr_txn without writes). Changes nothing. */
     qr_status (*query)(qr_machine *machine, const void *query, qr_arena *arena, const void **result);
+    /* Tells the events of a span from a revision on, whole revisions only. COMPACTED, with result->compacted:
+     * some from there on are held no more. Changes nothing. NULL: the machine keeps no history. */
+    qr_status (*events)(const qr_machine *machine, const qr_events_query *query, qr_events_result *result);
     /* Rolling digest of the state after the last apply: equal at equal index on all replicas. */
     uint64_t (*digest)(const qr_machine *machine);
     /* A counter that shows progress to people (the tree's revision); 0 if there is none. */

@@ -48,6 +48,7 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
     qr_arena_reset(&node->arena);
     status = node->machine->ops->apply(node->machine, index, &command, &node->arena, &result);
     qr_lease__applied(node, &command, status);
+    qr_watch__applied(node);
     qr_pending__applied(node, &command, index, status, result);
 }
 

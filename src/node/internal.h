@@ -3,6 +3,7 @@
 #define QR_NODE_INTERNAL_H
 
 #include "node/node.h"
+#include "node/watch_index.h"
 #include "wal/checkpoint.h"
 #include "wal/wal.h"
 
@@ -360,6 +361,17 @@ typedef struct qr_receiving {
     qr_restore *restore;
 } qr_receiving;
 
+/* Watchers (watch.c). */
+typedef struct qr_watch_hub {
+    qr_watch_index index;
+    qr_watcher *all; /* in no order */
+    size_t count;
+    qr_watcher_list ready; /* whose owners are to be called, in turn */
+    uint64_t revision;     /* whom the events up to it concern was woken */
+    int64_t budget;        /* of this turn */
+    bool started;          /* the member has caught up */
+} qr_watch_hub;
+
 struct qr_node {
     qr_node_config config;
     uint64_t incarnation, boot;
@@ -427,6 +439,7 @@ struct qr_node {
     qr_keeper keeper;
     qr_sending sendings[QR_NODE_SENDINGS_MAX];
     qr_receiving receiving;
+    qr_watch_hub watches;
     qr_node_export *exports[QR_NODE_EXPORTS_MAX]; /* NULL: none */
     bool opening;
     qr_restore *opened; /* while opening: what the machine was loaded from */
@@ -619,6 +632,14 @@ void qr_receive__chunk(qr_node *node, uint64_t from, const qr_transfer_message *
 void qr_receive__turn(qr_node *node);
 uint64_t qr_receive__wake_ms(const qr_node *node);
 void qr_receive__free(qr_node *node);
+
+/* watch.c */
+void qr_watch__applied(qr_node *node); /* after each entry */
+void qr_watch__jumped(qr_node *node);  /* the state came from a peer */
+void qr_watch__turn(qr_node *node);
+bool qr_watch__wants_turn(const qr_node *node);
+void qr_watch__finish(qr_node *node); /* halted: every owner is told */
+void qr_watch__free(qr_node *node);
 
 /* export.c: copies for someone outside */
 void qr_export__turn(qr_node *node);

@@ -15,6 +15,7 @@ static void init(qr_node *node, const qr_node_config *config)
     node->trace.context = config->trace_context;
     node->trace.now_ms = config->now_ms;
     qr_effects_init(&node->effects);
+    node->watches.index.seed = config->seed;
     node->health.handover_wait_ms = config->election_ms;
     if (node->config.request_ms == 0)
         node->config.request_ms = QR_NODE_REQUEST_MS;
@@ -63,6 +64,7 @@ void qr_node_free(qr_node *node)
     qr_lease__finish(node, QR_E_STOPPED);
     if (node->handover.wanted)
         qr_node__answer(node, node->handover.done, node->handover.owner, QR_E_STOPPED, NULL, 0);
+    qr_watch__free(node);
     qr_export__free(node);
     qr_keeper__free(node);
     qr_transfer__free(node);
@@ -354,6 +356,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_change__finish(node, QR_E_HALTED);
         qr_lease__finish(node, QR_E_HALTED);
         qr_export__failed(node, QR_E_HALTED);
+        qr_watch__finish(node);
         return;
     }
     node->now_ms = node->trace.now_ms = now_ms;
@@ -378,6 +381,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     qr_keeper__turn(node);
     qr_transfer__turn(node);
     qr_reads__serve(node);
+    qr_watch__turn(node);
     sweep(node);
     if (!node->halted) {
         qr_health__tell(node);
@@ -399,7 +403,8 @@ uint64_t qr_node_wake_ms(const qr_node *node)
     if (node->halted)
         return UINT64_MAX;
     uint64_t wake = node->engine->ops->wake_ms(node->engine);
-    if (node->stepped || node->more_reads || node->durable_ticket != node->told_ticket)
+    if (node->stepped || node->more_reads || qr_watch__wants_turn(node) ||
+        node->durable_ticket != node->told_ticket)
         wake = node->now_ms;
     bool waiting = node->read_count > 0 || node->pendings.first < node->pendings.next ||
                    node->handover.wanted || node->changes.asked.wanted || node->leases.asked_count > 0;

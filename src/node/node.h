@@ -187,6 +187,44 @@ void qr_node_export_read(qr_node_export *export, uint64_t offset, size_t size,
                          void (*done)(void *owner, qr_status status, qr_slice bytes));
 void qr_node_export_end(qr_node_export *export);
 
+/* ---- watchers: a span of keys, followed from a revision on ----
+ * A watcher is a position in the machine's history and nothing else: who is slow costs no memory, and is told
+ * COMPACTED once the history it has not read is gone. Its owner is called from a turn when there is (or may
+ * be) something for it, and takes it then or later. doc/design/watches.md. */
+enum {
+    QR_NODE_WATCHERS_MAX = 1 << 20, /* of a member */
+    QR_NODE_WATCH_LOOK_MAX = 16384, /* events that one call of next() looks at, or one revision more */
+};
+
+typedef struct qr_watcher qr_watcher;
+
+typedef struct qr_watch_config {
+    qr_span span;   /* in QR_SPACE_KEYS; copied */
+    uint64_t start; /* revision of the first event wanted, may lie ahead; 0 = the next one from now on */
+    bool skip_puts, skip_deletes, want_previous;
+    /* The watcher has started, or goes on: call next(), or keep it until there is room and call resume().
+     * From inside qr_node_turn() or, for the last time, qr_node_free() or a halted turn. */
+    void (*ready)(void *owner);
+    void *owner;
+} qr_watch_config;
+
+/* Starts at once, or when a restarted member is back where it stood before. NULL: QR_NODE_WATCHERS_MAX, or
+ * the node has halted. The owner calls end() in any case, also after qr_node_free(). */
+qr_watcher *qr_node_watch(qr_node *node, const qr_watch_config *config);
+void qr_node_watch_end(qr_watcher *watcher);
+/* Only between ready() and the moment when the watcher is idle again: tells the events that come next, about
+ * bytes_max of them, whole revisions only. COMPACTED: some that were wanted are gone, all before *compacted;
+ * STOPPED, HALTED. Then, or if there is no room for more, nothing comes until resume(). */
+qr_status qr_node_watch_next(qr_watcher *watcher, size_t bytes_max,
+                             void (*tell)(void *context, const qr_kv_event *event), void *context,
+                             uint64_t *compacted);
+bool qr_node_watch_started(const qr_watcher *watcher);
+bool qr_node_watch_idle(const qr_watcher *watcher); /* all was told; ready() comes with the next event */
+void qr_node_watch_resume(qr_watcher *watcher);     /* not idle: ready() in one of the next turns */
+/* Every event before this revision that is for the watcher was handed out, and none from it on. Once it has
+ * started never below config.start. */
+uint64_t qr_node_watch_position(const qr_watcher *watcher);
+
 typedef struct qr_node_status {
     uint64_t cluster, group, self, incarnation;
     uint64_t boot;

@@ -163,6 +163,7 @@ static void install(qr_node *node)
                     .written = node->log_written,
                     .wall_ms = about->wall_ms};
     qr_restore__take(restore);
+    qr_watch__jumped(node); /* before the engine may commit more */
     qr_restore__tell_engine(restore, true);
     qr_change__jumped(node);
     qr_lease__jumped(node);

@@ -183,6 +183,8 @@ static void draft_compaction(qr_sim_world *world, qr_sim_op *op)
 {
     op->compacts = true;
     op->compact_revision = 1 + below(world, world->oracle.model.revision + 2);
+    if (world->plan.watches > 0 && below(world, 2)) /* right where somebody is to go on */
+        op->compact_revision = world->watches[below(world, world->plan.watches)].next;
     qr_buffer body;
     qr_buffer_init(&body);
     qr_body_encode_compact(op->compact_revision, &body);

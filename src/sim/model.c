@@ -114,12 +114,9 @@ static const qr_sim_version *version_at(const qr_sim_key *key, uint64_t revision
     return low > 0 && key->versions[low - 1].live ? &key->versions[low - 1] : NULL;
 }
 
+/* A key may change more than once in a revision: reads see the last change, watches are told of each. */
 static void set_version(qr_sim_key *key, qr_sim_version version)
 {
-    if (key->count > 0 && key->versions[key->count - 1].revision == version.revision) {
-        key->versions[key->count - 1] = version;
-        return;
-    }
     if (key->count == key->room) {
         key->room = key->room ? key->room * 2 : 16;
         key->versions = qr_realloc(key->versions, key->room * sizeof *key->versions);

@@ -40,6 +40,13 @@ static void draw_sizes(qr_sim_plan *plan, qr_prng *prng)
         plan->checkpoint_bytes = 8 * (uint64_t)plan->value_max;
 }
 
+/* From those that read at once to those that compaction overtakes. */
+static void draw_watches(qr_sim_plan *plan, qr_prng *prng)
+{
+    plan->watches = (uint32_t)qr_prng_below(prng, QR_SIM_WATCHES_MAX + 1);
+    plan->watch_ms = PICK(prng, 1, 10, 50, 300);
+}
+
 static void draw_weather(qr_sim_plan *plan, qr_prng *prng)
 {
     qr_sim_weather *weather = &plan->weather;
@@ -152,6 +159,7 @@ void qr_sim_plan_draw(qr_sim_world *world)
         plan->checkpoint_bytes = UINT64_MAX;
     plan->fault_ms = qr_prng_between(&prng, 6000, 16000);
     plan->leases = one_in(&prng, 2);
+    draw_watches(plan, &prng);
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;
     draw_changes(world);

@@ -15,6 +15,7 @@ typedef enum qr_sim_event_kind {
     QR_SIM_CRASH,   /* a process dies */
     QR_SIM_CLIENT,  /* a client has thought enough */
     QR_SIM_SUBMIT,  /* a client's request reaches a node */
+    QR_SIM_WATCH,   /* a watching client looks again */
     QR_SIM_NEMESIS, /* the next fault */
     QR_SIM_ISOLATE, /* a node is cut off */
     QR_SIM_MEND,    /* a cut ends */

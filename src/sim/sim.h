@@ -41,6 +41,7 @@ typedef struct qr_sim_report {
     uint64_t trace_hash;   /* of every record, message, disk operation and reply of the run */
     uint64_t simulated_ms, events, messages, crashes, elections, entries;
     uint64_t writes_acked, writes_unknown, reads_checked;
+    uint64_t watch_events;
     uint64_t checkpoints, restores, transfers; /* made; started from; taken over from a leader */
     uint64_t transfers_cut[QR_SIM_PARTS];      /* faults in the midst of a transfer, by where */
     uint64_t configurations, changes, changes_refused, wipes,

@@ -122,6 +122,9 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
         snprintf(text, size, "%u leases have not ended", qr_sim_lease_count(world));
         return text;
     }
+    const char *behind = qr_sim_watch_missing(world, text, size);
+    if (behind != NULL)
+        return behind;
     if (world->open_count > 0) {
         snprintf(text, size, "%" PRIu64 " requests are unanswered", world->open_count);
         return text;
@@ -266,6 +269,7 @@ static void handle(qr_sim_world *world, qr_sim_event *event)
         break;
     }
     case QR_SIM_CLIENT: qr_sim_client_next(world, event->node); break;
+    case QR_SIM_WATCH: qr_sim_watch_act(world, event->node); break;
     case QR_SIM_NEMESIS: qr_sim_nemesis_strike(world); break;
     case QR_SIM_ISOLATE: qr_sim_nemesis_isolate(world, event->number); break;
     case QR_SIM_MEND: qr_sim_nemesis_mend(world, event->number); break;
@@ -311,6 +315,7 @@ static void open_world(qr_sim_world *world)
     qr_prng_seed(&world->prng_client, qr_hash_mix(seed, 11));
     qr_prng_seed(&world->prng_world, qr_hash_mix(seed, 12));
     qr_prng_seed(&world->prng_lease, qr_hash_mix(seed, 14));
+    qr_prng_seed(&world->prng_watch, qr_hash_mix(seed, 15));
     qr_sim_network_init(&world->network, world->nodes, qr_hash_mix(seed, 13));
     world->network.arrival = on_arrival;
     world->network.context = world;
@@ -325,6 +330,7 @@ static void open_world(qr_sim_world *world)
     qr_sim_configs_init(world);
     qr_sim_oracle_init(world);
     qr_sim_client_init(world);
+    qr_sim_watch_init(world);
     qr_sim_nemesis_start(world);
 }
 
@@ -332,6 +338,7 @@ static void close_world(qr_sim_world *world)
 {
     for (uint32_t i = 0; i < world->nodes; i++)
         qr_sim_node_free(&world->node[i]);
+    qr_sim_watch_free(world);
     qr_sim_event event;
     while (qr_sim_queue_pop(&world->queue, &event))
         if (event.kind == QR_SIM_ARRIVAL)

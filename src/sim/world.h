@@ -16,6 +16,8 @@ enum {
     QR_SIM_CUTS_MAX = 16, /* at once */
     QR_SIM_KEYS_MAX = 8,  /* keys of the workload, besides the counters */
     QR_SIM_COUNTERS_MAX = 2,
+    QR_SIM_WATCHES_MAX = 6,
+    QR_SIM_TOLD_MAX = 64,         /* events of one revision */
     QR_SIM_MARK_SIZE = 16,        /* bytes of an operation's mark, see qr_sim_op */
     QR_SIM_FLIGHT_MAX = 20000,    /* messages under way at once; more is a storm */
     QR_SIM_STEPS_MAX = 20000000,  /* events of one run; more is a livelock */
@@ -67,6 +69,24 @@ typedef struct qr_sim_client {
     uint64_t known_mod[QR_SIM_KEYS_MAX]; /* as it last saw it */
     uint64_t known_count[QR_SIM_COUNTERS_MAX];
 } qr_sim_client;
+
+/* A client that follows a span (watch.c). */
+typedef struct qr_sim_watch {
+    qr_sim_world *world;
+    uint32_t number, node;
+    qr_watcher *watcher; /* NULL: on no member now */
+    qr_span span;
+    bool skip_puts, skip_deletes, want_previous;
+    bool started;                        /* the watcher has spoken */
+    bool holds;                          /* there is something for it that it has not taken */
+    uint64_t start;                      /* as it asked for it */
+    uint64_t next;                       /* everything before this revision was told */
+    uint64_t told;                       /* revision of the last event */
+    uint64_t told_events;                /* of this reading */
+    uint64_t no_previous;                /* revision of one that had none though there was one */
+    uint64_t told_keys[QR_SIM_TOLD_MAX]; /* of the revision .told: hashes */
+    size_t told_count;
+} qr_sim_watch;
 
 /* --------------------------------------------------------------- oracle ---- */
 
@@ -143,6 +163,7 @@ typedef struct qr_sim_plan {
     uint64_t checkpoint_bytes; /* 0: no run is long enough for one */
     size_t engine_memory_max, engine_message_max;
     uint32_t clients, keys, think_ms, value_max;
+    uint32_t watches, watch_ms; /* mean time until a watching client looks again */
     uint32_t turn_us_max;
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
@@ -184,7 +205,8 @@ struct qr_sim_world {
     uint64_t op_count, op_room, open_count;
     qr_sim_oracle oracle;
     qr_sim_life lives[QR_SIM_LEASES_MAX + 1]; /* of the leases, by id */
-    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease;
+    qr_sim_watch watches[QR_SIM_WATCHES_MAX];
+    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch;
     qr_arena arena;
     uint64_t flight;
     uint64_t steps;
@@ -246,6 +268,13 @@ void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply);
 void qr_sim_lease_look(qr_sim_world *world); /* in calm weather: does anything last too long? */
 uint32_t qr_sim_lease_count(const qr_sim_world *world);
+
+/* watch.c */
+void qr_sim_watch_init(qr_sim_world *world);
+void qr_sim_watch_act(qr_sim_world *world, uint32_t number); /* it looks at what it was told */
+/* NULL: all have been told everything. Else a sentence about one that was not. */
+const char *qr_sim_watch_missing(const qr_sim_world *world, char *text, size_t size);
+void qr_sim_watch_free(qr_sim_world *world); /* after the nodes */
 
 /* nemesis.c */
 void qr_sim_nemesis_start(qr_sim_world *world);

@@ -3,6 +3,7 @@
  *   index.c      the ordered structure: find, insert, remove       span.c     counting and walking it
  *   record.c     entries, versions, values, attributes             change.c   one change, and its undoing
  *   history.c    the event log, compaction, freeing                directory.c  records of parents
+ *   events.c     reading the event log
  *   range.c      range queries: visibility, filters, sorting       txn.c      conditions and operations
  *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
  *   lease.c      leases and the keys attached to them              check.c    every structural invariant
@@ -347,6 +348,9 @@ bool qr__history_pending(const qr_tree *tree);
 bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body);
 /* First number in history whose event has mod_revision >= revision. */
 uint64_t qr__history_find(const qr_tree *tree, uint64_t revision);
+
+/* events.c */
+qr_status qr__events(const qr_tree *tree, const qr_events_query *query, qr_events_result *result);
 
 void qr__digest_change(qr_tree *tree, uint8_t space, qr_slice key, const qr__version *version);
 void qr__digest_compact(qr_tree *tree);

@@ -174,6 +174,12 @@ static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena 
     return grows ? QR_E_QUOTA : QR_OK;
 }
 
+static qr_status tree_events(const qr_machine *machine, const qr_events_query *query,
+                             qr_events_result *result)
+{
+    return qr__events(tree_of_const(machine), query, result);
+}
+
 static uint64_t tree_digest(const qr_machine *machine)
 {
     return tree_of_const(machine)->now.digest;
@@ -267,6 +273,7 @@ static const qr_machine_ops ops = {
     .apply = tree_apply,
     .admit = tree_admit,
     .query = tree_query,
+    .events = tree_events,
     .digest = tree_digest,
     .revision = tree_revision,
     .upkeep = tree_upkeep,

@@ -7,9 +7,10 @@
 
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
 {
-    static const qr_etcd_service *const services[] = {&qr_etcd_kv_service,          &qr_etcd_lease_service,
-                                                      &qr_etcd_maintenance_service, &qr_etcd_cluster_service,
-                                                      &qr_etcd_own_service,         &qr_etcd_health_service};
+    static const qr_etcd_service *const services[] = {&qr_etcd_kv_service,      &qr_etcd_lease_service,
+                                                      &qr_etcd_watch_service,   &qr_etcd_maintenance_service,
+                                                      &qr_etcd_cluster_service, &qr_etcd_own_service,
+                                                      &qr_etcd_health_service};
     const uint8_t *slash = path.size > 1 ? memrchr(path.data + 1, '/', path.size - 1) : NULL;
     if (!slash || path.data[0] != '/') {
         *text = qr_arena_format(arena, "malformed method name: \"%s\"", qr_arena_text(arena, path));
@@ -53,7 +54,8 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->now_ms = now_ms;
     call->timeout_ms = UINT64_MAX;
     call->references = 1;
-    call->started = call->finished = call->writes = call->local = call->hears_closed = false;
+    call->started = call->finished = call->writes = call->local = call->wants_leader = call->hears_closed =
+        false;
     call->txn = NULL;
     call->answer = NULL;
     call->refused = NULL;

@@ -33,6 +33,7 @@ enum {
     QR_ETCD_MESSAGE_ROOM = 512 * 1024,     /* a gRPC message may be this much larger than a request */
     QR_ETCD_TXN_OPS_DEFAULT = 128,         /* --max-txn-ops */
     QR_ETCD_CONNECTIONS_DEFAULT = 10000,
+    QR_ETCD_WATCH_PROGRESS_MS = 600000,      /* --experimental-watch-progress-notify-interval */
     QR_ETCD_ANSWER_MAX = 1024 * 1024 * 1024, /* bytes of one answer */
 };
 
@@ -73,7 +74,7 @@ typedef struct qr_etcd_service {
 } qr_etcd_service;
 
 extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_own_service,
-    qr_etcd_lease_service, qr_etcd_maintenance_service, qr_etcd_health_service;
+    qr_etcd_lease_service, qr_etcd_maintenance_service, qr_etcd_health_service, qr_etcd_watch_service;
 extern const qr_etcd_method qr_etcd_health_page; /* behind GET /health; not an RPC */
 
 struct qr_etcd_call {
@@ -89,6 +90,7 @@ struct qr_etcd_call {
     bool started, finished;
     bool writes;       /* was given to the node as a write */
     bool local;        /* a read of what is applied here */
+    bool wants_leader; /* "hasleader: true": to fail at once rather than to wait for one */
     bool hears_closed; /* streaming->closed is still to be called */
     qr_arena arena;    /* of the request and of the making of its answer */
     /* What a method keeps until the node has answered. */

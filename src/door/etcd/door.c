@@ -20,6 +20,7 @@ qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config)
     qr_etcd_door *door = qr_alloc_zero(1, sizeof *door);
     qr_arena_init(&door->arena);
     qr_buffer_init(&door->body);
+    qr_buffer_init(&door->events);
     door->references = 1;
     door->config = *config;
     door->config.name = copy_text(door, config->name);
@@ -36,6 +37,8 @@ qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config)
         door->config.txn_ops_max = QR_ETCD_TXN_OPS_DEFAULT;
     if (!door->config.connections_max)
         door->config.connections_max = QR_ETCD_CONNECTIONS_DEFAULT;
+    if (!door->config.watch_progress_ms)
+        door->config.watch_progress_ms = QR_ETCD_WATCH_PROGRESS_MS;
     door->ring.unsent_max = QR_ETCD_UNSENT_DOOR_MAX;
     door->limits = qr_grpc_limits_default;
     door->limits.message_max = door->config.request_max < UINT32_MAX - QR_ETCD_MESSAGE_ROOM
@@ -71,6 +74,7 @@ void qr_etcd_door_release(qr_etcd_door *door)
         qr_free(call);
     }
     qr_buffer_free(&door->body);
+    qr_buffer_free(&door->events);
     qr_arena_free(&door->arena);
     qr_free(door);
 }

@@ -9,7 +9,10 @@ struct qr_etcd_door {
     qr_etcd_config config; /* strings and lists are copies in the arena; defaults are filled in */
     qr_arena arena;
     qr_grpc_limits limits;
-    qr_buffer body; /* a command body on its way into the node, which copies it */
+    qr_buffer body;         /* a command body on its way into the node, which copies it */
+    qr_buffer events;       /* the same for events on their way into an answer */
+    uint64_t watch_unsent;  /* bytes of answers of all watch streams that are not drained */
+    uint64_t watch_streams; /* that ever wanted to be told of progress */
     qr_etcd_call *spare;
     uint32_t spare_count;
     uint64_t references; /* the owner's, one of each call in use, one each of a publication and a listing

@@ -29,11 +29,12 @@ typedef struct qr_etcd_config {
     size_t client_url_count;
     const qr_etcd_member *members; /* initial; copied */
     size_t member_count;
-    uint32_t request_max;     /* --max-request-bytes; 0 = 1.5 MiB */
-    uint32_t txn_ops_max;     /* --max-txn-ops; 0 = 128 */
-    uint64_t quota_bytes;     /* --quota-backend-bytes, as reported */
-    uint32_t connections_max; /* 0 = 10,000 */
-    uint32_t election_ms;     /* a lease lasts at least one and a half; 0 = 1000 */
+    uint32_t request_max;       /* --max-request-bytes; 0 = 1.5 MiB */
+    uint32_t txn_ops_max;       /* --max-txn-ops; 0 = 128 */
+    uint64_t quota_bytes;       /* --quota-backend-bytes, as reported */
+    uint32_t connections_max;   /* 0 = 10,000 */
+    uint64_t watch_progress_ms; /* between two notifications of a watch that wants them; 0 = 10 min */
+    uint32_t election_ms;       /* a lease lasts at least one and a half; 0 = 1000 */
     int64_t (*wall_ms)(void *context);
     /* Told once, when the member's own name and client URLs are in the replicated catalogue. May be NULL. */
     void (*published)(void *context);

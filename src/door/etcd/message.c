@@ -230,6 +230,52 @@ void qr_etcd_encode_header(qr_buffer *out, const qr_etcd_header *header)
     write_header(qr_buffer_extend(out, size_inside(size_header(header))), header);
 }
 
+/* ---- watch ---- */
+
+enum { EVENTS_FIELD = 11 };
+
+void qr_etcd_encode_event(qr_buffer *out, const qr_kv_event *event)
+{
+    size_t kv = size_inside(size_key_value(&event->kv));
+    size_t previous = event->has_previous ? size_inside(size_key_value(&event->previous)) : 0;
+    size_t size = size_NUMBER(event->deleted) + kv + previous;
+    uint8_t *start = qr_buffer_extend(out, size_inside(size));
+    uint8_t *at = write_inside(start, EVENTS_FIELD, size);
+    at = write_NUMBER(at, 1, event->deleted);
+    at = write_key_value(at, 2, &event->kv);
+    if (event->has_previous)
+        at = write_key_value(at, 3, &event->previous);
+    QR_ASSERT(at == start + size_inside(size));
+}
+
+void qr_etcd_encode_watch(qr_buffer *out, const qr_etcd_header *header, int64_t watch_id, bool fragment,
+                          qr_slice events)
+{
+    size_t size = size_inside(size_header(header)) + size_NUMBER((uint64_t)watch_id) + size_NUMBER(fragment);
+    uint8_t *start = qr_buffer_extend(out, size);
+    uint8_t *at = write_header(start, header);
+    at = write_NUMBER(at, 2, (uint64_t)watch_id);
+    at = write_NUMBER(at, 7, fragment);
+    QR_ASSERT(at == start + size);
+    qr_buffer_add_slice(out, events);
+}
+
+size_t qr_etcd_events_cut(qr_slice events, size_t size_max)
+{
+    size_t cut = 0;
+    qr_reader reader = qr_reader_of(events);
+    while (qr_reader_left(&reader) > 0) {
+        qr_reader_varint(&reader);
+        qr_reader_bytes(&reader);
+        QR_ASSERT(!reader.failed);
+        size_t end = events.size - qr_reader_left(&reader);
+        if (cut > 0 && end > size_max)
+            break;
+        cut = end;
+    }
+    return cut;
+}
+
 enum { ANSWER_OVERHEAD = 80 }; /* bytes at most: header, count, more, tags and lengths around them */
 
 uint64_t qr_etcd_operation_bytes(const qr_op_result *result)

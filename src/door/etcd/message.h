@@ -9,6 +9,7 @@
 #define QR_DOOR_ETCD_MESSAGE_H
 
 #include "base/base.h"
+#include "core/events.h"
 #include "core/txn.h"
 
 #define QR_ETCD_HEADER(X)                                                                                    \
@@ -95,6 +96,12 @@ void qr_etcd_encode_txn(qr_buffer *out, const qr_etcd_header *header, const qr_t
                         qr_arena *arena);
 /* A message that is nothing but a header in field 1: the answer of a compaction. */
 void qr_etcd_encode_header(qr_buffer *out, const qr_etcd_header *header);
+/* One event of an answer of Watch, with its tag; and that answer, around events that were encoded before. */
+void qr_etcd_encode_event(qr_buffer *out, const qr_kv_event *event);
+void qr_etcd_encode_watch(qr_buffer *out, const qr_etcd_header *header, int64_t watch_id, bool fragment,
+                          qr_slice events);
+/* How many of these encoded events make up about `size_max` bytes, in bytes; one at least. */
+size_t qr_etcd_events_cut(qr_slice events, size_t size_max);
 /* At least the bytes that the answer takes, and not many more: for bounds, before memory is taken. */
 uint64_t qr_etcd_operation_bytes(const qr_op_result *result);
 uint64_t qr_etcd_txn_bytes(const qr_txn_result *result);

@@ -86,10 +86,9 @@ static void on_call(void *context, qr_grpc_call *stream, qr_slice path)
     wake(connection);
 }
 
-/* "hasleader: true" asks to fail at once rather than to wait for a leader. */
-static bool lacks_leader(qr_etcd_connection *connection, qr_grpc_call *stream)
+static bool lacks_leader(qr_etcd_connection *connection, const qr_etcd_call *call)
 {
-    if (!qr_slice_equal(qr_grpc_call_metadata(stream, "hasleader"), qr_slice_text("true")))
+    if (!call->wants_leader)
         return false;
     qr_node_status status;
     qr_node_status_of(connection->door->config.node, &status);
@@ -104,7 +103,9 @@ static void on_message(void *context, qr_grpc_call *stream, qr_slice message)
         return;
     if (!call->started) {
         qr_etcd_list_leave(call);
-        if (lacks_leader(connection, stream)) {
+        call->wants_leader =
+            qr_slice_equal(qr_grpc_call_metadata(stream, "hasleader"), qr_slice_text("true"));
+        if (lacks_leader(connection, call)) {
             qr_etcd_call_fail(call, QR_ETCD_E_NO_LEADER);
             return;
         }

@@ -144,6 +144,117 @@ static void turn_export(qr_node *node, qr_node_export *export)
     was.done(was.owner, node->export_failure, qr_slice_of(bytes, was.size));
 }
 
+/* ---------------------------------------------------------------- watchers ---- */
+
+static qr_slice keep(qr_slice bytes)
+{
+    return qr_slice_of(
+        memcpy(qr_alloc(bytes.size + 1), bytes.data ? bytes.data : (const uint8_t *)"", bytes.size),
+        bytes.size);
+}
+
+static uint64_t revision_of(const qr_node *node)
+{
+    return node->tree->ops->revision(node->tree);
+}
+
+qr_watcher *qr_node_watch(qr_node *node, const qr_watch_config *config)
+{
+    if (node->refusal != QR_OK)
+        return NULL;
+    qr_watcher *watcher = qr_alloc_zero(1, sizeof *watcher);
+    *watcher = (qr_watcher){.node = node, .config = *config, .position = config->start, .due = true};
+    watcher->config.span.key = keep(config->span.key);
+    watcher->config.span.end = keep(config->span.end);
+    if (config->start == 0)
+        watcher->position = revision_of(node) + 1;
+    watcher->next = node->watchers;
+    node->watchers = watcher;
+    return watcher;
+}
+
+void qr_node_watch_end(qr_watcher *watcher)
+{
+    qr_watcher **at = &watcher->node->watchers;
+    while (*at != watcher)
+        at = &(*at)->next;
+    *at = watcher->next;
+    qr_free((void *)(uintptr_t)watcher->config.span.key.data);
+    qr_free((void *)(uintptr_t)watcher->config.span.end.data);
+    qr_free(watcher);
+}
+
+qr_status qr_node_watch_next(qr_watcher *watcher, size_t bytes_max,
+                             void (*tell)(void *context, const qr_kv_event *event), void *context,
+                             uint64_t *compacted)
+{
+    const qr_watch_config *config = &watcher->config;
+    qr_machine *tree = watcher->node->tree;
+    if (watcher->node->failure != QR_OK)
+        return watcher->node->failure;
+    qr_events_query query = {.span = config->span,
+                             .from = watcher->position,
+                             .skip_puts = config->skip_puts,
+                             .skip_deletes = config->skip_deletes,
+                             .want_previous = config->want_previous,
+                             .bytes_max = bytes_max,
+                             .look_max = QR_NODE_WATCH_LOOK_MAX,
+                             .tell = tell,
+                             .context = context};
+    qr_events_result result;
+    qr_status status = tree->ops->events(tree, &query, &result);
+    *compacted = result.compacted;
+    watcher->position = result.next;
+    watcher->seen = result.next > result.revision ? result.revision : 0;
+    return status;
+}
+
+bool qr_node_watch_started(const qr_watcher *watcher)
+{
+    return !watcher->node->waking;
+}
+
+bool qr_node_watch_idle(const qr_watcher *watcher)
+{
+    return watcher->seen != 0 && watcher->seen == revision_of(watcher->node);
+}
+
+void qr_node_watch_resume(qr_watcher *watcher)
+{
+    watcher->due = true;
+}
+
+uint64_t qr_node_watch_position(const qr_watcher *watcher)
+{
+    uint64_t next = revision_of(watcher->node) + 1;
+    return qr_node_watch_idle(watcher) && watcher->position < next ? next : watcher->position;
+}
+
+static qr_watcher *next_due(const qr_node *node)
+{
+    qr_watcher *watcher = node->watchers;
+    while (watcher != NULL && !watcher->due)
+        watcher = watcher->next;
+    return watcher;
+}
+
+static void turn_watchers(qr_node *node)
+{
+    if (node->waking)
+        return;
+    for (qr_watcher *watcher = node->watchers; watcher != NULL; watcher = watcher->next)
+        watcher->due |= watcher->seen != 0 && watcher->seen < revision_of(node);
+    for (qr_watcher *watcher = next_due(node); watcher != NULL; watcher = next_due(node)) {
+        watcher->due = false;
+        if (watcher->seen != 0 && watcher->position <= watcher->seen)
+            watcher->position = watcher->seen + 1; /* so far nothing was for it */
+        watcher->seen = 0;
+        watcher->config.ready(watcher->config.owner);
+    }
+}
+
+/* ------------------------------------------------------------------- turns ---- */
+
 void fake_node_turn(qr_node *node)
 {
     for (size_t i = 0; i < QR_NODE_EXPORTS_MAX; i++)
@@ -152,6 +263,7 @@ void fake_node_turn(qr_node *node)
     for (size_t i = 0; i < node->count; i++)
         answer(node, &node->queue[i], QR_OK);
     node->count = 0;
+    turn_watchers(node);
 }
 
 void fake_node_free(qr_node *node)

@@ -23,7 +23,19 @@ struct qr_node_export {
     size_t size;
 };
 
+/* Every write is news to every watcher. */
+struct qr_watcher {
+    qr_node *node;
+    qr_watch_config config; /* key and end are owned */
+    uint64_t position;
+    uint64_t seen; /* revision up to which all was told, 0 = not all */
+    bool due;      /* ready() is to be called */
+    qr_watcher *next;
+};
+
 struct qr_node {
+    qr_watcher *watchers;
+    bool waking; /* watchers don't start yet */
     uint64_t export_size;
     qr_status export_failure; /* what ready, or a read, is told */
     qr_node_export exports[QR_NODE_EXPORTS_MAX];

@@ -901,7 +901,7 @@ static void test_unknown_methods(void **state)
 {
     struct stage *stage = *state;
     static const char *const rows[][2] = {
-        {"/etcdserverpb.Watch/Watch", "unknown service etcdserverpb.Watch"},
+        {"/etcdserverpb.Auth/AuthEnable", "unknown service etcdserverpb.Auth"},
         {"/etcdserverpb.KV/RangeStream", "unknown method RangeStream for service etcdserverpb.KV"},
         {"/etcdserverpb.KV/", "unknown method  for service etcdserverpb.KV"},
         {"/etcdserverpb.KV", "malformed method name: \"/etcdserverpb.KV\""},

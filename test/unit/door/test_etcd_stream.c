@@ -179,9 +179,9 @@ static void test_errors_reach_the_client(void **state)
     assert_string_equal(stage->text, "etcdserver: key is not provided");
     call(stage, "/etcdserverpb.KV/Put", "\x0a\xff", 2, 4096);
     assert_int_equal(stage->code, QR_GRPC_INTERNAL);
-    call(stage, "/etcdserverpb.Watch/Watch", "", 0, 4096);
+    call(stage, "/etcdserverpb.Auth/AuthEnable", "", 0, 4096);
     assert_int_equal(stage->code, QR_GRPC_UNIMPLEMENTED);
-    assert_string_equal(stage->text, "unknown service etcdserverpb.Watch");
+    assert_string_equal(stage->text, "unknown service etcdserverpb.Auth");
     stage->node.failure = QR_E_NO_LEADER;
     call(stage, "/etcdserverpb.KV/Range", get_a, sizeof get_a - 1, 4096);
     assert_int_equal(stage->code, QR_GRPC_UNAVAILABLE);

@@ -2,6 +2,7 @@
  * trees get them: one that is never tidied up, one that is tidied in small slices and asked many questions,
  * and one that is replaced by a loaded image of itself now and then. Their digests and hashes must stay
  * equal. */
+#include "events_check.h"
 #include "harness.h"
 #include "model.h"
 #include "tree/private.h"
@@ -304,6 +305,10 @@ static void equal_trees(world *w)
         harness *h = &w->trees[t];
         harness_check(h);
         equal_events(&w->trees[0], h);
+        qr_span span = random_span(w);
+        span.space = QR_SPACE_KEYS;
+        uint64_t from = one_in(w, 8) ? below(w, w->model.revision + 3) : past;
+        events_check(&w->model, h->machine, span, one_in(w, 4) ? w->model.compacted : from, &w->prng);
         qr_tree_status status = harness_status(h);
         assert_int_equal(status.revision, w->model.revision);
         assert_int_equal(status.compacted, w->model.compacted);
