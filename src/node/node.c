@@ -426,6 +426,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
         .digest = qr_node__digest(node),
         .revision = node->machine->ops->revision(node->machine),
         .pending_writes = node->pendings.next - node->pendings.first,
+        .leader_changes = node->leader_changes,
         .pending_reads = node->read_count,
         .halted = node->halted,
         .no_space = node->no_space,
