@@ -15,6 +15,11 @@ struct qr_etcd_door {
     uint64_t references; /* the owner's, one of each call in use, one each of a publication and a listing
                             under way */
     uint32_t connections;
+    uint64_t http_held; /* bytes of HTTP/1.1 requests that are not whole, all connections together */
+    struct qr_etcd_count *counts; /* one a method; in the arena */
+    size_t count_count, count_latest;
+    uint64_t failed_writes;   /* that were not carried out, or may not have been */
+    uint64_t health_shown[2]; /* answers of /health: no, yes */
     qr_etcd_ring ring;
     qr_etcd_publication publication;
     qr_etcd_listing listing;
@@ -26,6 +31,6 @@ void qr_etcd_door_release(qr_etcd_door *door);
 /* What the owner said of that member; NULL = nothing. */
 const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id);
 
-extern const qr_stream_ops qr_etcd_stream_ops;
+extern const qr_stream_ops qr_etcd_stream_ops, qr_etcd_pages_ops;
 
 #endif
