@@ -34,6 +34,7 @@ struct qr_http1 {
     qr_http1_limits limits;
     http1_state state;
     bool parsing;    /* advance() is at work: a response given meanwhile is picked up by it */
+    bool begun;      /* a request is arriving */
     bool head_done;  /* of the request that is arriving */
     bool whole;      /* the request is complete */
     bool value_open; /* the last header piece belonged to a value */
@@ -80,6 +81,7 @@ static int on_message_begin(llhttp_t *parser)
     qr_buffer_shrink(&http->head, BUFFER_KEPT);
     qr_buffer_shrink(&http->body, BUFFER_KEPT);
     http->target_size = http->head_cost = http->header_count = 0;
+    http->begun = true;
     http->head_done = http->whole = http->value_open = false;
     http->refusal = 0;
     return 0;
@@ -191,6 +193,7 @@ static int on_message_complete(llhttp_t *parser)
 {
     qr_http1 *http = parser->data;
     http->whole = true;
+    http->begun = false;
     http->keep_alive = llhttp_should_keep_alive(parser) != 0;
     http->is_head = parser->method == HTTP_HEAD;
     return HPE_PAUSED;
@@ -507,6 +510,11 @@ size_t qr_http1_queued(const qr_http1 *http)
 size_t qr_http1_held(const qr_http1 *http)
 {
     return http->head.size + http->body.size + http->waiting.size;
+}
+
+bool qr_http1_partial(const qr_http1 *http)
+{
+    return http->state == READING && http->begun;
 }
 
 bool qr_http1_pending(const qr_http1 *http)

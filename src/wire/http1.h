@@ -54,6 +54,7 @@ void qr_http1_drain(qr_http1 *http, qr_buffer *out, size_t size_max);
 void qr_http1_resume(qr_http1 *http);
 size_t qr_http1_queued(const qr_http1 *http); /* bytes of responses not drained */
 size_t qr_http1_held(const qr_http1 *http);   /* bytes of requests in memory */
+bool qr_http1_partial(const qr_http1 *http);  /* is a request arriving that is not whole? */
 bool qr_http1_pending(const qr_http1 *http);
 bool qr_http1_finished(const qr_http1 *http); /* close after draining */
 void qr_http1_free(qr_http1 *http);

@@ -165,16 +165,29 @@ static qr_status feed_grpc(qr_etcd_connection *connection, qr_slice bytes)
     return status;
 }
 
+/* Each whole request starts the clock of the next one anew. What waits behind an unread answer is no part of
+ * a request yet. */
+static void set_http_clock(qr_etcd_connection *connection, uint64_t requests_before)
+{
+    if (!qr_http1_partial(connection->http->codec))
+        connection->deadline_ms = UINT64_MAX;
+    else if (connection->deadline_ms == UINT64_MAX || connection->http->requests != requests_before)
+        connection->deadline_ms = connection->line.now_ms + REQUEST_WAIT_MS;
+}
+
 static qr_status feed_http(qr_etcd_connection *connection, qr_slice bytes)
 {
     uint64_t before = connection->http->requests;
     qr_status status = qr_etcd_http_feed(connection->http, bytes);
-    if (connection->http->requests != before)
-        connection->deadline_ms = UINT64_MAX;
-    else if (!connection->http->call && connection->deadline_ms == UINT64_MAX)
-        /* Nothing became whole and nothing is being answered: this is a part of a request. */
-        connection->deadline_ms = connection->line.now_ms + REQUEST_WAIT_MS;
+    set_http_clock(connection, before);
     return status;
+}
+
+static void drain_http(qr_etcd_connection *connection, qr_buffer *out, size_t size_max)
+{
+    uint64_t before = connection->http->requests;
+    qr_etcd_http_drain(connection->http, out, size_max);
+    set_http_clock(connection, before);
 }
 
 /* Decides what the connection speaks, once its bytes allow it; hands over what was kept. */
@@ -223,7 +236,7 @@ static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
 {
     qr_etcd_connection *connection = stream;
     if (connection->http) {
-        qr_etcd_http_drain(connection->http, out, size_max);
+        drain_http(connection, out, size_max);
     } else if (connection->grpc) {
         qr_grpc_server_drain(connection->grpc, out, size_max);
         qr_etcd_line_drained(&connection->line);

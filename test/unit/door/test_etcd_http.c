@@ -188,6 +188,27 @@ static void test_unread_answers(void **state)
     assert_in_range(site->door->ring.unsent, 400000, 401000); /* and closed with that */
 }
 
+/* Requests that wait behind unread answers are whole: their client is not a slow one. */
+static void test_waiting_requests_have_no_clock(void **state)
+{
+    struct site *site = *state;
+    put_large(site, 400000);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(post(site, "/v3/kv/range", "{\"key\":\"YQ==\"}"), QR_OK);
+        fake_node_turn(&site->node);
+    }
+    for (int i = 0; i < 3; i++) {
+        drain(site, SIZE_MAX);
+        fake_node_turn(&site->node);
+    }
+    assert_int_equal(site->node.count, 0);
+    site->stream.ops->tick(site->connection, NOW + 40000);
+    assert_false(site->stream.ops->finished(site->connection));
+    assert_int_equal(feed(site, "POST /v3/kv/put HTTP/1.1\r\n"), QR_OK);
+    site->stream.ops->tick(site->connection, NOW + 80000);
+    assert_true(site->stream.ops->finished(site->connection));
+}
+
 static void test_closed_with_a_request_at_the_node(void **state)
 {
     struct site *site = *state;
@@ -343,6 +364,7 @@ int main(void)
         ROW(test_unary),
         ROW(test_the_deepest_transaction),
         ROW(test_unread_answers),
+        ROW(test_waiting_requests_have_no_clock),
         ROW(test_closed_with_a_request_at_the_node),
         ROW(test_too_much_that_is_not_whole),
         ROW(test_stream),
