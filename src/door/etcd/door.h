@@ -18,8 +18,9 @@ struct qr_etcd_door {
     uint64_t http_held; /* bytes of HTTP/1.1 requests that are not whole, all connections together */
     struct qr_etcd_count *counts; /* one a method; in the arena */
     size_t count_count, count_latest;
-    uint64_t failed_writes;   /* that were not carried out, or may not have been */
-    uint64_t health_shown[2]; /* answers of /health: no, yes */
+    uint64_t grpc_received, grpc_sent; /* bytes */
+    uint64_t failed_writes;            /* that were not carried out, or may not have been */
+    uint64_t health_shown[2];          /* answers of /health: no, yes */
     qr_etcd_ring ring;
     qr_etcd_publication publication;
     qr_etcd_listing listing;

@@ -159,6 +159,9 @@ void qr_etcd_metrics_print(const qr_etcd_door *door, const qr_tree_status *tree,
     print_calls(door, out);
     counter(out, "etcd_server_health_success", door->health_shown[true], "Answers of /health that say so.");
     counter(out, "etcd_server_health_failures", door->health_shown[false], "Answers of /health that say no.");
+    counter(out, "etcd_network_client_grpc_received_bytes_total", door->grpc_received,
+            "Bytes of gRPC clients.");
+    counter(out, "etcd_network_client_grpc_sent_bytes_total", door->grpc_sent, "Bytes to gRPC clients.");
     gauge(out, "quorate_client_connections", door->connections, "Connections of clients.");
     gauge(out, "quorate_client_unsent_bytes", door->ring.unsent, "Answers that clients have not taken.");
     print_process(door, out);

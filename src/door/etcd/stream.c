@@ -153,6 +153,7 @@ static void *pages_open(void *self, const char *peer, qr_stream_waker waker, uin
 static qr_status feed_grpc(qr_etcd_connection *connection, qr_slice bytes)
 {
     uint64_t before = qr_grpc_server_frames(connection->grpc);
+    connection->door->grpc_received += bytes.size;
     qr_grpc_server_now(connection->grpc, connection->line.now_ms);
     qr_status status = qr_grpc_server_feed(connection->grpc, bytes);
     qr_etcd_line_stirred(&connection->line);
@@ -238,7 +239,9 @@ static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
     if (connection->http) {
         drain_http(connection, out, size_max);
     } else if (connection->grpc) {
+        size_t before = out->size;
         qr_grpc_server_drain(connection->grpc, out, size_max);
+        connection->door->grpc_sent += out->size - before;
         qr_etcd_line_drained(&connection->line);
     }
 }
