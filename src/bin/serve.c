@@ -121,6 +121,20 @@ static int64_t wall_ms(void *context)
     return qr_os_wall_ms();
 }
 
+static void tell_process(void *context, qr_etcd_process *process)
+{
+    member *self = context;
+    qr_os_process os;
+    qr_os_process_of(self->os, &os);
+    *process = (qr_etcd_process){.log_syncs = os.log_syncs,
+                                 .other_syncs = os.other_syncs,
+                                 .turns = os.turns,
+                                 .resident_bytes = os.resident_bytes,
+                                 .open_files = os.open_files,
+                                 .open_files_max = os.open_files_max,
+                                 .cpu_us = os.cpu_us};
+}
+
 static void on_published(void *context)
 {
     member *self = context;
@@ -421,6 +435,7 @@ static void open_door(member *self)
         .quota_bytes = config->quota_bytes,
         .election_ms = config->election_ms,
         .wall_ms = wall_ms,
+        .process = tell_process,
         .published = on_published,
         .listed = on_listed,
         .context = self,
@@ -435,6 +450,20 @@ static void open_door(member *self)
 static bool is_loopback(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0;
+}
+
+/* What these pages tell is no secret of the clients'. */
+static qr_status listen_metrics(member *self)
+{
+    for (size_t i = 0; i < self->config.listen_metrics.count; i++) {
+        const qr_serve_url *url = &self->config.listen_metrics.list[i];
+        const char *sentence = NULL;
+        qr_status status = qr_os_listen(self->os, url->host, url->port, qr_etcd_door_pages(self->door),
+                                        &self->arena, &sentence);
+        if (status != QR_OK)
+            return failed(self, status, "cannot serve metrics", sentence);
+    }
+    return QR_OK;
 }
 
 /* Ports in a given order; whoever listens beyond this machine is told what that means. */
@@ -511,6 +540,8 @@ static qr_status start(member *self)
     open_door(self);
     self->backups = qr_serve_backups_new(self->os, &self->config);
     status = listen_urls(self, &self->config.listen_client, false);
+    if (status == QR_OK)
+        status = listen_metrics(self);
     return status == QR_OK ? start_peers(self) : status;
 }
 

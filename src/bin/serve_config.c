@@ -54,7 +54,7 @@ static qr_status parse_urls(const qr_flags *flags, qr_serve_flag flag, qr_serve_
         }
         urls->count++;
     }
-    if (urls->count == 0)
+    if (urls->count == 0 && flag != QR_SERVE_LISTEN_METRICS)
         return invalid(sentence, qr_arena_format(arena, "--%s is empty", name));
     return QR_OK;
 }
@@ -374,9 +374,10 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         return invalid(sentence,
                        "--advertise-client-urls is required when --listen-client-urls is set explicitly");
     static const qr_serve_flag url_flags[] = {QR_SERVE_LISTEN_CLIENT, QR_SERVE_ADVERTISE_CLIENT,
-                                              QR_SERVE_LISTEN_PEER, QR_SERVE_ADVERTISE_PEER};
+                                              QR_SERVE_LISTEN_PEER, QR_SERVE_ADVERTISE_PEER,
+                                              QR_SERVE_LISTEN_METRICS};
     qr_serve_urls *urls[] = {&config->listen_client, &config->advertise_client, &config->listen_peer,
-                             &config->advertise_peer};
+                             &config->advertise_peer, &config->listen_metrics};
     qr_status status = QR_OK;
     for (size_t i = 0; i < sizeof urls / sizeof *urls && status == QR_OK; i++)
         status = parse_urls(flags, url_flags[i], urls[i], arena, sentence);

@@ -56,7 +56,7 @@ static const qr_flag table[] = {
     IGNORED("max-learners", TEXT, "1", "learners are not there yet"),
     IGNORED("max-snapshots", TEXT, "5", "there are no numbered snapshot files"),
     IGNORED("max-wals", TEXT, "5", "there are no numbered log files"),
-    IGNORED("metrics", TEXT, "basic", "metrics are not there yet"),
+    IGNORED("metrics", TEXT, "basic", "all metrics are always there"),
     IGNORED("pre-vote", BOOL, "true", "elections always begin with a pre-vote"),
     IGNORED("proxy-dial-timeout", TEXT, "1000", NOT_HERE),
     IGNORED("proxy-failure-wait", TEXT, "5000", NOT_HERE),
@@ -102,7 +102,6 @@ static const qr_flag table[] = {
     REFUSED("force-new-cluster", BOOL, "false",
             "use 'quorate restore DATA-DIR', which makes a new cluster of what a member has"),
     REFUSED("listen-client-http-urls", TEXT, "", "one port serves gRPC and HTTP"),
-    REFUSED("listen-metrics-urls", TEXT, "", "metrics are not there yet"),
     REFUSED("proxy", TEXT, "off", "there is no proxy mode"),
     REFUSED("wal-dir", TEXT, "", "the log is in the data folder"),
 };

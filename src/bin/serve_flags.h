@@ -17,6 +17,8 @@
       "Where clients are served: comma separated, http://HOST:PORT each.")                                   \
     X(ADVERTISE_CLIENT, "advertise-client-urls", TEXT, "http://localhost:2379", "URLS",                      \
       "Where clients are told to come to; must be given when --listen-client-urls is.")                      \
+    X(LISTEN_METRICS, "listen-metrics-urls", TEXT, "", "URLS",                                               \
+      "Where /metrics and the pages about health are served besides, and nothing else.")                     \
     X(LISTEN_PEER, "listen-peer-urls", TEXT, "http://localhost:2380", "URLS",                                \
       "Where the other members are served.")                                                                 \
     X(ADVERTISE_PEER, "initial-advertise-peer-urls", TEXT, "http://localhost:2380", "URLS",                  \

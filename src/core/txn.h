@@ -256,6 +256,7 @@ typedef struct qr_tree_status {
     uint64_t live_bytes;    /* keys and values of the newest versions */
     uint64_t history_bytes; /* of older versions and tombstones still kept */
     uint64_t memory_bytes;  /* about what the tree holds of the machine's memory */
+    bool is_full;           /* puts are refused with QUOTA */
 } qr_tree_status;
 
 /* The directory record of a path: kept by every door's writes (doc/doors/one-tree.md). A directory can be

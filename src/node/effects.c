@@ -88,6 +88,7 @@ static void take_role(qr_node *node, const qr_effect *effect)
 {
     bool changed = node->role != effect->role.role || node->term != effect->role.term ||
                    node->leader != effect->role.leader;
+    node->leader_changes += effect->role.leader != 0 && effect->role.leader != node->leader;
     node->role = effect->role.role;
     node->term = effect->role.term;
     node->leader = effect->role.leader;

@@ -400,6 +400,7 @@ struct qr_node {
     /* consensus as last told */
     qr_engine_role role;
     uint64_t term, leader;
+    uint64_t leader_changes; /* leaders that have come */
 
     /* state */
     qr_origins origins;

@@ -444,6 +444,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
         .revision = node->machine->ops->revision(node->machine),
         .pending_writes = node->pendings.next - node->pendings.first,
         .pending_reads = node->read_count + node->leases.asked_count,
+        .leader_changes = node->leader_changes,
         .halted = node->halted,
         .no_space = node->no_space,
         .halt_sentence = node->halt_sentence,

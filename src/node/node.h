@@ -231,6 +231,7 @@ typedef struct qr_node_status {
     qr_engine_status engine;
     uint64_t applied_index, applied_term, digest, revision;
     uint64_t pending_writes, pending_reads;
+    uint64_t leader_changes; /* leaders that have come, since the start */
     uint64_t log_bytes, log_segments;
     /* The newest durable checkpoint (0: none), and the transfers under way: to a peer and from one. */
     uint64_t checkpoint_index, checkpoint_bytes;

@@ -43,10 +43,11 @@ struct qr_os_disk {
     size_t outstanding; /* submitted and not yet told; the loop thread's */
 
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards the next five */
+    pthread_mutex_t mutex; /* guards the next six */
     pthread_cond_t wanted;
     lane lanes[QR_LANE_COUNT];
     lane done;
+    qr_histogram syncs[QR_LANE_COUNT];
     bool ending;
 
     pthread_mutex_t files_mutex; /* guards the table; run() and the thread take turns */
@@ -261,9 +262,15 @@ static void *disk_main(void *self)
             pthread_cond_wait(&disk->wanted, &disk->mutex);
             continue;
         }
+        bool syncs = op->kind == QR_DISK_SYNC || op->kind == QR_DISK_WRITE_SYNC;
+        unsigned of_lane = op->lane;
         pthread_mutex_unlock(&disk->mutex);
+        uint64_t begun = uv_hrtime();
         execute(disk, op);
+        uint64_t taken_us = (uv_hrtime() - begun) / 1000;
         pthread_mutex_lock(&disk->mutex);
+        if (syncs)
+            qr_histogram_add(&disk->syncs[of_lane], taken_us);
         bool first = disk->done.head == NULL;
         lane_push(&disk->done, op);
         if (first)
@@ -286,6 +293,23 @@ static void on_completed(uv_async_t *async)
         op->done(op);
     }
     qr_os_happened(disk->os);
+}
+
+static void add_up(qr_histogram *sum, const qr_histogram *more)
+{
+    sum->sum_us += more->sum_us;
+    for (unsigned i = 0; i < QR_HISTOGRAM_CLASSES; i++)
+        sum->counts[i] += more->counts[i];
+}
+
+void qr_os_disks_count(const qr_os *os, qr_os_process *process)
+{
+    for (qr_os_disk *disk = os->disks; disk != NULL; disk = disk->next) {
+        pthread_mutex_lock(&disk->mutex);
+        add_up(&process->log_syncs, &disk->syncs[QR_LANE_LOG]);
+        add_up(&process->other_syncs, &disk->syncs[QR_LANE_BACKGROUND]);
+        pthread_mutex_unlock(&disk->mutex);
+    }
 }
 
 static void disk_submit(void *self, qr_disk_op *op)

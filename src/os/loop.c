@@ -78,12 +78,14 @@ static void on_check(uv_check_t *check)
     os->happened = false;
     uv_idle_stop(&os->idle);
     if (!os->closing) {
+        uint64_t begun = uv_hrtime();
         if (os->handlers.turn)
             os->handlers.turn(os->context, qr_os_now_ms(os), qr_os_wall_ms());
         qr_os_peers_flush(os);
         qr_os_streams_flush(os);
         qr_os_peers_flush(os);
         arm_wake(os);
+        qr_histogram_add(&os->turns, (uv_hrtime() - begun) / 1000);
     }
     if (os->stopping)
         stop_further(os);

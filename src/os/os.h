@@ -8,6 +8,7 @@
 #define QR_OS_OS_H
 
 #include "base/base.h"
+#include "base/histogram.h"
 #include "edge/edge.h"
 #include "edge/stream.h"
 
@@ -82,6 +83,15 @@ qr_status qr_os_listen(qr_os *os, const char *host, uint16_t port, qr_stream_doo
 /* "http://host:port[/]" -> host and port; INVALID with a sentence. https is UNSUPPORTED so far. */
 qr_status qr_os_parse_url(const char *url, qr_arena *arena, const char **host, uint16_t *port,
                           const char **sentence);
+
+/* What this process and its disk have taken so far; for whoever shows it. */
+typedef struct qr_os_process {
+    qr_histogram log_syncs;   /* writes and syncs in the lane of the log, waiting for the lane not counted */
+    qr_histogram other_syncs; /* in the background */
+    qr_histogram turns;       /* rounds of the loop in which something happened */
+    uint64_t resident_bytes, open_files, open_files_max, cpu_us; /* 0 = not known */
+} qr_os_process;
+void qr_os_process_of(qr_os *os, qr_os_process *process);
 
 /* ---- a program beside this one ----
  * Starts arguments[0] (a path; NULL ends the list) without input and output. ended(): once, from the loop,

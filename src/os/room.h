@@ -105,6 +105,7 @@ struct qr_os {
     uint64_t wake_armed_ms; /* UINT64_MAX = not armed */
     uint64_t stop_ms;       /* when patience with unwritten bytes ends */
     uint8_t *read_bytes;    /* QR_OS_READ_SIZE; owned */
+    qr_histogram turns;     /* how long the rounds took */
     qr_os_log log;
     qr_os_streams streams;
     qr_os_listener *listeners; /* list; owned */
@@ -136,6 +137,7 @@ void qr_os_streams_free(qr_os *os);  /* after the handles are gone */
 
 /* disk.c */
 bool qr_os_disks_idle(const qr_os *os);
+void qr_os_disks_count(const qr_os *os, qr_os_process *process); /* adds up what they have counted */
 void qr_os_disks_close(qr_os *os); /* ends the threads; handles are closing when it returns */
 void qr_os_disks_free(qr_os *os);
 

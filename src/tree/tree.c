@@ -87,6 +87,11 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
     return status;
 }
 
+static bool is_full(const qr_tree *tree)
+{
+    return tree->config.admit_bytes != 0 && qr__quota_charge(tree) > tree->config.admit_bytes;
+}
+
 static qr_tree_status status_of(const qr_tree *tree)
 {
     uint64_t bytes = sizeof *tree + tree->record_bytes + tree->directories.bytes;
@@ -99,7 +104,8 @@ static qr_tree_status status_of(const qr_tree *tree)
                             .keys = tree->spaces[QR__SPACE_KEYS].live,
                             .live_bytes = tree->now.live_bytes,
                             .history_bytes = tree->now.history_bytes,
-                            .memory_bytes = bytes};
+                            .memory_bytes = bytes,
+                            .is_full = is_full(tree)};
 }
 
 static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena *arena, const void **result)
@@ -164,7 +170,7 @@ static bool puts_any(const qr_txn *txn)
 static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena *arena)
 {
     const qr_tree *tree = tree_of_const(machine);
-    if (tree->config.admit_bytes == 0 || qr__quota_charge(tree) <= tree->config.admit_bytes)
+    if (!is_full(tree))
         return QR_OK;
     qr_body body;
     qr_status status = qr_body_decode(bytes, arena, &body);

@@ -34,6 +34,7 @@ struct qr_http1 {
     qr_http1_limits limits;
     http1_state state;
     bool parsing;    /* advance() is at work: a response given meanwhile is picked up by it */
+    bool begun;      /* a request is arriving */
     bool head_done;  /* of the request that is arriving */
     bool whole;      /* the request is complete */
     bool value_open; /* the last header piece belonged to a value */
@@ -41,6 +42,8 @@ struct qr_http1 {
     bool version_old; /* HTTP/1.0 */
     bool is_head;     /* the HEAD method */
     bool failed;      /* closed because of an error: feed says so */
+    bool in_pieces;   /* the response is being sent in pieces, ... */
+    bool chunked;     /* ... as chunks */
     int refusal;      /* status of the error found by a callback; 0: none */
 
     qr_buffer head; /* the target, then names and values, lower-case names */
@@ -78,6 +81,7 @@ static int on_message_begin(llhttp_t *parser)
     qr_buffer_shrink(&http->head, BUFFER_KEPT);
     qr_buffer_shrink(&http->body, BUFFER_KEPT);
     http->target_size = http->head_cost = http->header_count = 0;
+    http->begun = true;
     http->head_done = http->whole = http->value_open = false;
     http->refusal = 0;
     return 0;
@@ -189,6 +193,7 @@ static int on_message_complete(llhttp_t *parser)
 {
     qr_http1 *http = parser->data;
     http->whole = true;
+    http->begun = false;
     http->keep_alive = llhttp_should_keep_alive(parser) != 0;
     http->is_head = parser->method == HTTP_HEAD;
     return HPE_PAUSED;
@@ -196,7 +201,7 @@ static int on_message_complete(llhttp_t *parser)
 
 /* --------------------------------------------------------------- respond ---- */
 
-static const char *reason_of(int status)
+const char *qr_http1_reason(int status)
 {
     switch (status) {
     case 200: return "OK";
@@ -232,25 +237,42 @@ static const char *reason_of(int status)
     }
 }
 
-static void queue_response(qr_http1 *http, int status, const char *content_type, const char *extra_headers,
-                           qr_slice body)
+static bool is_bodiless(int status)
+{
+    return status < 200 || status == 204 || status == 304; /* RFC 9110, 6.4.1 */
+}
+
+/* A response's head up to the line about the length of its body. */
+static void queue_head(qr_http1 *http, int status, const char *content_type, const char *extra_headers)
 {
     qr_buffer *out = &http->out;
-    bool bodiless = status < 200 || status == 204 || status == 304; /* RFC 9110, 6.4.1 */
     QR_ASSERT(status >= 200 && status <= 999);
-    qr_buffer_format(out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
-    if (content_type != NULL && !bodiless)
+    qr_buffer_format(out, "HTTP/1.1 %d %s\r\n", status, qr_http1_reason(status));
+    if (content_type != NULL && !is_bodiless(status))
         qr_buffer_format(out, "Content-Type: %s\r\n", content_type);
     qr_buffer_format(out, "X-Content-Type-Options: nosniff\r\n");
     if (extra_headers != NULL)
         qr_buffer_add(out, extra_headers, strlen(extra_headers));
+}
+
+static void end_head(qr_http1 *http, bool closes)
+{
+    if (closes)
+        qr_buffer_format(&http->out, "Connection: close\r\n");
+    else if (http->version_old)
+        qr_buffer_format(&http->out, "Connection: keep-alive\r\n");
+    qr_buffer_add(&http->out, "\r\n", 2);
+}
+
+static void queue_response(qr_http1 *http, int status, const char *content_type, const char *extra_headers,
+                           qr_slice body)
+{
+    qr_buffer *out = &http->out;
+    bool bodiless = is_bodiless(status);
+    queue_head(http, status, content_type, extra_headers);
     if (!bodiless)
         qr_buffer_format(out, "Content-Length: %zu\r\n", body.size);
-    if (http->state == CLOSING)
-        qr_buffer_format(out, "Connection: close\r\n");
-    else if (http->version_old)
-        qr_buffer_format(out, "Connection: keep-alive\r\n");
-    qr_buffer_add(out, "\r\n", 2);
+    end_head(http, http->state == CLOSING);
     if (!bodiless && !http->is_head)
         qr_buffer_add_slice(out, body);
 }
@@ -259,7 +281,7 @@ static void queue_response(qr_http1 *http, int status, const char *content_type,
 static void fail(qr_http1 *http, int status, const char *reason)
 {
     char text[160];
-    int size = snprintf(text, sizeof text, "%d %s: %s\n", status, reason_of(status), reason);
+    int size = snprintf(text, sizeof text, "%d %s: %s\n", status, qr_http1_reason(status), reason);
     http->state = CLOSING;
     http->failed = true;
     http->is_head = false;
@@ -307,6 +329,7 @@ static size_t parse(qr_http1 *http, qr_slice bytes)
         QR_ASSERT(taken <= bytes.size);
         llhttp_resume(&http->parser);
         hand_over(http);
+        qr_buffer_shrink(&http->body, BUFFER_KEPT);
         return taken;
     }
     if (http->refusal != 0)
@@ -314,6 +337,12 @@ static size_t parse(qr_http1 *http, qr_slice bytes)
     else
         fail(http, 400, "malformed HTTP");
     return bytes.size;
+}
+
+/* Whoever does not take the answers gets no more of them made. */
+static bool may_take(const qr_http1 *http)
+{
+    return http->state == READING && qr_http1_queued(http) <= QR_HTTP1_QUEUED_MAX;
 }
 
 /* Takes requests from the bytes while the ones before are answered at once; returns how many bytes were
@@ -324,7 +353,7 @@ static size_t advance(qr_http1 *http, qr_slice bytes)
     QR_ASSERT(!http->parsing);
     size_t taken = 0;
     http->parsing = true;
-    while (taken < bytes.size && http->state == READING)
+    while (taken < bytes.size && may_take(http))
         taken += parse(http, qr_slice_of(bytes.data + taken, bytes.size - taken));
     http->parsing = false;
     return taken;
@@ -382,8 +411,9 @@ qr_http1 *qr_http1_new(const qr_http1_handlers *handlers, void *context, const q
 qr_status qr_http1_feed(qr_http1 *http, qr_slice bytes)
 {
     QR_CHECK(!http->parsing, "feed() called from inside a handler");
-    size_t taken = http->state == READING && bytes.size > 0 ? advance(http, bytes) : 0;
-    if (http->state == HANDED && !http->failed && taken < bytes.size)
+    bool waiting = http->waiting.size > http->waiting_at;
+    size_t taken = waiting || bytes.size == 0 ? 0 : advance(http, bytes);
+    if (http->state != CLOSING && !http->failed && taken < bytes.size)
         keep_waiting(http, qr_slice_of(bytes.data + taken, bytes.size - taken));
     return http->failed ? QR_E_INVALID : QR_OK;
 }
@@ -396,6 +426,46 @@ void qr_http1_respond(qr_http1 *http, int status, const char *content_type, cons
     queue_response(http, status, content_type, extra_headers, body);
     if (!http->parsing)
         advance_waiting(http);
+}
+
+void qr_http1_begin(qr_http1 *http, int status, const char *content_type, const char *extra_headers)
+{
+    QR_CHECK(http->state == HANDED && !http->in_pieces, "a response without a request, or a second one");
+    http->in_pieces = true;
+    http->chunked = !http->version_old;
+    queue_head(http, status, content_type, extra_headers);
+    if (http->chunked)
+        qr_buffer_format(&http->out, "Transfer-Encoding: chunked\r\n");
+    end_head(http, !http->keep_alive || !http->chunked);
+}
+
+void qr_http1_piece(qr_http1 *http, qr_slice bytes)
+{
+    QR_CHECK(http->in_pieces, "a piece of no response");
+    if (!bytes.size || http->is_head) /* an empty chunk would end the response */
+        return;
+    if (http->chunked)
+        qr_buffer_format(&http->out, "%zx\r\n", bytes.size);
+    qr_buffer_add_slice(&http->out, bytes);
+    if (http->chunked)
+        qr_buffer_add(&http->out, "\r\n", 2);
+}
+
+void qr_http1_end(qr_http1 *http)
+{
+    QR_CHECK(http->in_pieces, "the end of no response");
+    if (http->chunked && !http->is_head)
+        qr_buffer_format(&http->out, "0\r\n\r\n");
+    http->in_pieces = false;
+    http->state = http->keep_alive && http->chunked ? READING : CLOSING;
+    if (!http->parsing)
+        advance_waiting(http);
+}
+
+void qr_http1_refuse(qr_http1 *http, int status, const char *reason)
+{
+    if (http->state == READING)
+        fail(http, status, reason);
 }
 
 qr_slice qr_http1_header(const qr_http1 *http, const char *name)
@@ -420,7 +490,31 @@ void qr_http1_drain(qr_http1 *http, qr_buffer *out, size_t size_max)
     if (http->out_at == http->out.size) {
         qr_buffer_shrink(&http->out, BUFFER_KEPT);
         http->out_at = 0;
+    } else if (http->out_at > http->out.size / 2) { /* a stream may never be drained to its end */
+        qr_buffer_drop(&http->out, http->out_at);
+        http->out_at = 0;
     }
+}
+
+void qr_http1_resume(qr_http1 *http)
+{
+    if (!http->parsing)
+        advance_waiting(http);
+}
+
+size_t qr_http1_queued(const qr_http1 *http)
+{
+    return http->out.size - http->out_at;
+}
+
+size_t qr_http1_held(const qr_http1 *http)
+{
+    return http->head.size + http->body.size + http->waiting.size;
+}
+
+bool qr_http1_partial(const qr_http1 *http)
+{
+    return http->state == READING && http->begun;
 }
 
 bool qr_http1_pending(const qr_http1 *http)

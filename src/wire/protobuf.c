@@ -59,26 +59,49 @@ static bool wire_type_fits(const ProtobufCFieldDescriptor *field, unsigned wire_
 }
 
 /* Steps over the value of one field. For a length-prefixed one, *size is its length and *at stands before its
- * bytes; for the others *size is 0 and *at stands behind. */
-static bool take_value(qr_slice bytes, size_t *at, size_t end, unsigned wire_type, size_t *size)
+ * bytes; for the others *size is 0 and *at stands behind. *value is that of a varint. */
+static bool take_value(qr_slice bytes, size_t *at, size_t end, unsigned wire_type, size_t *size,
+                       uint64_t *value)
 {
-    uint64_t value;
     size_t fixed = 0;
     *size = 0;
     switch (wire_type) {
-    case PROTOBUF_C_WIRE_TYPE_VARINT: return take_varint(bytes, at, end, 10, &value);
+    case PROTOBUF_C_WIRE_TYPE_VARINT: return take_varint(bytes, at, end, 10, value);
     case PROTOBUF_C_WIRE_TYPE_64BIT: fixed = 8; break;
     case PROTOBUF_C_WIRE_TYPE_32BIT: fixed = 4; break;
     case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED:
-        if (!take_varint(bytes, at, end, 5, &value) || value > end - *at)
+        if (!take_varint(bytes, at, end, 5, value) || *value > end - *at)
             return false;
-        *size = (size_t)value;
+        *size = (size_t)*value;
         return true;
     default: return false; /* groups, and what no one has defined */
     }
     if (end - *at < fixed)
         return false;
     *at += fixed;
+    return true;
+}
+
+/* The head of a field and, unless it is length-prefixed, its value. */
+static bool take_field(const ProtobufCMessageDescriptor *descriptor, qr_slice bytes, size_t *at, size_t end,
+                       const ProtobufCFieldDescriptor **field, size_t *size, uint64_t *value)
+{
+    uint64_t tag;
+    if (!take_varint(bytes, at, end, 5, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
+        return false;
+    *field = protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
+    return (*field == NULL || wire_type_fits(*field, (unsigned)(tag & 7))) &&
+           take_value(bytes, at, end, (unsigned)(tag & 7), size, value);
+}
+
+bool qr_protobuf_next(const ProtobufCMessageDescriptor *descriptor, qr_slice message, size_t *at,
+                      qr_protobuf_field *field)
+{
+    size_t size;
+    if (!take_field(descriptor, message, at, message.size, &field->descriptor, &size, &field->number))
+        return false;
+    field->bytes = qr_slice_of(message.data + *at, size);
+    *at += size;
     return true;
 }
 
@@ -96,16 +119,11 @@ static bool scan(const ProtobufCMessageDescriptor *descriptor, qr_slice bytes)
                 return true;
             continue;
         }
-        uint64_t tag;
-        if (++fields > QR_PROTOBUF_FIELDS_MAX || !take_varint(bytes, &at, level->end, 5, &tag) ||
-            tag > UINT32_MAX || tag >> 3 == 0)
-            return false;
-        unsigned wire_type = (unsigned)(tag & 7);
-        const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(level->descriptor, (unsigned)(tag >> 3));
+        const ProtobufCFieldDescriptor *field;
         size_t size;
-        if ((field != NULL && !wire_type_fits(field, wire_type)) ||
-            !take_value(bytes, &at, level->end, wire_type, &size))
+        uint64_t value;
+        if (++fields > QR_PROTOBUF_FIELDS_MAX ||
+            !take_field(level->descriptor, bytes, &at, level->end, &field, &size, &value))
             return false;
         if (field != NULL && field->type == PROTOBUF_C_TYPE_MESSAGE) {
             if (depth == QR_PROTOBUF_DEPTH_MAX)

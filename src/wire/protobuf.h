@@ -19,6 +19,15 @@ enum {
 ProtobufCMessage *qr_protobuf_unpack(const ProtobufCMessageDescriptor *descriptor, qr_slice bytes,
                                      qr_arena *arena);
 
+/* One field of a packed message, taken at *at, which moves on. False: malformed. */
+typedef struct qr_protobuf_field {
+    const ProtobufCFieldDescriptor *descriptor; /* NULL: not known */
+    uint64_t number;                            /* of a varint */
+    qr_slice bytes;                             /* of a text, bytes, a message, or packed numbers; borrowed */
+} qr_protobuf_field;
+bool qr_protobuf_next(const ProtobufCMessageDescriptor *descriptor, qr_slice message, size_t *at,
+                      qr_protobuf_field *field);
+
 /* Appends the packed message. */
 void qr_protobuf_pack(const ProtobufCMessage *message, qr_buffer *out);
 

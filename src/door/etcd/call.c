@@ -1,16 +1,17 @@
 #include "door/etcd/call.h"
 
-#include "door/etcd/door.h"
+#include "door/etcd/metrics.h"
 #include "wire/protobuf.h"
 
 /* ---- finding ---- */
 
+static const qr_etcd_service *const services[] = {
+    &qr_etcd_kv_service,      &qr_etcd_lease_service, &qr_etcd_watch_service, &qr_etcd_maintenance_service,
+    &qr_etcd_cluster_service, &qr_etcd_own_service,   &qr_etcd_health_service};
+enum { SERVICES = sizeof services / sizeof services[0] };
+
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
 {
-    static const qr_etcd_service *const services[] = {&qr_etcd_kv_service,      &qr_etcd_lease_service,
-                                                      &qr_etcd_watch_service,   &qr_etcd_maintenance_service,
-                                                      &qr_etcd_cluster_service, &qr_etcd_own_service,
-                                                      &qr_etcd_health_service};
     const uint8_t *slash = path.size > 1 ? memrchr(path.data + 1, '/', path.size - 1) : NULL;
     if (!slash || path.data[0] != '/') {
         *text = qr_arena_format(arena, "malformed method name: \"%s\"", qr_arena_text(arena, path));
@@ -18,7 +19,7 @@ const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const 
     }
     qr_slice service = qr_slice_of(path.data + 1, (size_t)(slash - path.data) - 1);
     qr_slice name = qr_slice_of(slash + 1, path.size - service.size - 2);
-    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
+    for (size_t i = 0; i < SERVICES; i++) {
         if (!qr_slice_equal(service, qr_slice_text(services[i]->name)))
             continue;
         for (size_t j = 0; j < services[i]->method_count; j++)
@@ -29,6 +30,55 @@ const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const 
         return NULL;
     }
     *text = qr_arena_format(arena, "unknown service %s", qr_arena_text(arena, service));
+    return NULL;
+}
+
+const qr_etcd_method *qr_etcd_find_path(qr_slice path)
+{
+    qr_slice old = qr_slice_text("kv/lease/"); /* leases have a second path each, from etcd's early days */
+    if (qr_slice_starts(path, old))
+        path = qr_slice_of(path.data + strlen("kv/"), path.size - strlen("kv/"));
+    for (size_t i = 0; i < SERVICES; i++)
+        for (size_t j = 0; j < services[i]->method_count; j++) {
+            const qr_etcd_method *method = &services[i]->methods[j];
+            if (method->path && qr_slice_equal(path, qr_slice_text(method->path)))
+                return method;
+        }
+    return NULL;
+}
+
+/* ---- counting ---- */
+
+const char *qr_etcd_method_type(const qr_etcd_method *method)
+{
+    return !method->streaming ? "unary" : method->streaming->message ? "bidi_stream" : "server_stream";
+}
+
+void qr_etcd_counts_init(qr_etcd_door *door)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SERVICES; i++)
+        count += services[i]->method_count;
+    door->counts = qr_arena_zero(&door->arena, count, sizeof *door->counts);
+    for (size_t i = 0; i < SERVICES; i++)
+        for (size_t j = 0; j < services[i]->method_count; j++) {
+            qr_etcd_count *one = &door->counts[door->count_count++];
+            one->service = services[i];
+            one->method = &services[i]->methods[j];
+        }
+}
+
+/* Most calls are of the method of the one before. */
+static qr_etcd_count *count_of(qr_etcd_door *door, const qr_etcd_method *method)
+{
+    if (door->counts[door->count_latest].method == method)
+        return &door->counts[door->count_latest];
+    for (size_t i = 0; i < door->count_count; i++) {
+        if (door->counts[i].method != method)
+            continue;
+        door->count_latest = i;
+        return &door->counts[i];
+    }
     return NULL;
 }
 
@@ -51,6 +101,9 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->connection = NULL;
     call->line = NULL;
     call->method = method;
+    call->count = count_of(door, method);
+    if (call->count)
+        call->count->started++;
     call->now_ms = now_ms;
     call->timeout_ms = UINT64_MAX;
     call->references = 1;
@@ -168,6 +221,8 @@ static void say_closed(qr_etcd_call *call)
 void qr_etcd_call_closed(qr_etcd_call *call)
 {
     say_closed(call);
+    if (!call->finished && call->count)
+        call->count->handled[QR_GRPC_CANCELLED]++;
     if (call->line)
         qr_etcd_line_leave(call);
     call->transport = NULL;
@@ -183,6 +238,8 @@ static void finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     QR_ASSERT(!call->finished);
     call->finished = true;
     say_closed(call);
+    if (call->transport && call->count)
+        call->count->handled[code]++;
     if (call->transport)
         call->transport->finish(call, code, text);
 }
@@ -294,11 +351,19 @@ void qr_etcd_call_expire(qr_etcd_call *call)
     qr_etcd_call_fail(call, is_hasty(call) ? QR_ETCD_E_DEADLINE : QR_ETCD_E_TIMED_OUT);
 }
 
+/* Statuses that are no verdict on the write itself. */
+static bool is_trouble(qr_status status)
+{
+    return status == QR_E_TIMEOUT || status == QR_E_NO_LEADER || status == QR_E_NOT_APPLIED ||
+           status == QR_E_STOPPED || status == QR_E_HALTED || status == QR_E_BUSY;
+}
+
 static void done(void *owner, const qr_reply *reply)
 {
     qr_etcd_call *call = owner;
     qr_etcd_line_release(call);
     call->is_submitted = false;
+    call->door->failed_writes += call->writes && is_trouble(reply->status);
     if (call->method->streaming && !call->hears_closed)
         ; /* it has ended meanwhile, and forgotten what it asked for */
     else if (reply->status == QR_OK)

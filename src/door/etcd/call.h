@@ -1,6 +1,6 @@
 /* A call: one request on its way from a stream through the node and back. Everything here knows gRPC's codes
  * but no gRPC: bytes of a request message come in, bytes of an answer or a code with a text go out through a
- * transport, which is the gRPC stream, the HTTP/1.1 page /health, or a unit test.
+ * transport, which is the gRPC stream, the JSON gateway, a page of HTTP/1.1, or a unit test.
  *
  *   new --message--> started --(submitted)--> waiting for the node --done--> answered
  *                        \--(refused by a check)--------------------------> answered
@@ -24,7 +24,7 @@
 #include "rpc.pb-c.h"
 
 enum {
-    QR_ETCD_HEALTH_MS = 1000,            /* patience of GET /health with its read */
+    QR_ETCD_HEALTH_MS = 1000,            /* patience of a page with its read */
     QR_ETCD_SPARE_CALLS_MAX = 1024,      /* calls kept for reuse */
     QR_ETCD_SPARE_BYTES_MAX = 64 * 1024, /* of the arena of a call that is kept */
     QR_ETCD_BODY_ROOM_MAX = 256 * 1024,  /* of the door's body buffer between requests */
@@ -65,7 +65,14 @@ typedef struct qr_etcd_method {
     const char *name;
     void (*start)(qr_etcd_call *call, qr_slice message);
     const qr_etcd_streaming *streaming; /* NULL: one message, one answer */
+    const char *path;                   /* of the JSON gateway, behind "/v3/"; NULL: not served there */
+    const ProtobufCMessageDescriptor *request, *answer; /* for the gateway */
 } qr_etcd_method;
+
+/* The gateway's columns of a method: its path, and the stem of its messages' names. */
+#define QR_ETCD_GATEWAY(page, stem)                                                                          \
+    .path = page, .request = &qr_etcdpb__##stem##_request__descriptor,                                       \
+    .answer = &qr_etcdpb__##stem##_response__descriptor
 
 typedef struct qr_etcd_service {
     const char *name; /* "etcdserverpb.KV" */
@@ -75,17 +82,17 @@ typedef struct qr_etcd_service {
 
 extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_own_service,
     qr_etcd_lease_service, qr_etcd_maintenance_service, qr_etcd_health_service, qr_etcd_watch_service;
-extern const qr_etcd_method qr_etcd_health_page; /* behind GET /health; not an RPC */
 
 struct qr_etcd_call {
     qr_etcd_door *door;
     const qr_etcd_transport *transport; /* NULL once the stream is closed */
     void *stream;                       /* the transport's */
     qr_etcd_connection *connection;     /* the transport's; may be NULL */
-    qr_etcd_line *line;                 /* of a gRPC connection; else NULL */
+    qr_etcd_line *line;                 /* of its connection; NULL in a test */
     const qr_etcd_method *method;
-    uint64_t now_ms;     /* when it arrived */
-    uint64_t timeout_ms; /* the client's patience; UINT64_MAX = not said */
+    struct qr_etcd_count *count; /* of its method; NULL: not counted */
+    uint64_t now_ms;             /* when it arrived */
+    uint64_t timeout_ms;         /* the client's patience; UINT64_MAX = not said */
     uint32_t references;
     bool started, finished;
     bool writes;       /* was given to the node as a write */
@@ -119,6 +126,10 @@ struct qr_etcd_call {
 
 /* "/package.Service/Method". NULL: not served, and text (in the arena) says so in gRPC's words. */
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text);
+
+const qr_etcd_method *qr_etcd_find_path(qr_slice path);        /* "kv/range"; NULL: not served */
+const char *qr_etcd_method_type(const qr_etcd_method *method); /* "unary", "bidi_stream", "server_stream" */
+void qr_etcd_counts_init(qr_etcd_door *door);
 
 qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
                                const qr_etcd_transport *transport, void *stream, uint64_t now_ms);

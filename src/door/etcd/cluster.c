@@ -86,11 +86,19 @@ static void start_member_list(qr_etcd_call *call, qr_slice message)
 }
 
 static const qr_etcd_method methods[] = {
-    {.name = "MemberList", .start = start_member_list},
-    {.name = "MemberAdd", .start = qr_etcd_start_member_add},
-    {.name = "MemberRemove", .start = qr_etcd_start_member_remove},
-    {.name = "MemberUpdate", .start = qr_etcd_start_member_update},
-    {.name = "MemberPromote", .start = qr_etcd_start_member_promote},
+    {.name = "MemberList", .start = start_member_list, QR_ETCD_GATEWAY("cluster/member/list", member_list)},
+    {.name = "MemberAdd",
+     .start = qr_etcd_start_member_add,
+     QR_ETCD_GATEWAY("cluster/member/add", member_add)},
+    {.name = "MemberRemove",
+     .start = qr_etcd_start_member_remove,
+     QR_ETCD_GATEWAY("cluster/member/remove", member_remove)},
+    {.name = "MemberUpdate",
+     .start = qr_etcd_start_member_update,
+     QR_ETCD_GATEWAY("cluster/member/update", member_update)},
+    {.name = "MemberPromote",
+     .start = qr_etcd_start_member_promote,
+     QR_ETCD_GATEWAY("cluster/member/promote", member_promote)},
 };
 
 const qr_etcd_service qr_etcd_cluster_service = {"etcdserverpb.Cluster", methods,

@@ -37,6 +37,7 @@ qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config)
         door->config.txn_ops_max = QR_ETCD_TXN_OPS_DEFAULT;
     if (!door->config.connections_max)
         door->config.connections_max = QR_ETCD_CONNECTIONS_DEFAULT;
+    qr_etcd_counts_init(door);
     if (!door->config.watch_progress_ms)
         door->config.watch_progress_ms = QR_ETCD_WATCH_PROGRESS_MS;
     door->ring.unsent_max = QR_ETCD_UNSENT_DOOR_MAX;
@@ -60,6 +61,11 @@ const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t
 qr_stream_door qr_etcd_door_stream(qr_etcd_door *door)
 {
     return (qr_stream_door){.self = door, .ops = &qr_etcd_stream_ops};
+}
+
+qr_stream_door qr_etcd_door_pages(qr_etcd_door *door)
+{
+    return (qr_stream_door){.self = door, .ops = &qr_etcd_pages_ops};
 }
 
 void qr_etcd_door_release(qr_etcd_door *door)

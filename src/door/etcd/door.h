@@ -19,6 +19,12 @@ struct qr_etcd_door {
                             under way */
     uint32_t connections;
     uint64_t leases_granted; /* with an id chosen here; since the start */
+    uint64_t http_held;      /* bytes of HTTP/1.1 requests that are not whole, all connections together */
+    struct qr_etcd_count *counts; /* one a method; in the arena */
+    size_t count_count, count_latest;
+    uint64_t grpc_received, grpc_sent; /* bytes */
+    uint64_t failed_writes;            /* that were not carried out, or may not have been */
+    uint64_t health_shown[2];          /* answers of /health: no, yes */
     qr_etcd_ring ring;
     qr_etcd_publication publication;
     qr_etcd_listing listing;
@@ -30,6 +36,6 @@ void qr_etcd_door_release(qr_etcd_door *door);
 /* What the owner said of that member; NULL = nothing. */
 const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id);
 
-extern const qr_stream_ops qr_etcd_stream_ops;
+extern const qr_stream_ops qr_etcd_stream_ops, qr_etcd_pages_ops;
 
 #endif

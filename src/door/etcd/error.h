@@ -41,6 +41,9 @@
     X(TOO_MANY_MEMBERS, FAILED_PRECONDITION, "etcdserver: too many members in cluster")                      \
     X(PERMISSION_DENIED, PERMISSION_DENIED, "etcdserver: permission denied")                                 \
     X(CORRUPT, DATA_LOSS, "etcdserver: corrupt cluster")                                                     \
+    X(DOWNGRADE_FORMAT, INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")               \
+    X(DOWNGRADE_TARGET, INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")                    \
+    X(NO_DOWNGRADE, FAILED_PRECONDITION, "etcdserver: no inflight downgrade job")                            \
     X(NO_LEADER, UNAVAILABLE, "etcdserver: no leader")                                                       \
     X(LEADER_CHANGED, UNAVAILABLE, "etcdserver: leader changed")                                             \
     X(TIMED_OUT, UNAVAILABLE, "etcdserver: request timed out")                                               \

@@ -1,8 +1,10 @@
-/* The etcd door: etcd's v3 gRPC API and the HTTP/1.1 status pages on one port. doc/doors/etcd.md says what is
- * covered and every known difference. One door serves all client connections of a node. */
+/* The etcd door: etcd's v3 gRPC API the same as a JSON gateway, and pages of HTTP/1.1 on one port.
+ * doc/doors/etcd.md says what is covered and every known difference. One door serves all client connections
+ * of a node. */
 #ifndef QR_DOOR_ETCD_ETCD_H
 #define QR_DOOR_ETCD_ETCD_H
 
+#include "base/histogram.h"
 #include "edge/stream.h"
 #include "node/node.h"
 
@@ -21,6 +23,13 @@ typedef struct qr_etcd_member { /* as the command line or the catalogue knows it
     size_t peer_url_count;
 } qr_etcd_member;
 
+/* What the process and its disk count; for /metrics. */
+typedef struct qr_etcd_process {
+    qr_histogram log_syncs, other_syncs; /* of the disk's lanes */
+    qr_histogram turns;                  /* rounds of the loop */
+    uint64_t resident_bytes, open_files, open_files_max, cpu_us;
+} qr_etcd_process;
+
 typedef struct qr_etcd_config {
     qr_node *node; /* borrowed */
     uint64_t cluster, self;
@@ -36,6 +45,7 @@ typedef struct qr_etcd_config {
     uint64_t watch_progress_ms; /* between two notifications of a watch that wants them; 0 = 10 min */
     uint32_t election_ms;       /* a lease lasts at least one and a half; 0 = 1000 */
     int64_t (*wall_ms)(void *context);
+    void (*process)(void *context, qr_etcd_process *process); /* fills it in. May be NULL */
     /* Told once, when the member's own name and client URLs are in the replicated catalogue. May be NULL. */
     void (*published)(void *context);
     /* The catalogue as applied here, asked for with qr_etcd_door_list(): an entry for everyone who ever was a
@@ -48,6 +58,8 @@ typedef struct qr_etcd_door qr_etcd_door;
 
 qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config);
 qr_stream_door qr_etcd_door_stream(qr_etcd_door *door);
+/* The pages alone (health, metrics, version), for a port that may be reached by more than the clients. */
+qr_stream_door qr_etcd_door_pages(qr_etcd_door *door);
 /* Reads the catalogue; `listed` is told, not from inside this call. */
 void qr_etcd_door_list(qr_etcd_door *door);
 /* Puts this member's name and client URLs into the catalogue and tries again until that is committed. Call

@@ -237,10 +237,12 @@ static void start_compact(qr_etcd_call *call, qr_slice message)
     qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
 }
 
-static const qr_etcd_method methods[] = {{.name = "Range", .start = start_range},
-                                         {.name = "Put", .start = start_put},
-                                         {.name = "DeleteRange", .start = start_delete},
-                                         {.name = "Txn", .start = start_txn},
-                                         {.name = "Compact", .start = start_compact}};
+static const qr_etcd_method methods[] = {
+    {.name = "Range", .start = start_range, QR_ETCD_GATEWAY("kv/range", range)},
+    {.name = "Put", .start = start_put, QR_ETCD_GATEWAY("kv/put", put)},
+    {.name = "DeleteRange", .start = start_delete, QR_ETCD_GATEWAY("kv/deleterange", delete_range)},
+    {.name = "Txn", .start = start_txn, QR_ETCD_GATEWAY("kv/txn", txn)},
+    {.name = "Compact", .start = start_compact, QR_ETCD_GATEWAY("kv/compaction", compaction)},
+};
 
 const qr_etcd_service qr_etcd_kv_service = {"etcdserverpb.KV", methods, sizeof methods / sizeof methods[0]};

@@ -344,11 +344,16 @@ static const qr_etcd_streaming keep_alive_streaming = {
     .message = renew, .half_closed = half_closed, .closed = closed};
 
 static const qr_etcd_method methods[] = {
-    {.name = "LeaseGrant", .start = start_grant},
-    {.name = "LeaseRevoke", .start = start_revoke},
-    {.name = "LeaseKeepAlive", .start = start_keep_alive, .streaming = &keep_alive_streaming},
-    {.name = "LeaseTimeToLive", .start = start_lifetime},
-    {.name = "LeaseLeases", .start = start_leases},
+    {.name = "LeaseGrant", .start = start_grant, QR_ETCD_GATEWAY("lease/grant", lease_grant)},
+    {.name = "LeaseRevoke", .start = start_revoke, QR_ETCD_GATEWAY("lease/revoke", lease_revoke)},
+    {.name = "LeaseKeepAlive",
+     .start = start_keep_alive,
+     .streaming = &keep_alive_streaming,
+     QR_ETCD_GATEWAY("lease/keepalive", lease_keep_alive)},
+    {.name = "LeaseTimeToLive",
+     .start = start_lifetime,
+     QR_ETCD_GATEWAY("lease/timetolive", lease_time_to_live)},
+    {.name = "LeaseLeases", .start = start_leases, QR_ETCD_GATEWAY("lease/leases", lease_leases)},
 };
 
 const qr_etcd_service qr_etcd_lease_service = {"etcdserverpb.Lease", methods,

@@ -1,6 +1,8 @@
-/* The Maintenance service, gRPC health, and the read behind GET /health. */
-#include "door/etcd/door.h"
+/* The Maintenance service but for alarms and snapshots, and gRPC health. */
+#include "door/etcd/alarm.h"
 #include "health.pb-c.h"
+
+#include <inttypes.h>
 
 static QrEtcdpb__ResponseHeader header_message(const qr_etcd_call *call, uint64_t revision, uint64_t term)
 {
@@ -31,7 +33,7 @@ static void answer_status(qr_etcd_call *call, const qr_reply *reply)
 
     QrEtcdpb__ResponseHeader header = header_message(call, tree->revision, status.engine.term);
     QrEtcdpb__StatusResponse answer = QR_ETCDPB__STATUS_RESPONSE__INIT;
-    char *errors[1];
+    char *errors[1 + QR_ETCD_ALARMS_MAX];
     answer.header = &header;
     answer.version = (char *)QR_ETCD_VERSION;
     answer.dbsize = (int64_t)tree->memory_bytes;
@@ -41,11 +43,15 @@ static void answer_status(qr_etcd_call *call, const qr_reply *reply)
     answer.raftterm = status.engine.term;
     answer.raftappliedindex = status.applied_index;
     answer.islearner = self && self->role != QR_ROLE_VOTER;
-    if (!status.engine.leader) {
-        errors[0] = (char *)qr_etcd_error_text(QR_ETCD_E_NO_LEADER);
-        answer.errors = errors;
-        answer.n_errors = 1;
-    }
+    if (!status.engine.leader)
+        errors[answer.n_errors++] = (char *)qr_etcd_error_text(QR_ETCD_E_NO_LEADER);
+    qr_etcd_alarm alarms[QR_ETCD_ALARMS_MAX];
+    size_t alarm_count = qr_etcd_alarms(call->door, tree, alarms);
+    for (size_t i = 0; i < alarm_count; i++) /* in etcd's form, the text of an AlarmMember */
+        errors[answer.n_errors++] =
+            qr_arena_format(&call->arena, "memberID:%" PRIu64 " alarm:%s ", alarms[i].member,
+                            alarms[i].corrupt ? "CORRUPT" : "NOSPACE");
+    answer.errors = errors;
     qr_etcd_call_pack(call, &answer.base);
 }
 
@@ -103,32 +109,7 @@ static void start_hash_kv(qr_etcd_call *call, qr_slice message)
     query_tree(call, query, true, answer_hash_kv);
 }
 
-/* ---- Alarm, Defragment ---- */
-
-/* What the comparison of states has found, as this member sees it: CORRUPT on the one that the majority
- * contradicts, or on this member itself while nobody knows who is wrong. Nothing can be taken back: it ends
- * by itself. The quota is on live bytes and refuses puts without an alarm. Like 3.4, the answer has no
- * header. */
-static void start_alarm(qr_etcd_call *call, qr_slice message)
-{
-    const QrEtcdpb__AlarmRequest *request =
-        qr_etcd_call_unpack(call, &qr_etcdpb__alarm_request__descriptor, message);
-    if (!request)
-        return;
-    if (request->action == QR_ETCDPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE) {
-        qr_etcd_call_fail(call, QR_ETCD_E_UNSUPPORTED);
-        return;
-    }
-    qr_node_status status;
-    qr_node_status_of(call->door->config.node, &status);
-    QrEtcdpb__AlarmMember alarm = QR_ETCDPB__ALARM_MEMBER__INIT, *alarms[] = {&alarm};
-    alarm.memberid = status.divergent != 0 ? status.divergent : status.self;
-    alarm.alarm = QR_ETCDPB__ALARM_TYPE__CORRUPT;
-    QrEtcdpb__AlarmResponse answer = QR_ETCDPB__ALARM_RESPONSE__INIT;
-    answer.alarms = alarms;
-    answer.n_alarms = status.divergent != 0 || status.corrupt;
-    qr_etcd_call_pack(call, &answer.base);
-}
+/* ---- Defragment ---- */
 
 /* Nothing is ever fragmented: space is given back as it becomes free. */
 static void start_defragment(qr_etcd_call *call, qr_slice message)
@@ -167,14 +148,59 @@ static void start_move_leader(qr_etcd_call *call, qr_slice message)
         qr_etcd_call_handover(call, target->id);
 }
 
+/* ---- Downgrade ---- */
+
+/* "3.4" or "3.4.0" */
+static bool is_version(const char *text)
+{
+    int parts = 0;
+    for (;;) {
+        const char *digits = text;
+        while (*text >= '0' && *text <= '9')
+            text++;
+        if (text == digits)
+            return false;
+        parts++;
+        if (!*text)
+            return parts == 2 || parts == 3;
+        if (*text++ != '.')
+            return false;
+    }
+}
+
+/* No older version can read what this one writes: none is a target. */
+static void start_downgrade(qr_etcd_call *call, qr_slice message)
+{
+    const QrEtcdpb__DowngradeRequest *request =
+        qr_etcd_call_unpack(call, &qr_etcdpb__downgrade_request__descriptor, message);
+    if (!request)
+        return;
+    if (request->action == QR_ETCDPB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__CANCEL)
+        qr_etcd_call_fail(call, QR_ETCD_E_NO_DOWNGRADE);
+    else if (!is_version(request->version))
+        qr_etcd_call_fail(call, QR_ETCD_E_DOWNGRADE_FORMAT);
+    else
+        qr_etcd_call_fail(call, QR_ETCD_E_DOWNGRADE_TARGET);
+}
+
 static const qr_etcd_method maintenance[] = {
-    {.name = "Status", .start = start_status},
-    {.name = "Hash", .start = start_hash},
-    {.name = "HashKV", .start = start_hash_kv},
-    {.name = "Alarm", .start = start_alarm},
-    {.name = "Defragment", .start = start_defragment},
-    {.name = "MoveLeader", .start = start_move_leader},
-    {.name = "Snapshot", .start = qr_etcd_snapshot, .streaming = &qr_etcd_snapshot_streaming},
+    {.name = "Status", .start = start_status, QR_ETCD_GATEWAY("maintenance/status", status)},
+    {.name = "Hash", .start = start_hash, QR_ETCD_GATEWAY("maintenance/hash", hash)},
+    {.name = "HashKV",
+     .start = start_hash_kv,
+     .path = "maintenance/hashkv",
+     .request = &qr_etcdpb__hash_kvrequest__descriptor,
+     .answer = &qr_etcdpb__hash_kvresponse__descriptor},
+    {.name = "Alarm", .start = qr_etcd_start_alarm, QR_ETCD_GATEWAY("maintenance/alarm", alarm)},
+    {.name = "Defragment", .start = start_defragment, QR_ETCD_GATEWAY("maintenance/defragment", defragment)},
+    {.name = "MoveLeader",
+     .start = start_move_leader,
+     QR_ETCD_GATEWAY("maintenance/transfer-leadership", move_leader)},
+    {.name = "Snapshot",
+     .start = qr_etcd_snapshot,
+     .streaming = &qr_etcd_snapshot_streaming,
+     QR_ETCD_GATEWAY("maintenance/snapshot", snapshot)},
+    {.name = "Downgrade", .start = start_downgrade, QR_ETCD_GATEWAY("maintenance/downgrade", downgrade)},
 };
 
 const qr_etcd_service qr_etcd_maintenance_service = {"etcdserverpb.Maintenance", maintenance,
@@ -201,17 +227,3 @@ static const qr_etcd_method health[] = {{.name = "Check", .start = start_check}}
 
 const qr_etcd_service qr_etcd_health_service = {"grpc.health.v1.Health", health,
                                                 sizeof health / sizeof health[0]};
-
-static void answer_health_page(qr_etcd_call *call, const qr_reply *reply)
-{
-    qr_etcd_call_succeed(call);
-}
-
-/* Healthy = a linearizable read works within a second. */
-static void start_health_page(qr_etcd_call *call, qr_slice message)
-{
-    call->timeout_ms = QR_ETCD_HEALTH_MS;
-    query_tree(call, (qr_query){.kind = QR_QUERY_STATUS}, false, answer_health_page);
-}
-
-const qr_etcd_method qr_etcd_health_page = {.name = "health", .start = start_health_page};

@@ -1,8 +1,6 @@
 /* One client connection. Its first bytes decide: "PRI * HTTP/2.0" is the preface of HTTP/2 and so gRPC,
- * anything else is HTTP/1.1 with the two status pages. Owns no socket: bytes in, bytes out (edge/stream.h).
- */
-#include "door/etcd/door.h"
-#include "wire/http1.h"
+ * anything else is HTTP/1.1 (http.h). Owns no socket: bytes in, bytes out (edge/stream.h). */
+#include "door/etcd/http.h"
 
 enum {
     PREFACE_SIZE = 24,
@@ -19,14 +17,13 @@ struct qr_etcd_connection {
     uint8_t head[PREFACE_SIZE]; /* what came while the kind is unknown */
     size_t head_size;
     qr_grpc_server *grpc;
-    qr_http1 *http;
+    qr_etcd_http *http;
     uint64_t
         deadline_ms;   /* for what has arrived in part, see feed_grpc() and feed_http(); UINT64_MAX = none */
     qr_etcd_line line; /* what is unsent, and the reads that wait for it */
     qr_etcd_list messageless; /* gRPC calls without their message, oldest first */
-    qr_etcd_call *page;       /* the /health under way */
-    uint64_t requests;        /* HTTP requests seen */
     bool overdue;
+    bool pages_only; /* of --listen-metrics-urls */
 };
 
 static void wake(qr_etcd_connection *connection)
@@ -131,61 +128,6 @@ static void on_closed(void *context, qr_grpc_call *stream)
 
 static const qr_grpc_handlers grpc_handlers = {on_call, on_message, on_half_closed, on_closed};
 
-/* ---- HTTP/1.1 ---- */
-
-/* The headers etcd sends on every page, so that a page of another origin may read it. */
-#define OPEN_TO_BROWSERS                                                                                     \
-    "Access-Control-Allow-Headers: accept, content-type, authorization\r\n"                                  \
-    "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"                                      \
-    "Access-Control-Allow-Origin: *\r\n"
-#define PLAIN_TEXT "text/plain; charset=utf-8"
-
-static void respond(qr_http1 *http, int status, const char *type, const char *headers, const char *body)
-{
-    qr_http1_respond(http, status, type, headers, qr_slice_text(body));
-}
-
-static void page_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
-{
-    qr_etcd_connection *connection = call->connection;
-    bool healthy = code == QR_GRPC_OK;
-    QR_ASSERT(connection->page == call);
-    connection->page = NULL;
-    respond(connection->http, healthy ? 200 : 503, PLAIN_TEXT, OPEN_TO_BROWSERS,
-            healthy ? "{\"health\":\"true\"}" : "{\"health\":\"false\"}");
-    wake(connection);
-    qr_etcd_call_closed(call);
-}
-
-static const qr_etcd_transport page_transport = {NULL, NULL, NULL, page_finish};
-
-static void on_request(void *context, qr_http1 *http, const qr_http1_request *request)
-{
-    qr_etcd_connection *connection = context;
-    connection->requests++;
-    connection->deadline_ms = UINT64_MAX;
-    bool health = qr_slice_equal(request->path, qr_slice_text("/health"));
-    bool version = qr_slice_equal(request->path, qr_slice_text("/version"));
-    if (!health && !version) {
-        respond(http, 404, PLAIN_TEXT, OPEN_TO_BROWSERS, "404 page not found\n");
-    } else if (!qr_slice_equal(request->method, qr_slice_text("GET"))) {
-        respond(http, 405, PLAIN_TEXT, OPEN_TO_BROWSERS "Allow: GET\r\n", "Method Not Allowed\n");
-    } else if (version) {
-        respond(http, 200, "application/json", OPEN_TO_BROWSERS,
-                "{\"etcdserver\":\"" QR_ETCD_VERSION "\",\"etcdcluster\":\"" QR_ETCD_CLUSTER_VERSION "\"}");
-    } else {
-        QR_ASSERT(!connection->page); /* http1 hands over one request at a time */
-        qr_etcd_call *call = qr_etcd_call_new(connection->door, &qr_etcd_health_page, &page_transport, http,
-                                              connection->line.now_ms);
-        call->connection = connection;
-        connection->page = call;
-        qr_etcd_call_message(call, qr_slice_of(NULL, 0));
-    }
-    wake(connection);
-}
-
-static const qr_http1_handlers http_handlers = {on_request};
-
 /* ---- edge/stream ---- */
 
 static void *stream_open(void *self, const char *peer, qr_stream_waker waker, uint64_t now_ms)
@@ -201,9 +143,18 @@ static void *stream_open(void *self, const char *peer, qr_stream_waker waker, ui
     return connection;
 }
 
+static void *pages_open(void *self, const char *peer, qr_stream_waker waker, uint64_t now_ms)
+{
+    qr_etcd_connection *connection = stream_open(self, peer, waker, now_ms);
+    if (connection)
+        connection->pages_only = true;
+    return connection;
+}
+
 static qr_status feed_grpc(qr_etcd_connection *connection, qr_slice bytes)
 {
     uint64_t before = qr_grpc_server_frames(connection->grpc);
+    connection->door->grpc_received += bytes.size;
     qr_grpc_server_now(connection->grpc, connection->line.now_ms);
     qr_status status = qr_grpc_server_feed(connection->grpc, bytes);
     qr_etcd_line_stirred(&connection->line);
@@ -216,24 +167,45 @@ static qr_status feed_grpc(qr_etcd_connection *connection, qr_slice bytes)
     return status;
 }
 
+/* Each whole request starts the clock of the next one anew. What waits behind an unread answer is no part of
+ * a request yet. */
+static void set_http_clock(qr_etcd_connection *connection, uint64_t requests_before)
+{
+    if (!qr_http1_partial(connection->http->codec))
+        connection->deadline_ms = UINT64_MAX;
+    else if (connection->deadline_ms == UINT64_MAX || connection->http->requests != requests_before)
+        connection->deadline_ms = connection->line.now_ms + REQUEST_WAIT_MS;
+}
+
 static qr_status feed_http(qr_etcd_connection *connection, qr_slice bytes)
 {
-    uint64_t before = connection->requests;
-    qr_status status = qr_http1_feed(connection->http, bytes);
-    /* Nothing became whole and nothing is being answered: this is a part of a request, and its clock runs. */
-    if (connection->requests == before && !connection->page && connection->deadline_ms == UINT64_MAX)
-        connection->deadline_ms = connection->line.now_ms + REQUEST_WAIT_MS;
+    uint64_t before = connection->http->requests;
+    qr_status status = qr_etcd_http_feed(connection->http, bytes);
+    set_http_clock(connection, before);
     return status;
+}
+
+static void drain_http(qr_etcd_connection *connection, qr_buffer *out, size_t size_max)
+{
+    uint64_t before = connection->http->requests;
+    qr_etcd_http_drain(connection->http, out, size_max);
+    set_http_clock(connection, before);
 }
 
 /* Decides what the connection speaks, once its bytes allow it; hands over what was kept. */
 static qr_status decide(qr_etcd_connection *connection, qr_slice *bytes)
 {
+    if (connection->pages_only) {
+        connection->kind = KIND_HTTP;
+        connection->http = qr_etcd_http_new(connection->door, &connection->line);
+        connection->http->pages_only = true;
+        return QR_OK;
+    }
     while (bytes->size > 0 && connection->head_size < PREFACE_SIZE) {
         uint8_t next = bytes->data[0];
         if (next != (uint8_t)preface[connection->head_size]) {
             connection->kind = KIND_HTTP;
-            connection->http = qr_http1_new(&http_handlers, connection, NULL);
+            connection->http = qr_etcd_http_new(connection->door, &connection->line);
             return connection->head_size
                        ? feed_http(connection, qr_slice_of(connection->head, connection->head_size))
                        : QR_OK;
@@ -266,9 +238,11 @@ static void stream_drain(void *stream, qr_buffer *out, size_t size_max)
 {
     qr_etcd_connection *connection = stream;
     if (connection->http) {
-        qr_http1_drain(connection->http, out, size_max);
+        drain_http(connection, out, size_max);
     } else if (connection->grpc) {
+        size_t before = out->size;
         qr_grpc_server_drain(connection->grpc, out, size_max);
+        connection->door->grpc_sent += out->size - before;
         qr_etcd_line_drained(&connection->line);
     }
 }
@@ -303,7 +277,9 @@ static void come_due(qr_etcd_connection *connection, uint64_t now_ms, bool unsen
 static void stream_tick(void *stream, uint64_t now_ms)
 {
     qr_etcd_connection *connection = stream;
-    bool unsent = connection->grpc && qr_grpc_server_pending(connection->grpc);
+    bool unsent = connection->grpc   ? qr_grpc_server_pending(connection->grpc)
+                  : connection->http ? qr_http1_pending(connection->http->codec)
+                                     : false;
     qr_etcd_line_tick(&connection->line, now_ms);
     const qr_etcd_list *messageless = &connection->messageless;
     while (messageless->first && now_ms >= messageless->first->now_ms + REQUEST_WAIT_MS)
@@ -315,19 +291,17 @@ static void stream_tick(void *stream, uint64_t now_ms)
 static int stream_finished(void *stream)
 {
     const qr_etcd_connection *connection = stream;
-    return connection->overdue || (connection->http && qr_http1_finished(connection->http)) ||
+    return connection->overdue || (connection->http && qr_http1_finished(connection->http->codec)) ||
            (connection->grpc && qr_grpc_server_finished(connection->grpc));
 }
 
 static void stream_close(void *stream)
 {
     qr_etcd_connection *connection = stream;
-    if (connection->page)
-        qr_etcd_call_closed(connection->page);
     if (connection->grpc)
         qr_grpc_server_free(connection->grpc); /* on_closed for every call */
     if (connection->http)
-        qr_http1_free(connection->http);
+        qr_etcd_http_free(connection->http); /* the same for its one */
     QR_ASSERT(!connection->messageless.first);
     qr_etcd_line_close(&connection->line);
     QR_ASSERT(connection->door->connections > 0);
@@ -335,13 +309,11 @@ static void stream_close(void *stream)
     qr_free(connection);
 }
 
-const qr_stream_ops qr_etcd_stream_ops = {
-    .name = "etcd",
-    .open = stream_open,
-    .feed = stream_feed,
-    .drain = stream_drain,
-    .wake_ms = stream_wake_ms,
-    .tick = stream_tick,
-    .finished = stream_finished,
-    .close = stream_close,
-};
+#define STREAM_OPS(words, opening)                                                                           \
+    {                                                                                                        \
+        .name = words, .open = opening, .feed = stream_feed, .drain = stream_drain,                          \
+        .wake_ms = stream_wake_ms, .tick = stream_tick, .finished = stream_finished, .close = stream_close   \
+    }
+
+const qr_stream_ops qr_etcd_stream_ops = STREAM_OPS("etcd", stream_open);
+const qr_stream_ops qr_etcd_pages_ops = STREAM_OPS("etcd pages", pages_open);

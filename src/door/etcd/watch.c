@@ -531,7 +531,8 @@ static void start_watch(qr_etcd_call *call, qr_slice message)
 static const qr_etcd_streaming streaming = {
     .message = on_message, .room = on_room, .tick = on_tick, .closed = on_closed};
 
-static const qr_etcd_method methods[] = {{.name = "Watch", .start = start_watch, .streaming = &streaming}};
+static const qr_etcd_method methods[] = {
+    {.name = "Watch", .start = start_watch, .streaming = &streaming, QR_ETCD_GATEWAY("watch", watch)}};
 
 const qr_etcd_service qr_etcd_watch_service = {"etcdserverpb.Watch", methods,
                                                sizeof methods / sizeof methods[0]};

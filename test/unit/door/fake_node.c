@@ -286,6 +286,8 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
     status->engine.term = 7;
     status->engine.commit_index = node->index + 1;
     status->engine.members = node->members;
+    status->no_space = node->no_space;
+    status->divergent = node->divergent;
 }
 
 uint64_t qr_node_member_id(qr_slice peer_urls_sorted, qr_slice token)

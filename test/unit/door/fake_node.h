@@ -45,6 +45,8 @@ struct qr_node {
     qr_status failure;  /* what done is told when it is not QR_OK */
     uint64_t leader;    /* 0 = nobody */
     qr_members members; /* two voters and a learner; MEMBERS changes them without a judge */
+    bool no_space;      /* as its status says */
+    uint64_t divergent; /* the same */
     qr_status verdict;  /* what MEMBERS is told when it is not QR_OK */
     fake_request queue[64];
     size_t count;

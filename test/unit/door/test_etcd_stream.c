@@ -252,10 +252,10 @@ static void test_pages(void **state)
                 "404 page not found\n");
     stage->node.failure = QR_E_NO_LEADER;
     assert_page(ask_page(stage, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503",
-                "{\"health\":\"false\"}");
+                "{\"health\":\"false\",\"reason\":\"RANGE ERROR:etcdserver: no leader\"}");
     stage->node.refusal = QR_E_HALTED;
     assert_page(ask_page(stage, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503",
-                "{\"health\":\"false\"}");
+                "{\"health\":\"false\",\"reason\":\"RANGE ERROR:etcdserver: server stopped\"}");
 }
 
 static void test_pipelined_pages(void **state)

@@ -303,8 +303,92 @@ static void pipelining_without_measure(void **state)
         assert_int_equal(qr_http1_feed(s.http, qr_buffer_slice(&text)), QR_OK);
     s.later = false;
     qr_http1_respond(s.http, 200, NULL, NULL, qr_slice_text("x"));
+    for (size_t before = 0;
+         s.requests > before;) { /* a client that reads gets all; one that doesn't, no more */
+        assert_in_range(qr_http1_queued(s.http), 0, QR_HTTP1_QUEUED_MAX + 200);
+        before = s.requests;
+        qr_http1_resume(s.http);
+        assert_int_equal(s.requests, before);
+        qr_buffer_clear(&s.out);
+        qr_http1_drain(s.http, &s.out, SIZE_MAX);
+        qr_http1_resume(s.http);
+    }
     assert_int_equal(s.requests, 80000);
     qr_buffer_free(&text);
+    close_site(&s);
+}
+
+/* ---- responses in pieces ---- */
+
+static void pieces(void **state)
+{
+    site s;
+    open_site(&s, NULL);
+    s.later = true;
+    feed(&s, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n", 1000);
+    qr_http1_begin(s.http, 200, "text/plain", "X-Extra: 1\r\n");
+    qr_http1_piece(s.http, qr_slice_text("0123456789abcdef!"));
+    qr_http1_piece(s.http, qr_slice_of(NULL, 0)); /* would be the end */
+    assert_int_equal(s.requests, 1);
+    qr_http1_piece(s.http, qr_slice_text("x"));
+    assert_int_equal(qr_http1_queued(s.http), strlen(OK_HEAD) +
+                                                  strlen("Transfer-Encoding: chunked\r\n\r\n") +
+                                                  strlen("11\r\n0123456789abcdef!\r\n1\r\nx\r\n"));
+    qr_http1_end(s.http);
+    assert_int_equal(s.requests, 2);
+    qr_http1_drain(s.http, &s.out, SIZE_MAX);
+    assert_string_equal(text_of(&s.out), OK_HEAD "Transfer-Encoding: chunked\r\n\r\n"
+                                                 "11\r\n0123456789abcdef!\r\n1\r\nx\r\n0\r\n\r\n");
+    assert_false(qr_http1_finished(s.http));
+    close_site(&s);
+}
+
+/* HTTP/1.0 knows no chunks: the end of the connection is that of the response. */
+static void pieces_for_an_old_client(void **state)
+{
+    site s;
+    open_site(&s, NULL);
+    s.later = true;
+    feed(&s, "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 1000);
+    qr_http1_begin(s.http, 200, "text/plain", "X-Extra: 1\r\n");
+    qr_http1_piece(s.http, qr_slice_text("x"));
+    assert_false(qr_http1_finished(s.http));
+    qr_http1_end(s.http);
+    qr_http1_drain(s.http, &s.out, SIZE_MAX);
+    assert_string_equal(text_of(&s.out), OK_HEAD "Connection: close\r\n\r\nx");
+    assert_true(qr_http1_finished(s.http));
+    close_site(&s);
+}
+
+/* A stream that is never drained to its end keeps only what is not drained. */
+static void an_endless_stream(void **state)
+{
+    site s;
+    open_site(&s, NULL);
+    s.later = true;
+    feed(&s, "GET /a HTTP/1.1\r\n\r\n", 1000);
+    qr_http1_begin(s.http, 200, "text/plain", NULL);
+    for (int i = 0; i < 100000; i++) {
+        qr_http1_piece(s.http, qr_slice_text("0123456789"));
+        qr_buffer_clear(&s.out);
+        if (i > 0)
+            qr_http1_drain(s.http, &s.out, 15); /* of each chunk's bytes */
+    }
+    assert_in_range(qr_http1_queued(s.http), 1, 1000);
+    close_site(&s);
+}
+
+static void refusing_what_arrives(void **state)
+{
+    site s;
+    open_site(&s, NULL);
+    feed(&s, "POST /a HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc", 1000);
+    assert_in_range(qr_http1_held(s.http), 5, 100);
+    qr_http1_refuse(s.http, 429, "no more");
+    qr_http1_drain(s.http, &s.out, SIZE_MAX);
+    assert_non_null(strstr(text_of(&s.out), "HTTP/1.1 429 Too Many Requests\r\n"));
+    assert_true(qr_http1_finished(s.http));
+    assert_int_equal(qr_http1_feed(s.http, qr_slice_text("defghij")), QR_E_INVALID);
     close_site(&s);
 }
 
@@ -320,6 +404,10 @@ int main(void)
         cmocka_unit_test(bounds),
         cmocka_unit_test(pipelining),
         cmocka_unit_test(pipelining_without_measure),
+        cmocka_unit_test(pieces),
+        cmocka_unit_test(pieces_for_an_old_client),
+        cmocka_unit_test(an_endless_stream),
+        cmocka_unit_test(refusing_what_arrives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
