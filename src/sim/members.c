@@ -355,6 +355,19 @@ static uint64_t some_member(qr_sim_world *world, uint8_t role)
     return 0;
 }
 
+/* A request of his may still come true: nobody asks for the same id once more. A door draws another one each
+ * time, since a late first request would bring back who was removed after the second. */
+static bool may_be_coming(const qr_sim_world *world, uint64_t id)
+{
+    for (uint64_t i = 0; i < world->op_count; i++) {
+        const qr_sim_op *op = world->ops[i];
+        if (op->kind == QR_REQUEST_MEMBERS && op->change.kind == QR_CHANGE_ADD && op->change.id == id &&
+            (op->outcome == QR_SIM_OPEN || op->outcome == QR_SIM_UNKNOWN))
+            return true;
+    }
+    return false;
+}
+
 /* Somebody who waits and was never a member; 0: nobody does. */
 static uint64_t some_stranger(qr_sim_world *world)
 {
@@ -362,7 +375,7 @@ static uint64_t some_stranger(qr_sim_world *world)
     for (uint32_t i = 0; i < world->nodes; i++) {
         const qr_sim_node *node = &world->node[(first + i) % world->nodes];
         if (node->seat.standing != QR_SIM_FOUNDER && !qr_members_find(qr_sim_configs_last(world), node->id) &&
-            !qr_sim_configs_removed_at(world, node->id))
+            !qr_sim_configs_removed_at(world, node->id) && !may_be_coming(world, node->id))
             return node->id;
     }
     return 0;

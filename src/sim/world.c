@@ -90,8 +90,9 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
         }
         qr_node_status status;
         qr_node_status_of(node->node, &status);
-        if (status.engine.leader == 0 || (leader != 0 && status.engine.leader != leader)) {
-            snprintf(text, size, "n%u knows no leader or another one", i + 1);
+        if (status.engine.leader == 0 || (leader != 0 && status.engine.leader != leader) ||
+            !qr_members_find(qr_sim_configs_last(world), status.engine.leader)) {
+            snprintf(text, size, "n%u knows no leader, another one, or one that was removed", i + 1);
             return text;
         }
         leader = status.engine.leader;
