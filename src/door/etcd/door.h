@@ -33,6 +33,9 @@ struct qr_etcd_door {
 /* Lets go of one reference; the last one frees the door. */
 void qr_etcd_door_release(qr_etcd_door *door);
 
+/* An id for a new lease; one that is taken by chance is refused with LEASE_EXISTS. */
+int64_t qr_etcd_door_lease_id(qr_etcd_door *door);
+
 /* What the owner said of that member; NULL = nothing. */
 const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id);
 
