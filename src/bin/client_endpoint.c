@@ -59,7 +59,7 @@ static bool show_status(qr_client *client, const char *endpoint)
     const char *line = qr_arena_format(
         &client->arena, "%s, %" PRIx64 ", %s, %" PRId64 " B, %s, %s, %" PRIu64 ", %" PRIu64 ", %" PRIu64,
         endpoint, answer->header->member_id, answer->version, answer->dbsize,
-        answer->leader == answer->header->member_id ? "leader" : "no leader",
+        answer->leader == answer->header->member_id ? "leader" : "follower",
         answer->islearner ? "learner" : "voter", answer->raftterm, answer->raftindex,
         answer->raftappliedindex);
     show_answer(client, "status", &answer->base, line);

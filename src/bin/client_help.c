@@ -161,7 +161,7 @@ static const struct {
      "Asks each endpoint by itself.\n"
      "\n"
      "  health  Does it answer a linearizable read? Status 1 if one does not.\n"
-     "  status  Endpoint, member, version, size, leader or not, learner or not, term, index and applied "
+     "  status  Endpoint, member, version, size, leader or follower, learner or voter, term, index and applied "
      "index.\n"
      "  hashkv  A hash over the history up to --rev (default: the newest): equal on all members at equal "
      "revisions.\n"
