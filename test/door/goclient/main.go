@@ -1,4 +1,4 @@
-// The client of test/door/go: what Go programs make of a store with Debian's clientv3 (3.4), its mutexes, elections, software
+// The client of test/door/clients_go: what Go programs make of a store with Debian's clientv3 (3.4), its mutexes, elections, software
 // transactional memory, leases and watches. Prints "ok NAME" or "not ok NAME: why" a case. When it prints "kill", the leader is
 // killed, and a line on standard input says that it is done.
 package main
@@ -24,17 +24,17 @@ var failed bool
 func verdict(name string, err error) {
 	if err != nil {
 		failed = true
-		fmt.Printf("not ok go: %s\n    %v\n", name, err)
+		fmt.Printf("not ok clients_go: %s\n    %v\n", name, err)
 		return
 	}
-	fmt.Printf("ok go: %s\n", name)
+	fmt.Printf("ok clients_go: %s\n", name)
 }
 
 func connect(endpoints ...string) *clientv3.Client {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 10 * time.Second,
 		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second})
 	if err != nil {
-		fmt.Println("not ok go: connect", err)
+		fmt.Println("not ok clients_go: connect", err)
 		os.Exit(1)
 	}
 	return client
