@@ -135,6 +135,7 @@ const QrEtcdpb__StatusResponse *qr_client_ask_status(qr_client *client, const ch
 
 /* ---- client_lease.c; seconds; NULL: *sentence says why ---- */
 
+/* lease 0: of the server's choice. One of our own choice may be asked for at one endpoint after the other. */
 const QrEtcdpb__LeaseGrantResponse *qr_client_grant(qr_client *client, int64_t ttl, int64_t lease,
                                                     const char **sentence);
 const QrEtcdpb__LeaseKeepAliveResponse *qr_client_renew(qr_client *client, int64_t lease,

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -109,6 +110,27 @@ static const char *put_key(qr_client_hold *hold, const char *value)
     return NULL;
 }
 
+/* With an id of its own choice, so that the next endpoint may be asked when the answer was lost: "already
+ * exists" is an answer then, too. */
+static const char *make_lease(qr_client_hold *hold)
+{
+    static const char exists[] = "etcdserver: lease already exists";
+    qr_client *client = hold->client;
+    const char *sentence = NULL;
+    uint64_t id, now_ms = qr_client_now_ms();
+    if (getrandom(&id, sizeof id, 0) != sizeof id)
+        return "there is no randomness";
+    hold->lease = (int64_t)(id >> 1 | 1);
+    const QrEtcdpb__LeaseGrantResponse *granted =
+        qr_client_grant(client, client->options.ttl, hold->lease, &sentence);
+    if (!granted && strcmp(sentence, exists) != 0)
+        return sentence;
+    hold->ttl_ms = (uint64_t)(granted ? granted->ttl : client->options.ttl) * 1000;
+    hold->valid_ms = now_ms + hold->ttl_ms;
+    hold->renew_ms = now_ms + hold->ttl_ms / 3;
+    return NULL;
+}
+
 const char *qr_client_hold_begin(qr_client_hold *hold, qr_client *client, const char *name, const char *value)
 {
     const char *sentence;
@@ -123,14 +145,9 @@ const char *qr_client_hold_begin(qr_client_hold *hold, qr_client *client, const 
     hold->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (hold->signals < 0)
         return "signals cannot be received";
-    uint64_t now_ms = qr_client_now_ms();
-    const QrEtcdpb__LeaseGrantResponse *granted = qr_client_grant(client, client->options.ttl, 0, &sentence);
-    if (!granted)
+    sentence = make_lease(hold);
+    if (sentence)
         return sentence;
-    hold->lease = granted->id;
-    hold->ttl_ms = (uint64_t)granted->ttl * 1000;
-    hold->valid_ms = now_ms + hold->ttl_ms;
-    hold->renew_ms = now_ms + hold->ttl_ms / 3;
     hold->key = qr_arena_format(&client->arena, "%s/%" PRIx64, name, (uint64_t)hold->lease);
     sentence = put_key(hold, value);
     if (sentence)

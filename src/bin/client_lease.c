@@ -11,7 +11,7 @@ const QrEtcdpb__LeaseGrantResponse *qr_client_grant(qr_client *client, int64_t t
     QrEtcdpb__LeaseGrantRequest request = QR_ETCDPB__LEASE_GRANT_REQUEST__INIT;
     request.ttl = ttl;
     request.id = lease;
-    return qr_client_call(client, NULL, "/etcdserverpb.Lease/LeaseGrant", true, &request.base,
+    return qr_client_call(client, NULL, "/etcdserverpb.Lease/LeaseGrant", lease == 0, &request.base,
                           &qr_etcdpb__lease_grant_response__descriptor, sentence);
 }
 
