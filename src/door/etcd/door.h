@@ -25,6 +25,7 @@ struct qr_etcd_door {
     uint64_t grpc_received, grpc_sent; /* bytes */
     uint64_t failed_writes;            /* that were not carried out, or may not have been */
     uint64_t health_shown[2];          /* answers of /health: no, yes */
+    uint64_t queued_bytes;             /* of the places in queues (queue.c) */
     qr_etcd_ring ring;
     qr_etcd_publication publication;
     qr_etcd_listing listing;

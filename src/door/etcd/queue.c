@@ -8,6 +8,8 @@ enum {
     SESSION_MS = 60000,      /* of a lease that is made here; nobody renews it but its client */
     RETRY_MS = 500,          /* while there is no leader to ask */
     EVENTS_BYTES_MAX = 4096, /* taken at a time, or one revision more */
+    PLACE_COPIES = 5,        /* of the name that a place keeps, about: in its key, and in bounds of spans */
+    PLACES_BYTES_MAX = 64 * 1024 * 1024, /* of all places of a door; more are refused */
 };
 
 typedef struct queued queued;
@@ -29,6 +31,7 @@ struct queued {
     bool makes_lease, has_lease, has_key; /* what was made for it is there */
     bool is_served;
     bool is_asking; /* a request is at the node */
+    uint64_t bytes; /* as counted in the door */
     vigil before, mine;
     qr_query query;
     qr_op ops[3];
@@ -83,6 +86,7 @@ static qr_span key_span(const queued *self)
 static void release(queued *self)
 {
     qr_etcd_door *door = self->door;
+    door->queued_bytes -= self->bytes;
     qr_arena_free(&self->arena);
     qr_free(self);
     qr_etcd_door_release(door);
@@ -363,10 +367,17 @@ static void make_lease(queued *self)
 void qr_etcd_queue_up(qr_etcd_call *call, qr_slice name, qr_slice value, int64_t lease,
                       void (*served)(qr_etcd_call *call, const qr_etcd_place *place))
 {
+    uint64_t bytes = sizeof(queued) + PLACE_COPIES * name.size + value.size;
+    if (call->door->queued_bytes + bytes > PLACES_BYTES_MAX) {
+        qr_etcd_queue_refused(call, QR_E_BUSY);
+        return;
+    }
     queued *self = call->work = qr_alloc_zero(1, sizeof *self);
     qr_arena_init(&self->arena);
     self->door = call->door;
     self->door->references++;
+    self->bytes = bytes;
+    self->door->queued_bytes += bytes;
     self->call = call;
     self->served = served;
     self->place.name = qr_arena_copy(&self->arena, name);

@@ -311,6 +311,31 @@ static void test_failures(void **state)
     assert_int_equal(keys(stage), 0);
 }
 
+/* What waits is bounded by its bytes, and what has gone makes room again. */
+static void test_bound(void **state)
+{
+    struct stage *stage = *state;
+    waiter all[64];
+    uint64_t kept = stage->door->queued_bytes;
+    uint8_t *name = qr_alloc_zero(1, 1 << 20);
+    QrEtcdpb__LockRequest request = QR_ETCDPB__LOCK_REQUEST__INIT;
+    request.name = (ProtobufCBinaryData){.data = name, .len = 1 << 20};
+    size_t count = 0;
+    for (bool refused = false; !refused; count++) {
+        assert_true(count < 64);
+        start_with(stage, &all[count], "/v3lockpb.Lock/Lock", &request.base, UINT64_MAX);
+        refused = all[count].finished;
+    }
+    assert_string_equal(all[count - 1].text, "etcdserver: too many requests");
+    assert_in_range(count, 8, 16);
+    for (size_t i = 0; i < count; i++)
+        end(&all[i]);
+    for (size_t i = 0; i < 3; i++)
+        fake_node_turn(&stage->node);
+    assert_int_equal(stage->door->queued_bytes, kept);
+    qr_free(name);
+}
+
 /* ---- elections ---- */
 
 static void campaign(struct stage *stage, waiter *self, int64_t lease, const char *value)
@@ -368,8 +393,9 @@ int main(void)
 {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, fresh, gone)
     const struct CMUnitTest tests[] = {
-        ROW(test_in_line),    ROW(test_hang_up),  ROW(test_hang_up_early), ROW(test_taken_over),
-        ROW(test_lease_ends), ROW(test_patience), ROW(test_failures),      ROW(test_observe),
+        ROW(test_in_line),    ROW(test_hang_up),    ROW(test_hang_up_early),
+        ROW(test_taken_over), ROW(test_lease_ends), ROW(test_patience),
+        ROW(test_bound),      ROW(test_failures),   ROW(test_observe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
