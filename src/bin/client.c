@@ -28,6 +28,27 @@ void qr_client_print_json_line(qr_client *client, const ProtobufCMessage *messag
     qr_buffer_u8(&client->out, '\n');
 }
 
+int qr_client_flush(qr_client *client)
+{
+    size_t size = client->out.size;
+    bool written = fwrite(client->out.data, 1, size, stdout) == size && fflush(stdout) == 0;
+    qr_buffer_clear(&client->out);
+    return written ? QR_CLIENT_DONE : qr_client_refuse("standard output cannot be written");
+}
+
+qr_arena qr_client_scratch(qr_client *client)
+{
+    qr_arena kept = client->arena;
+    qr_arena_init(&client->arena);
+    return kept;
+}
+
+void qr_client_scratch_end(qr_client *client, qr_arena kept)
+{
+    qr_arena_free(&client->arena);
+    client->arena = kept;
+}
+
 /* ---- keys ---- */
 
 static int run_put(qr_client *client)
@@ -170,6 +191,12 @@ static const struct {
     {"member", QR_CLIENT_MEMBER, qr_client_run_member},
     {"move-leader", QR_CLIENT_MOVE_LEADER, qr_client_run_move_leader},
     {"backup", QR_CLIENT_BACKUP, qr_client_run_backup},
+    {"watch", QR_CLIENT_WATCH, qr_client_run_watch},
+    {"lease", QR_CLIENT_LEASE, qr_client_run_lease},
+    {"lock", QR_CLIENT_LOCK, qr_client_run_lock},
+    {"elect", QR_CLIENT_ELECT, qr_client_run_elect},
+    {"endpoint", QR_CLIENT_ENDPOINT, qr_client_run_endpoint},
+    {"alarm", QR_CLIENT_ALARM, qr_client_run_alarm},
 };
 
 static const char *split_endpoints(qr_client *client)
@@ -213,10 +240,9 @@ int qr_client_main(int argc, char **argv)
     qr_buffer_init(&client.out);
     qr_client_options_init(&client.options);
     int result = run(&client, argc, argv);
-    if (client.out.size && fwrite(client.out.data, 1, client.out.size, stdout) != client.out.size)
-        result = qr_client_refuse("standard output cannot be written");
-    if (fflush(stdout) != 0 && result == QR_CLIENT_DONE)
-        result = qr_client_refuse("standard output cannot be written");
+    int flushed = qr_client_flush(&client);
+    if (result == QR_CLIENT_DONE)
+        result = flushed;
     qr_buffer_free(&client.out);
     qr_arena_free(&client.arena);
     return result;

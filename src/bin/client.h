@@ -1,10 +1,12 @@
-/* The command line client: put get del txn compact status member move-leader, over the etcd v3 wire. For
- * machines without etcdctl; the flags, the texts and the txn language are those of etcdctl where it has them.
+/* The command line client: keys, watches, leases, locks, elections, members and their state, over the etcd v3
+ * wire. For machines without etcdctl; the flags, the texts and the txn language are those of etcdctl where it
+ * has them.
  */
 #ifndef QR_BIN_CLIENT_H
 #define QR_BIN_CLIENT_H
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 #include "rpc.pb-c.h"
@@ -25,6 +27,12 @@ typedef enum qr_client_verb {
     QR_CLIENT_MEMBER = 1 << 6,
     QR_CLIENT_MOVE_LEADER = 1 << 7,
     QR_CLIENT_BACKUP = 1 << 8,
+    QR_CLIENT_WATCH = 1 << 9,
+    QR_CLIENT_LEASE = 1 << 10,
+    QR_CLIENT_LOCK = 1 << 11,
+    QR_CLIENT_ELECT = 1 << 12,
+    QR_CLIENT_ENDPOINT = 1 << 13,
+    QR_CLIENT_ALARM = 1 << 14,
 } qr_client_verb;
 
 /* What a verb ends with. */
@@ -38,11 +46,12 @@ typedef struct qr_client_options {
     const char *peer_urls, *client_urls; /* comma separated */
     const char *wait;                    /* a time, as timeout */
     const char *lease;                   /* hexadecimal, as etcdctl shows leases */
-    int64_t revision, limit;
+    int64_t revision, limit, ttl;
     bool hex, prefix, from_key, count_only, keys_only, print_value_only, prev_kv, ignore_value, ignore_lease;
-    bool physical, only, voter, help;
-    const char *arguments[QR_CLIENT_ARGUMENTS_MAX]; /* what is no flag */
+    bool physical, only, voter, help, progress_notify, keys, once, listen;
+    const char *arguments[QR_CLIENT_ARGUMENTS_MAX + 1]; /* what is no flag; NULL behind the last */
     size_t argument_count;
+    size_t command_at; /* of a verb that runs one: the argument it begins with, or argument_count */
 } qr_client_options;
 
 typedef struct qr_client {
@@ -52,7 +61,8 @@ typedef struct qr_client {
     uint64_t timeout_ms;
     const char *endpoints[QR_CLIENT_ENDPOINTS_MAX];
     size_t endpoint_count;
-    qr_buffer out; /* what goes to standard output */
+    size_t answering; /* the endpoint that answered last is asked first */
+    qr_buffer out;    /* what goes to standard output */
 } qr_client;
 
 /* ---- client_flags.c: one table of flags for parsing and for help ---- */
@@ -61,8 +71,10 @@ void qr_client_options_init(qr_client_options *options);
 /* NULL, or a sentence in the arena that says what is wrong. */
 const char *qr_client_parse(qr_client_verb verb, int count, char *const *arguments,
                             qr_client_options *options, qr_arena *arena);
-void qr_client_help(qr_client_verb verb, FILE *to);
+void qr_client_print_flags(qr_client_verb verb, FILE *to);
 bool qr_client_duration(const char *text, uint64_t *milliseconds);
+
+void qr_client_help(qr_client_verb verb, FILE *to); /* client_help.c */
 
 /* ---- client_wire.c: one call ---- */
 
@@ -78,7 +90,38 @@ const char *qr_client_stream(qr_client *client, const char *endpoint, const char
                              const ProtobufCMessage *request, void (*take)(void *context, qr_slice message),
                              void *context);
 
+/* ---- client_listen.c: a call that goes on ---- */
+
+typedef struct qr_client_listener {
+    bool (*take)(void *context, qr_slice message); /* one answer; false: enough */
+    /* Something arrived, wake_ms has come, or `signals` can be read; false: enough. NULL: nothing to do. */
+    bool (*woken)(void *context);
+    uint64_t wake_ms; /* by qr_client_now_ms(); UINT64_MAX = never */
+    int signals;      /* a file, or -1 */
+    void *context;
+} qr_client_listener;
+
+uint64_t qr_client_now_ms(void);
+/* Sends one request and goes on until the listener has enough: NULL. A sentence: the call or the connection
+ * ended, or the member is silent although it was asked whether it lives. */
+const char *qr_client_listen(qr_client *client, const char *endpoint, const char *path,
+                             const ProtobufCMessage *request, qr_client_listener *listener);
+
+/* ---- client_run.c: a command of the user's ---- */
+
+/* Runs it with more variables ("NAME=value", NULL behind the last), standard streams as they are. own_group:
+ * in a process group of its own, which gets the terminal. 0: *sentence says why not. */
+pid_t qr_client_run(qr_client *client, const char *const *command, const char *const *variables,
+                    bool own_group, const char **sentence);
+int qr_client_exit_status(int wait_status); /* as a shell says it */
+
 /* ---- client.c: for the verbs elsewhere ---- */
+
+/* What was printed so far goes out now. QR_CLIENT_DONE or QR_CLIENT_REFUSED. */
+int qr_client_flush(qr_client *client);
+/* For verbs that go on: a fresh arena until end() brings back the one of before. */
+qr_arena qr_client_scratch(qr_client *client);
+void qr_client_scratch_end(qr_client *client, qr_arena kept);
 
 int qr_client_refuse(const char *sentence); /* QR_CLIENT_REFUSED */
 int qr_client_misuse(const char *sentence); /* QR_CLIENT_USAGE */
@@ -89,6 +132,26 @@ const QrEtcdpb__MemberListResponse *qr_client_members(qr_client *client, const c
                                                       const char **sentence);
 const QrEtcdpb__StatusResponse *qr_client_ask_status(qr_client *client, const char *endpoint,
                                                      const char **sentence);
+
+/* ---- client_lease.c; seconds; NULL: *sentence says why ---- */
+
+/* lease 0: of the server's choice. One of our own choice may be asked for at one endpoint after the other. */
+const QrEtcdpb__LeaseGrantResponse *qr_client_grant(qr_client *client, int64_t ttl, int64_t lease,
+                                                    const char **sentence);
+const QrEtcdpb__LeaseKeepAliveResponse *qr_client_renew(qr_client *client, int64_t lease,
+                                                        const char **sentence); /* TTL 0: there is none */
+const QrEtcdpb__LeaseRevokeResponse *qr_client_revoke(qr_client *client, int64_t lease,
+                                                      const char **sentence);
+int qr_client_run_lease(qr_client *client);
+
+/* ---- client_watch.c, client_lock.c, client_endpoint.c ---- */
+
+int qr_client_run_watch(qr_client *client);
+int qr_client_run_lock(qr_client *client);
+int qr_client_run_elect(qr_client *client);
+int qr_client_run_endpoint(qr_client *client);
+int qr_client_run_alarm(qr_client *client);
+const char *qr_client_alarm_name(const QrEtcdpb__AlarmMember *alarm);
 
 /* ---- client_member.c ---- */
 
@@ -101,6 +164,10 @@ const char *qr_client_get_request(qr_client *client, const qr_client_options *op
                                   QrEtcdpb__RangeRequest *request);
 const char *qr_client_put_request(qr_client *client, const qr_client_options *options, bool may_read_input,
                                   QrEtcdpb__PutRequest *request);
+const char *qr_client_watch_request(qr_client *client, const qr_client_options *options,
+                                    QrEtcdpb__WatchCreateRequest *request);
+/* The end of the range of all keys with that prefix. */
+ProtobufCBinaryData qr_client_prefix_end(qr_client *client, const char *prefix);
 const char *qr_client_del_request(qr_client *client, const qr_client_options *options,
                                   QrEtcdpb__DeleteRangeRequest *request);
 /* All of standard input; NULL: too much of it. */
@@ -120,6 +187,8 @@ int qr_client_status(qr_client *client);
 
 /* ---- client_print.c ---- */
 
+void qr_client_print_bytes(qr_client *client, ProtobufCBinaryData data);
+void qr_client_print_event(qr_client *client, const QrMvccpb__Event *event);
 void qr_client_print_kv(qr_client *client, const QrMvccpb__KeyValue *kv, bool value_only);
 void qr_client_print_get(qr_client *client, const qr_client_options *options,
                          const QrEtcdpb__RangeResponse *answer);

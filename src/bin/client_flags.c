@@ -2,7 +2,12 @@
 
 #include "bin/client.h"
 
-enum { ANY = 0x1ff, READS = QR_CLIENT_GET, SPANS = QR_CLIENT_GET | QR_CLIENT_DEL };
+enum {
+    ANY = 0x7fff,
+    READS = QR_CLIENT_GET,
+    SPANS = QR_CLIENT_GET | QR_CLIENT_DEL | QR_CLIENT_WATCH,
+    HOLDS = QR_CLIENT_LOCK | QR_CLIENT_ELECT,
+};
 
 typedef enum flag_kind { KIND_SWITCH, KIND_TEXT, KIND_NUMBER } flag_kind;
 
@@ -23,6 +28,9 @@ static const flag_row flags[] = {
     {"from-key", 0, KIND_SWITCH, SPANS, AT(from_key), NULL, "all keys that are KEY or sort after it"},
     {"rev", 0, KIND_NUMBER, READS, AT(revision), "N",
      "the state right after revision N (default: the newest)"},
+    {"rev", 0, KIND_NUMBER, QR_CLIENT_WATCH, AT(revision), "N",
+     "what happened at revision N and after (default: from now on)"},
+    {"rev", 0, KIND_NUMBER, QR_CLIENT_ENDPOINT, AT(revision), "N", "up to revision N (hashkv)"},
     {"limit", 0, KIND_NUMBER, READS, AT(limit), "N", "at most N keys (default: all)"},
     {"order", 0, KIND_TEXT, READS, AT(order), "ORDER", "ASCEND or DESCEND (default: ASCEND)"},
     {"sort-by", 0, KIND_TEXT, READS, AT(sort_by), "WHAT",
@@ -32,12 +40,20 @@ static const flag_row flags[] = {
     {"count-only", 0, KIND_SWITCH, READS, AT(count_only), NULL, "only how many keys there are"},
     {"keys-only", 0, KIND_SWITCH, READS, AT(keys_only), NULL, "no values"},
     {"print-value-only", 0, KIND_SWITCH, READS, AT(print_value_only), NULL, "print no keys"},
-    {"prev-kv", 0, KIND_SWITCH, QR_CLIENT_PUT | QR_CLIENT_DEL, AT(prev_kv), NULL,
+    {"prev-kv", 0, KIND_SWITCH, QR_CLIENT_PUT | QR_CLIENT_DEL | QR_CLIENT_WATCH, AT(prev_kv), NULL,
      "also print what was there before"},
     {"lease", 0, KIND_TEXT, QR_CLIENT_PUT, AT(lease), "ID",
      "bind the key to this lease (hexadecimal; default: none)"},
     {"ignore-value", 0, KIND_SWITCH, QR_CLIENT_PUT, AT(ignore_value), NULL, "keep the value the key has"},
     {"ignore-lease", 0, KIND_SWITCH, QR_CLIENT_PUT, AT(ignore_lease), NULL, "keep the lease the key has"},
+    {"progress-notify", 0, KIND_SWITCH, QR_CLIENT_WATCH, AT(progress_notify), NULL,
+     "also say how far it has come, every ten minutes without an event"},
+    {"keys", 0, KIND_SWITCH, QR_CLIENT_LEASE, AT(keys), NULL,
+     "also the keys that are bound to it (timetolive)"},
+    {"once", 0, KIND_SWITCH, QR_CLIENT_LEASE, AT(once), NULL, "renew it once and end (keep-alive)"},
+    {"ttl", 0, KIND_NUMBER, HOLDS, AT(ttl), "SECONDS",
+     "how long it stays taken when this program dies without a word (default: 10)"},
+    {"listen", 'l', KIND_SWITCH, QR_CLIENT_ELECT, AT(listen), NULL, "do not stand, but print who leads"},
     {"physical", 0, KIND_SWITCH, QR_CLIENT_COMPACT, AT(physical), NULL,
      "accepted for etcdctl's sake; the answer is the same"},
     {"only", 0, KIND_SWITCH, QR_CLIENT_STATUS, AT(only), NULL,
@@ -68,6 +84,7 @@ void qr_client_options_init(qr_client_options *options)
     const char *endpoints = getenv("ETCDCTL_ENDPOINTS");
     options->endpoints = endpoints && *endpoints ? endpoints : "127.0.0.1:2379";
     options->output = "simple";
+    options->ttl = 10;
     options->timeout = "5s";
     options->order = options->sort_by = "";
     options->consistency = "l";
@@ -142,14 +159,22 @@ static const char *parse_flag(qr_client_verb verb, const char *word, const char 
     return set_flag(found, value, options, arena);
 }
 
+/* Behind the first words of these verbs comes a command with flags of its own. */
+static bool begins_command(qr_client_verb verb, const qr_client_options *options)
+{
+    return verb == QR_CLIENT_LOCK && options->argument_count == 1;
+}
+
 const char *qr_client_parse(qr_client_verb verb, int count, char *const *arguments,
                             qr_client_options *options, qr_arena *arena)
 {
     bool flags_end = false;
+    options->command_at = SIZE_MAX;
     for (int i = 0; i < count; i++) {
         const char *word = arguments[i];
         if (!flags_end && strcmp(word, "--") == 0) {
             flags_end = true;
+            options->command_at = options->argument_count;
         } else if (!flags_end && word[0] == '-' && word[1]) {
             int used = 0;
             const char *sentence =
@@ -158,11 +183,19 @@ const char *qr_client_parse(qr_client_verb verb, int count, char *const *argumen
                 return sentence;
             i += used;
         } else if (options->argument_count < QR_CLIENT_ARGUMENTS_MAX) {
+            if (!flags_end && begins_command(verb, options)) {
+                flags_end = true;
+                options->command_at = options->argument_count;
+            }
             options->arguments[options->argument_count++] = word;
         } else {
             return "too many arguments";
         }
     }
+    options->arguments[options->argument_count] = NULL;
+    bool runs = verb == QR_CLIENT_WATCH || verb == QR_CLIENT_LOCK;
+    if (!runs || options->command_at > options->argument_count)
+        options->command_at = options->argument_count;
     if (strcmp(options->output, "simple") != 0 && strcmp(options->output, "json") != 0)
         return qr_arena_format(arena, "--write-out knows simple and json, not \"%s\"", options->output);
     return NULL;
@@ -187,134 +220,16 @@ bool qr_client_duration(const char *text, uint64_t *milliseconds)
     return false;
 }
 
-/* ---- help ---- */
-
-static const struct {
-    qr_client_verb verb;
-    const char *usage, *what, *examples;
-} pages[] = {
-    {QR_CLIENT_PUT, "quorate put KEY [VALUE]",
-     "Writes VALUE under KEY. Without VALUE it is read from standard input, to its end.\n"
-     "Prints OK when a majority of the members has it on disk.",
-     "  quorate put /service/db/leader node-1\n"
-     "  quorate put config --prev-kv < config.json\n"
-     "  quorate put -- -key value      (a key that begins with a dash)\n"},
-    {QR_CLIENT_GET, "quorate get KEY [END]",
-     "Prints KEY and its value, one line each; with END all keys from KEY up to, not including, END.\n"
-     "A key that is not there prints nothing and is no error.",
-     "  quorate get /service/ --prefix --keys-only\n"
-     "  quorate get config --rev 41 --print-value-only\n"
-     "  quorate get '' --from-key --sort-by MODIFY --order DESCEND --limit 10\n"},
-    {QR_CLIENT_DEL, "quorate del KEY [END]",
-     "Deletes KEY; with END all keys from KEY up to, not including, END. Prints how many were deleted.",
-     "  quorate del /service/db/leader --prev-kv\n"
-     "  quorate del /tmp/ --prefix\n"},
-    {QR_CLIENT_TXN, "quorate txn < FILE",
-     "Reads a transaction from standard input, as etcdctl writes it: comparisons, an empty line, the "
-     "operations\n"
-     "if all of them hold, an empty line, the operations if not, and an empty line or the end. All happens "
-     "at\n"
-     "once or not at all. Prints SUCCESS or FAILURE and what each operation gave.\n"
-     "\n"
-     "  comparison  TARGET(\"KEY\") OP \"VALUE\"\n"
-     "              TARGET: ver or version, c or create, m or mod, val or value, lease; OP: = != < >\n"
-     "  operation   put KEY VALUE, get KEY [END], del KEY [END], with the flags of these verbs",
-     "  printf 'ver(\"lock\") = \"0\"\\n\\nput lock me\\n\\nget lock\\n\\n' | quorate txn\n"},
-    {QR_CLIENT_COMPACT, "quorate compact REVISION",
-     "Forgets what is not visible at REVISION or after. Reads below it fail from then on.",
-     "  quorate compact 1000\n"},
-    {QR_CLIENT_STATUS, "quorate status",
-     "Asks the endpoints and every member that they name, and prints a table: MEMBER and ID; ROLE (leader,\n"
-     "follower, learner, or no leader: it knows none); STATE as seen from here; VERSION; TERM; APPLIED, the "
-     "index\n"
-     "that its state has; LAG, how many entries that is behind the newest known; DB SIZE, the memory of the\n"
-     "store; TIME of one connection and call; ENDPOINT. Below it: how many voters are alive and how many "
-     "more\n"
-     "may be lost, the leader, alarms, and what went wrong.\n\n"
-     "A second table tells what our own members say of themselves: KEYS and LIVE, their bytes; REVISIONS "
-     "that "
-     "can\n"
-     "be read and the bytes of HISTORY behind them; LOG and newest CHECKPOINT on the disk; DISK (ok, slow or "
-     "full);\n"
-     "TRANSFER, how much of a checkpoint has come from another member or has gone to it.\n\n"
-     "The exit status is 0 when all is well, 1 when something is missing but the cluster serves (a member "
-     "does\n"
-     "not answer, has no leader or is more than 5000 entries behind; an alarm), 2 when it cannot serve: too "
-     "few\n"
-     "voters, no leader, or nobody answered. With --only: 0 when all endpoints answered, else 1.",
-     "  quorate status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"
-     "  quorate status -o json\n"
-     "  quorate status --only --timeout 1s         (is the member of this machine alive?)\n"},
-    {QR_CLIENT_MEMBER,
-     "quorate member [list]\n"
-     "       quorate member add NAME --peer-urls LIST [--voter]\n"
-     "       quorate member promote MEMBER\n"
-     "       quorate member remove MEMBER\n"
-     "       quorate member update MEMBER --peer-urls LIST\n"
-     "       quorate member replace OLD NEW [--peer-urls LIST]",
-     "Who belongs to the cluster. MEMBER is an id, or the name of a member that has started once.\n"
-     "\n"
-     "  list      Prints the members: id, started or not, name, peer URLs, client URLs, learner or not.\n"
-     "  add       Tells the cluster of a new member and prints the command line that starts it. It comes as "
-     "a\n"
-     "            learner: it gets everything and counts for nothing, so the cluster is as safe as before.\n"
-     "  promote   Gives a learner that has caught up a vote.\n"
-     "  remove    Takes a member out. It ends by itself and its data folder is of no use any more. Refused "
-     "when\n"
-     "            fewer than a majority of the voters left would be alive.\n"
-     "  update    Gives a member another peer URL. Do this before it moves there.\n"
-     "  replace   Takes OLD out and gives NEW, a learner that has caught up, its vote, in one step: at no "
-     "time\n"
-     "            is a vote missing. With --peer-urls NEW is the name of a member to add; then this waits "
-     "until\n"
-     "            it was started and has caught up.\n"
-     "\n"
-     "One change at a time: a second one waits, or is refused (\"too many requests\"). A change that was cut "
-     "off may be asked for "
-     "again.",
-     "  quorate member add m4 --peer-urls http://10.0.0.4:2380\n"
-     "  quorate member promote m4 --wait 5m\n"
-     "  quorate member replace m2 m5 --peer-urls http://10.0.0.5:2380\n"
-     "  quorate member remove 8e9e05c52164694d\n"},
-    {QR_CLIENT_MOVE_LEADER, "quorate move-leader MEMBER",
-     "Makes MEMBER (an id, or a name) the leader. It must be a voter. The call goes to the present leader,\n"
-     "which is found through --endpoints. Writes pause for about one round trip.",
-     "  quorate move-leader m2\n"},
-    {QR_CLIENT_BACKUP, "quorate backup FILE",
-     "Copies the whole state of the cluster as one member has it now, keys, history and all else, into "
-     "FILE,\n"
-     "while the cluster goes on. The copy is read back and checked, block by block and by the digest of its\n"
-     "state, before it gets its name; until then it is FILE.part. 'quorate restore' makes a new cluster of "
-     "it.\n"
-     "The endpoints are tried in turn until one begins to answer. Prints index, revision and keys.",
-     "  quorate backup /backups/quorate-$(date +%F)\n"
-     "  quorate backup --endpoints 127.0.0.1:22379 --timeout 1m today.backup\n"},
-};
-
-void qr_client_help(qr_client_verb verb, FILE *to)
+void qr_client_print_flags(qr_client_verb verb, FILE *to)
 {
-    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
-        if (pages[i].verb != verb)
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        const flag_row *one = &flags[i];
+        if (!(one->verbs & (unsigned)verb))
             continue;
-        fprintf(to, "usage: %s [flags]\n\n%s\n\nflags:\n", pages[i].usage, pages[i].what);
-        for (size_t j = 0; j < FLAG_COUNT; j++) {
-            const flag_row *one = &flags[j];
-            if (!(one->verbs & (unsigned)verb))
-                continue;
-            char left[64];
-            snprintf(left, sizeof left, "%c%c%s--%s%s%s", one->letter ? '-' : ' ',
-                     one->letter ? one->letter : ' ', one->letter ? ", " : "  ", one->name,
-                     one->value_name ? " " : "", one->value_name ? one->value_name : "");
-            fprintf(to, "  %-26s %s\n", left, one->help);
-        }
-        if (verb == QR_CLIENT_STATUS) {
-            fprintf(to, "\nexamples:\n%s", pages[i].examples);
-            continue;
-        }
-        fprintf(to,
-                "\nexit status: 0 done, 1 refused by the server or no endpoint answered (a sentence on "
-                "standard error\n"
-                "says why), 2 the command line is wrong.\n\nexamples:\n%s",
-                pages[i].examples);
+        char left[64];
+        snprintf(left, sizeof left, "%c%c%s--%s%s%s", one->letter ? '-' : ' ',
+                 one->letter ? one->letter : ' ', one->letter ? ", " : "  ", one->name,
+                 one->value_name ? " " : "", one->value_name ? one->value_name : "");
+        fprintf(to, "  %-26s %s\n", left, one->help);
     }
 }

@@ -4,21 +4,26 @@
 
 /* ---- simple ---- */
 
-static void print_bytes(qr_client *client, ProtobufCBinaryData data)
+void qr_client_print_bytes(qr_client *client, ProtobufCBinaryData data)
 {
     if (client->options.hex)
         for (size_t i = 0; i < data.len; i++)
             qr_buffer_format(&client->out, "\\x%02x", data.data[i]);
     else
         qr_buffer_add(&client->out, data.data, data.len);
+}
+
+static void print_line(qr_client *client, ProtobufCBinaryData data)
+{
+    qr_client_print_bytes(client, data);
     qr_buffer_u8(&client->out, '\n');
 }
 
 void qr_client_print_kv(qr_client *client, const QrMvccpb__KeyValue *kv, bool value_only)
 {
     if (!value_only)
-        print_bytes(client, kv->key);
-    print_bytes(client, kv->value);
+        print_line(client, kv->key);
+    print_line(client, kv->value);
 }
 
 static void print_kvs(qr_client *client, QrMvccpb__KeyValue *const *kvs, size_t count, bool value_only)
@@ -68,6 +73,16 @@ void qr_client_print_txn(qr_client *client, const QrEtcdpb__TxnResponse *answer)
         default: /* the language has no nested txns */ break;
         }
     }
+}
+
+void qr_client_print_event(qr_client *client, const QrMvccpb__Event *event)
+{
+    bool is_put = event->type == QR_MVCCPB__EVENT__EVENT_TYPE__PUT;
+    qr_buffer_format(&client->out, "%s\n", is_put ? "PUT" : "DELETE");
+    if (event->prev_kv)
+        qr_client_print_kv(client, event->prev_kv, false);
+    if (event->kv)
+        qr_client_print_kv(client, event->kv, false);
 }
 
 static void print_list(qr_client *client, char *const *words, size_t count)

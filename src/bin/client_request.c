@@ -15,7 +15,7 @@ static ProtobufCBinaryData text_data(const char *text)
 
 /* The end of the range of all keys with that prefix: the last byte that can be raised is raised; if none can,
  * "\0". */
-static ProtobufCBinaryData prefix_end(qr_client *client, const char *prefix)
+ProtobufCBinaryData qr_client_prefix_end(qr_client *client, const char *prefix)
 {
     size_t size = strlen(prefix);
     uint8_t *end = qr_arena_alloc(&client->arena, size + 1);
@@ -32,23 +32,36 @@ static ProtobufCBinaryData prefix_end(qr_client *client, const char *prefix)
 static const char *span(qr_client *client, const qr_client_options *options, ProtobufCBinaryData *key,
                         ProtobufCBinaryData *end)
 {
-    if (options->argument_count < 1 || options->argument_count > 2)
+    size_t count = options->command_at;
+    if (count < 1 || count > 2)
         return "one key is needed, or a key and the end of a range";
     if (options->prefix && options->from_key)
         return "--prefix and --from-key exclude each other";
-    if (options->argument_count == 2 && (options->prefix || options->from_key))
+    if (count == 2 && (options->prefix || options->from_key))
         return "a range end and --prefix or --from-key exclude each other";
     const char *text = options->arguments[0];
     *key = text_data(text);
-    if (options->argument_count == 2)
+    if (count == 2)
         *end = text_data(options->arguments[1]);
     else if (options->from_key || (options->prefix && !*text))
         *end = data_of("\0", 1);
     else if (options->prefix)
-        *end = prefix_end(client, text);
+        *end = qr_client_prefix_end(client, text);
     if (!*text && (options->prefix || options->from_key))
         *key = data_of("\0", 1);
     return NULL;
+}
+
+const char *qr_client_watch_request(qr_client *client, const qr_client_options *options,
+                                    QrEtcdpb__WatchCreateRequest *request)
+{
+    qr_etcdpb__watch_create_request__init(request);
+    request->start_revision = options->revision;
+    request->prev_kv = options->prev_kv;
+    request->progress_notify = options->progress_notify;
+    if (options->revision < 0)
+        return "--rev takes a revision";
+    return span(client, options, &request->key, &request->range_end);
 }
 
 static bool one_of(const char *word, const char *const *words, size_t count, int *index)

@@ -173,18 +173,11 @@ static void print_leader(qr_client_survey *all, qr_buffer *out)
         qr_buffer_format(out, "leader: none is known\n");
 }
 
-static const char *alarm_name(const QrEtcdpb__AlarmMember *alarm)
-{
-    const ProtobufCEnumValue *value =
-        protobuf_c_enum_descriptor_get_value(&qr_etcdpb__alarm_type__descriptor, (int)alarm->alarm);
-    return value ? value->name : "UNKNOWN";
-}
-
 static void print_alarms(qr_client_survey *all, qr_buffer *out)
 {
     qr_buffer_format(out, "alarms:%s", !all->alarms ? " unknown" : all->alarms->n_alarms ? "" : " none");
     for (size_t i = 0; all->alarms && i < all->alarms->n_alarms; i++)
-        qr_buffer_format(out, "%s %s on %s", i ? "," : "", alarm_name(all->alarms->alarms[i]),
+        qr_buffer_format(out, "%s %s on %s", i ? "," : "", qr_client_alarm_name(all->alarms->alarms[i]),
                          name_of(all, all->alarms->alarms[i]->memberid));
     qr_buffer_u8(out, '\n');
 }
@@ -253,7 +246,7 @@ void qr_client_status_for_programs(qr_client_survey *all, qr_client_health healt
                      all->term);
     for (size_t i = 0; all->alarms && i < all->alarms->n_alarms; i++)
         qr_buffer_format(out, "%s{\"member\":\"%" PRIx64 "\",\"alarm\":\"%s\"}", i ? "," : "",
-                         all->alarms->alarms[i]->memberid, alarm_name(all->alarms->alarms[i]));
+                         all->alarms->alarms[i]->memberid, qr_client_alarm_name(all->alarms->alarms[i]));
     qr_buffer_format(out, "],\"members\":[");
     for (size_t i = 0; i < all->count; i++) {
         if (i)

@@ -94,9 +94,12 @@ const void *qr_client_call(qr_client *client, const char *endpoint, const char *
     trial attempt;
     *sentence = NULL;
     for (size_t i = 0; i < count; i++) {
-        const char *one = endpoint ? endpoint : client->endpoints[i];
+        size_t at = (client->answering + i) % client->endpoint_count;
+        const char *one = endpoint ? endpoint : client->endpoints[at];
         attempt = (struct trial){.client = client, .descriptor = answer};
         const char *trouble = try_endpoint(&attempt, one, path, qr_buffer_slice(&bytes));
+        if (!trouble && !endpoint)
+            client->answering = at;
         if (!trouble && attempt.code == QR_GRPC_OK)
             break;
         attempt.answer = NULL;

@@ -19,7 +19,13 @@ static const char help[] =
     "    del        delete a key or a range\n"
     "    txn        a transaction from standard input\n"
     "    compact    forget the history up to a revision\n"
+    "    watch      print what happens to keys, or run a command for it\n"
+    "    lease      what lives as long as it is renewed, and the keys bound to it\n"
+    "    lock       hold a lock, for the time of a command\n"
+    "    elect      stand in an election, or print who leads\n\n"
     "    status     how the cluster is, and how many more members may fail\n"
+    "    endpoint   health, status and hash of each member by itself\n"
+    "    alarm      what members complain of\n"
     "    member     who belongs to the cluster; add, promote, remove, update, replace members\n"
     "    move-leader  let another member lead\n\n"
     "    backup     copy the whole state of a running cluster into a file\n"
@@ -48,7 +54,9 @@ static const verb verbs[] = {
     {"get", qr_client_main},         {"del", qr_client_main},      {"txn", qr_client_main},
     {"compact", qr_client_main},     {"status", qr_client_main},   {"member", qr_client_main},
     {"move-leader", qr_client_main}, {"verify", qr_verify_main},   {"sim", qr_simulate_main},
-    {"backup", qr_client_main},      {"restore", qr_restore_main},
+    {"backup", qr_client_main},      {"restore", qr_restore_main}, {"watch", qr_client_main},
+    {"lease", qr_client_main},       {"lock", qr_client_main},     {"elect", qr_client_main},
+    {"endpoint", qr_client_main},    {"alarm", qr_client_main},
 };
 
 static const verb *find(const char *name)

@@ -23,14 +23,13 @@ static uint64_t now_ms(void)
     return uv_hrtime() / 1000000;
 }
 
-/* Waits until the socket is ready for events; false: not before deadline_ms. */
-static bool wait_until(int socket, short events, uint64_t deadline_ms)
+/* Waits until one of the files is ready; false: not before deadline_ms. */
+static bool wait_until(struct pollfd *files, nfds_t count, uint64_t deadline_ms)
 {
     for (;;) {
         uint64_t now = now_ms();
         uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
-        struct pollfd look = {.fd = socket, .events = events};
-        int ready = poll(&look, 1, left > 60000 ? 60000 : (int)left);
+        int ready = poll(files, count, left > 60000 ? 60000 : (int)left);
         if (ready > 0)
             return true;
         if (ready < 0 && errno != EINTR)
@@ -38,6 +37,12 @@ static bool wait_until(int socket, short events, uint64_t deadline_ms)
         if (left == 0)
             return false;
     }
+}
+
+static bool wait_socket(int socket, short events, uint64_t deadline_ms)
+{
+    struct pollfd file = {.fd = socket, .events = events};
+    return wait_until(&file, 1, deadline_ms);
 }
 
 /* A connected socket, or -1 and errno. */
@@ -53,7 +58,7 @@ static int connect_one(const qr_os_address *address, uint64_t deadline_ms)
         error = errno;
         if (error == EINPROGRESS) {
             socklen_t error_size = sizeof error;
-            if (!wait_until(made, POLLOUT, deadline_ms))
+            if (!wait_socket(made, POLLOUT, deadline_ms))
                 error = ETIMEDOUT;
             else if (getsockopt(made, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0)
                 error = errno;
@@ -106,7 +111,7 @@ qr_status qr_dial_send(qr_dial *dial, qr_slice bytes)
         if (sent < 0 && errno != EAGAIN)
             return QR_E_IO;
         if (sent < 0) {
-            if (!wait_until(dial->socket, POLLOUT, deadline_ms))
+            if (!wait_socket(dial->socket, POLLOUT, deadline_ms))
                 return QR_E_TIMEOUT;
             continue;
         }
@@ -127,9 +132,17 @@ qr_status qr_dial_receive(qr_dial *dial, qr_buffer *into, uint64_t timeout_ms)
         }
         if (got == 0 || (errno != EAGAIN && errno != EINTR))
             return QR_E_IO;
-        if (errno == EAGAIN && !wait_until(dial->socket, POLLIN, deadline_ms))
+        if (errno == EAGAIN && !wait_socket(dial->socket, POLLIN, deadline_ms))
             return QR_E_TIMEOUT;
     }
+}
+
+qr_status qr_dial_wait(qr_dial *dial, int also, uint64_t timeout_ms)
+{
+    struct pollfd files[2] = {{.fd = dial->socket, .events = POLLIN}, {.fd = also, .events = POLLIN}};
+    uint64_t now = now_ms();
+    uint64_t deadline_ms = timeout_ms > UINT64_MAX - now ? UINT64_MAX : now + timeout_ms;
+    return wait_until(files, 2, deadline_ms) ? QR_OK : QR_E_TIMEOUT;
 }
 
 void qr_dial_close(qr_dial *dial)

@@ -112,6 +112,14 @@ qr_grpc_client *qr_grpc_client_new(const qr_grpc_client_handlers *handlers, void
                                    const char *authority);
 /* Starts a call with one request message; `call` is the caller's name for it. */
 qr_status qr_grpc_client_call(qr_grpc_client *client, const char *path, qr_slice message, void *call);
+/* Starts one with a first message, more of which may follow until half_close(). Names must differ then.
+ * metadata: NULL, or the name and the value of one more header. */
+qr_status qr_grpc_client_open(qr_grpc_client *client, const char *path, const char *const metadata[2],
+                              qr_slice message, void *call);
+/* NOT_FOUND: that call is over, or was half-closed before. */
+qr_status qr_grpc_client_send(qr_grpc_client *client, void *call, qr_slice message);
+qr_status qr_grpc_client_half_close(qr_grpc_client *client, void *call);
+void qr_grpc_client_ping(qr_grpc_client *client); /* whoever lives answers with bytes */
 qr_status qr_grpc_client_feed(qr_grpc_client *client, qr_slice bytes);
 void qr_grpc_client_drain(qr_grpc_client *client, qr_buffer *out, size_t size_max);
 void qr_grpc_client_free(qr_grpc_client *client);

@@ -6,8 +6,9 @@
 /* ---- finding ---- */
 
 static const qr_etcd_service *const services[] = {
-    &qr_etcd_kv_service,      &qr_etcd_lease_service, &qr_etcd_watch_service, &qr_etcd_maintenance_service,
-    &qr_etcd_cluster_service, &qr_etcd_own_service,   &qr_etcd_health_service};
+    &qr_etcd_kv_service,      &qr_etcd_lease_service,    &qr_etcd_watch_service,
+    &qr_etcd_lock_service,    &qr_etcd_election_service, &qr_etcd_maintenance_service,
+    &qr_etcd_cluster_service, &qr_etcd_own_service,      &qr_etcd_health_service};
 enum { SERVICES = sizeof services / sizeof services[0] };
 
 const qr_etcd_method *qr_etcd_find_method(qr_slice path, qr_arena *arena, const char **text)
@@ -51,7 +52,9 @@ const qr_etcd_method *qr_etcd_find_path(qr_slice path)
 
 const char *qr_etcd_method_type(const qr_etcd_method *method)
 {
-    return !method->streaming ? "unary" : method->streaming->message ? "bidi_stream" : "server_stream";
+    return !method->streaming || method->streaming->once ? "unary"
+           : method->streaming->message                  ? "bidi_stream"
+                                                         : "server_stream";
 }
 
 void qr_etcd_counts_init(qr_etcd_door *door)

@@ -50,6 +50,7 @@ typedef struct qr_etcd_transport {
 
 /* What a call that goes on is told besides its first message. */
 typedef struct qr_etcd_streaming {
+    bool once; /* one message, one answer: it goes on only because that may take its time */
     void (*message)(qr_etcd_call *call, qr_slice message); /* each further one; NULL: they are ignored */
     void (*half_closed)(qr_etcd_call *call);               /* the client says no more; NULL: it goes on */
     /* It waits for room (qr_etcd_call_await_room()) and something was drained: queued() has become less. To
@@ -81,7 +82,8 @@ typedef struct qr_etcd_service {
 } qr_etcd_service;
 
 extern const qr_etcd_service qr_etcd_kv_service, qr_etcd_cluster_service, qr_etcd_own_service,
-    qr_etcd_lease_service, qr_etcd_maintenance_service, qr_etcd_health_service, qr_etcd_watch_service;
+    qr_etcd_lease_service, qr_etcd_watch_service, qr_etcd_lock_service, qr_etcd_election_service,
+    qr_etcd_maintenance_service, qr_etcd_health_service;
 
 struct qr_etcd_call {
     qr_etcd_door *door;

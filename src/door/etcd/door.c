@@ -50,6 +50,15 @@ qr_etcd_door *qr_etcd_door_new(const qr_etcd_config *config)
     return door;
 }
 
+int64_t qr_etcd_door_lease_id(qr_etcd_door *door)
+{
+    qr_node_status node;
+    qr_node_status_of(door->config.node, &node);
+    uint64_t id = qr_hash_mix(node.self, node.incarnation);
+    id = qr_hash_mix(qr_hash_mix(id, node.boot), ++door->leases_granted);
+    return (int64_t)(id & INT64_MAX) | 1;
+}
+
 const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id)
 {
     for (size_t i = 0; i < door->config.member_count; i++)

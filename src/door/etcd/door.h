@@ -25,6 +25,7 @@ struct qr_etcd_door {
     uint64_t grpc_received, grpc_sent; /* bytes */
     uint64_t failed_writes;            /* that were not carried out, or may not have been */
     uint64_t health_shown[2];          /* answers of /health: no, yes */
+    uint64_t queued_bytes;             /* of the places in queues (queue.c) */
     qr_etcd_ring ring;
     qr_etcd_publication publication;
     qr_etcd_listing listing;
@@ -32,6 +33,9 @@ struct qr_etcd_door {
 
 /* Lets go of one reference; the last one frees the door. */
 void qr_etcd_door_release(qr_etcd_door *door);
+
+/* An id for a new lease; one that is taken by chance is refused with LEASE_EXISTS. */
+int64_t qr_etcd_door_lease_id(qr_etcd_door *door);
 
 /* What the owner said of that member; NULL = nothing. */
 const qr_etcd_member *qr_etcd_door_configured(const qr_etcd_door *door, uint64_t id);

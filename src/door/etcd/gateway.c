@@ -180,7 +180,9 @@ void qr_etcd_gateway(qr_etcd_http *http, const qr_http1_request *request, qr_sli
     }
     qr_slice body = request->body;
     http->headed = false;
-    qr_etcd_http_call(http, method, method->streaming ? &transport_of_stream : &transport_of_one);
+    qr_etcd_http_call(http, method,
+                      method->streaming && !method->streaming->once ? &transport_of_stream
+                                                                    : &transport_of_one);
     if (method->streaming && method->streaming->message)
         deliver_all(http, body); /* the client says as much as it likes */
     else

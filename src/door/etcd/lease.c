@@ -51,13 +51,8 @@ static void answer_grant(qr_etcd_call *call, const qr_reply *reply)
 static void grant(qr_etcd_call *call)
 {
     wish *wanted = call->work;
-    if (wanted->chosen) {
-        qr_node_status node;
-        qr_node_status_of(call->door->config.node, &node);
-        uint64_t id = qr_hash_mix(node.self, node.incarnation);
-        id = qr_hash_mix(qr_hash_mix(id, node.boot), ++call->door->leases_granted);
-        wanted->id = (int64_t)(id & INT64_MAX) | 1;
-    }
+    if (wanted->chosen)
+        wanted->id = qr_etcd_door_lease_id(call->door);
     write_body(
         call,
         &(qr_body){.kind = QR_BODY_LEASE_GRANT, .lease = wanted->id, .ttl_ms = (uint64_t)wanted->ttl * 1000});

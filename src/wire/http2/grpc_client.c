@@ -1,5 +1,5 @@
-/* The client side of a gRPC connection: one request message a call, any number of answers. For our own
- * command line program, so it is simple rather than fast. */
+/* The client side of a gRPC connection: calls of one request message or many, any number of answers. For our
+ * own command line program, so it is simple rather than fast. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,8 +21,10 @@ typedef struct client_call {
     qr_grpc_client *client;
     void *name; /* the caller's */
     int32_t stream_id;
-    qr_buffer out; /* the framed request */
+    qr_buffer out; /* framed requests */
     size_t out_at;
+    bool open;     /* more requests may come */
+    bool deferred; /* the session waits to be told of one */
     qr_grpc_deframer in;
     int http_status;   /* 0: none came */
     bool code_arrived; /* grpc-status */
@@ -131,12 +133,21 @@ static ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *ta
 {
     client_call *call = source->ptr;
     size_t size = call->out.size - call->out_at;
+    if (size == 0 && call->open) {
+        call->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
     if (size > size_max)
         size = size_max;
-    memcpy(target, call->out.data + call->out_at, size);
+    if (size > 0)
+        memcpy(target, call->out.data + call->out_at, size);
     call->out_at += size;
-    if (call->out_at == call->out.size)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (call->out_at == call->out.size) {
+        qr_buffer_clear(&call->out);
+        call->out_at = 0;
+        if (!call->open)
+            *flags |= NGHTTP2_DATA_FLAG_EOF;
+    }
     return (ssize_t)size;
 }
 
@@ -290,7 +301,14 @@ static nghttp2_nv header(const char *name, const char *value)
                         .flags = NGHTTP2_NV_FLAG_NONE};
 }
 
-qr_status qr_grpc_client_call(qr_grpc_client *client, const char *path, qr_slice message, void *name)
+static void put_request(client_call *call, qr_slice message)
+{
+    qr_grpc_prefix_store(qr_buffer_extend(&call->out, QR_GRPC_PREFIX_SIZE), (uint32_t)message.size);
+    qr_buffer_add_slice(&call->out, message);
+}
+
+static qr_status begin(qr_grpc_client *client, const char *path, const char *const *metadata,
+                       qr_slice message, void *name, bool open)
 {
     if (client->broken || !nghttp2_session_check_request_allowed(client->session))
         return QR_E_NOT_APPLIED;
@@ -299,8 +317,8 @@ qr_status qr_grpc_client_call(qr_grpc_client *client, const char *path, qr_slice
     client_call *call = qr_alloc_zero(1, sizeof *call);
     call->client = client;
     call->name = name;
-    qr_grpc_prefix_store(qr_buffer_extend(&call->out, QR_GRPC_PREFIX_SIZE), (uint32_t)message.size);
-    qr_buffer_add_slice(&call->out, message);
+    call->open = open;
+    put_request(call, message);
     const nghttp2_nv headers[] = {
         header(":method", "POST"),
         header(":scheme", "http"),
@@ -309,10 +327,11 @@ qr_status qr_grpc_client_call(qr_grpc_client *client, const char *path, qr_slice
         header("content-type", "application/grpc"),
         header("user-agent", "quorate"),
         header("te", "trailers"),
+        metadata ? header(metadata[0], metadata[1]) : header("", ""), /* the last one: left out if empty */
     };
+    size_t header_count = sizeof headers / sizeof *headers - !metadata;
     const nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_out};
-    int32_t stream_id = nghttp2_submit_request(client->session, NULL, headers,
-                                               sizeof headers / sizeof *headers, &provider, call);
+    int32_t stream_id = nghttp2_submit_request(client->session, NULL, headers, header_count, &provider, call);
     if (stream_id < 0) {
         qr_buffer_free(&call->out);
         qr_free(call);
@@ -324,6 +343,61 @@ qr_status qr_grpc_client_call(qr_grpc_client *client, const char *path, qr_slice
         client->running->previous = call;
     client->running = call;
     return QR_OK;
+}
+
+qr_status qr_grpc_client_call(qr_grpc_client *client, const char *path, qr_slice message, void *name)
+{
+    return begin(client, path, NULL, message, name, false);
+}
+
+qr_status qr_grpc_client_open(qr_grpc_client *client, const char *path, const char *const metadata[2],
+                              qr_slice message, void *name)
+{
+    return begin(client, path, metadata, message, name, true);
+}
+
+static client_call *find_open(const qr_grpc_client *client, const void *name)
+{
+    client_call *call = client->running;
+    while (call != NULL && !(call->name == name && call->open))
+        call = call->next;
+    return call;
+}
+
+/* There is something new to send, if only the end. A stream that went wrong meanwhile tells so by itself. */
+static void push(client_call *call)
+{
+    if (!call->deferred)
+        return;
+    call->deferred = false;
+    nghttp2_session_resume_data(call->client->session, call->stream_id);
+}
+
+qr_status qr_grpc_client_send(qr_grpc_client *client, void *name, qr_slice message)
+{
+    client_call *call = find_open(client, name);
+    if (call == NULL)
+        return QR_E_NOT_FOUND;
+    if (message.size > UINT32_MAX)
+        return QR_E_TOO_LARGE;
+    put_request(call, message);
+    push(call);
+    return QR_OK;
+}
+
+qr_status qr_grpc_client_half_close(qr_grpc_client *client, void *name)
+{
+    client_call *call = find_open(client, name);
+    if (call == NULL)
+        return QR_E_NOT_FOUND;
+    call->open = false;
+    push(call);
+    return QR_OK;
+}
+
+void qr_grpc_client_ping(qr_grpc_client *client)
+{
+    nghttp2_submit_ping(client->session, NGHTTP2_FLAG_NONE, NULL);
 }
 
 qr_status qr_grpc_client_feed(qr_grpc_client *client, qr_slice bytes)

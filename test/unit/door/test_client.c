@@ -110,6 +110,75 @@ static void test_spans(void **state)
     }
 }
 
+/* Where the words of a command begin, which keeps its own flags. */
+static void test_commands(void **state)
+{
+    qr_client *client = *state;
+    const qr_client_options *options = &client->options;
+    assert_null(PARSE(QR_CLIENT_LOCK, "--ttl", "5", "name", "--ttl=7", "rsync", "-a", "--ttl", "9"));
+    assert_int_equal(options->ttl, 7);
+    assert_int_equal(options->command_at, 1);
+    assert_int_equal(options->argument_count, 5);
+    assert_string_equal(options->arguments[1], "rsync");
+    assert_string_equal(options->arguments[4], "9");
+    assert_null(options->arguments[5]);
+    assert_null(PARSE(QR_CLIENT_LOCK, "name", "--", "-x", "--", "y"));
+    assert_int_equal(options->command_at, 1);
+    assert_string_equal(options->arguments[1], "-x");
+    assert_null(PARSE(QR_CLIENT_LOCK, "name"));
+    assert_int_equal(options->command_at, 1);
+    assert_null(options->arguments[1]);
+    assert_null(PARSE(QR_CLIENT_WATCH, "a", "b", "--prev-kv", "--", "sh", "-c", "x"));
+    assert_true(options->prev_kv);
+    assert_int_equal(options->command_at, 2);
+    assert_int_equal(options->argument_count, 5);
+    assert_null(PARSE(QR_CLIENT_WATCH, "a", "b"));
+    assert_int_equal(options->command_at, 2);
+    assert_null(PARSE(QR_CLIENT_GET, "--", "a", "b")); /* runs none */
+    assert_int_equal(options->command_at, 2);
+    assert_null(PARSE(QR_CLIENT_ELECT, "name", "-l"));
+    assert_true(options->listen);
+    assert_int_equal(options->ttl, 10);
+}
+
+static void test_watch_request(void **state)
+{
+    qr_client *client = *state;
+    QrEtcdpb__WatchCreateRequest request;
+    assert_null(PARSE(QR_CLIENT_WATCH, "a", "--prefix", "--rev", "7", "--prev-kv", "--", "true"));
+    assert_null(qr_client_watch_request(client, &client->options, &request));
+    ASSERT_TEXT(request.key, "a");
+    ASSERT_TEXT(request.range_end, "b");
+    assert_int_equal(request.start_revision, 7);
+    assert_true(request.prev_kv);
+    assert_false(request.progress_notify);
+    assert_null(PARSE(QR_CLIENT_WATCH, "--progress-notify", "a", "b", "c"));
+    assert_non_null(qr_client_watch_request(client, &client->options, &request));
+    assert_null(PARSE(QR_CLIENT_WATCH, "a", "--rev=-1"));
+    assert_non_null(qr_client_watch_request(client, &client->options, &request));
+    assert_null(PARSE(QR_CLIENT_WATCH, "--", "true"));
+    assert_non_null(qr_client_watch_request(client, &client->options, &request));
+}
+
+static void test_events(void **state)
+{
+    qr_client *client = *state;
+    QrMvccpb__KeyValue kv = QR_MVCCPB__KEY_VALUE__INIT, before = QR_MVCCPB__KEY_VALUE__INIT;
+    kv.key = before.key = (ProtobufCBinaryData){.len = 1, .data = (uint8_t *)"k"};
+    kv.value = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)"new"};
+    before.value = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)"old"};
+    QrMvccpb__Event event = QR_MVCCPB__EVENT__INIT;
+    event.kv = &kv;
+    event.prev_kv = &before;
+    qr_client_print_event(client, &event);
+    event.type = QR_MVCCPB__EVENT__EVENT_TYPE__DELETE;
+    event.prev_kv = NULL;
+    kv.value.len = 0;
+    qr_client_print_event(client, &event);
+    qr_buffer_u8(&client->out, 0);
+    assert_string_equal((const char *)client->out.data, "PUT\nk\nold\nk\nnew\nDELETE\nk\n\n");
+}
+
 static const char *read_txn(qr_client *client, const char *text, QrEtcdpb__TxnRequest *request)
 {
     return qr_client_txn_request(client, qr_slice_text(text), request);
@@ -281,6 +350,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_flags),
         ROW(test_spans),
+        ROW(test_commands),
+        ROW(test_watch_request),
+        ROW(test_events),
         ROW(test_txn_language),
         ROW(test_txn_language_mistakes),
         ROW(test_txn_language_random),

@@ -59,6 +59,38 @@ static void errors_and_their_texts(void **state)
     echo_close(&service);
 }
 
+/* A call that goes on: each further message gets its answer, and the half-close ends it. */
+static void further_messages(void **state)
+{
+    echo service;
+    echo_open(&service, NULL);
+    qr_grpc_client *client = outcome_client();
+    outcome result = {0};
+    const char *const metadata[2] = {"token", "t1"};
+    assert_int_equal(qr_grpc_client_open(client, "/test/Echo", metadata, qr_slice_text("a"), &result), QR_OK);
+    qr_grpc_client_ping(client);
+    carry(&service, client, SIZE_MAX);
+    assert_string_equal(service.token, "t1");
+    assert_int_equal(result.messages, 1);
+    assert_int_equal(result.done, 0);
+    for (unsigned i = 2; i < 50; i++) {
+        assert_int_equal(qr_grpc_client_send(client, &result, qr_slice_text("more")), QR_OK);
+        carry(&service, client, i);
+        assert_int_equal(result.messages, i);
+    }
+    assert_int_equal(service.half_closed, 0);
+    assert_int_equal(qr_grpc_client_send(client, &result, qr_slice_text("last")), QR_OK);
+    assert_int_equal(qr_grpc_client_half_close(client, &result), QR_OK);
+    assert_int_equal(qr_grpc_client_half_close(client, &result), QR_E_NOT_FOUND);
+    carry(&service, client, SIZE_MAX);
+    assert_int_equal(result.messages, 50);
+    assert_int_equal(result.done, 1);
+    assert_int_equal(result.code, QR_GRPC_OK);
+    assert_int_equal(qr_grpc_client_send(client, &result, qr_slice_text("late")), QR_E_NOT_FOUND);
+    qr_grpc_client_free(client);
+    echo_close(&service);
+}
+
 static void messages_out_in_number(void **state)
 {
     echo service;
@@ -300,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unary),
         cmocka_unit_test(errors_and_their_texts),
+        cmocka_unit_test(further_messages),
         cmocka_unit_test(messages_out_in_number),
         cmocka_unit_test(answers_from_outside_feed),
         cmocka_unit_test(a_stream_over_time),
