@@ -276,7 +276,6 @@ void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_rea
     other->heard = true;
     other->heard_ms = node->now_ms;
     other->flags = r.flags;
-    other->apply_from = r.apply_from;
     other->apply_to = r.apply_to;
     node->engine->ops->status(node->engine, &engine);
     take_marks(node, other, &engine.members, &r);
@@ -297,8 +296,8 @@ static void encode(const qr_node *node, uint8_t flags, qr_buffer *out)
     count = count > QR_HEALTH_KEPT ? QR_HEALTH_KEPT : count;
     count = count > known ? known : count;
     qr_buffer_u8(out, flags);
-    qr_buffer_u16(out, QR_APPLY_VERSION);
-    qr_buffer_u16(out, QR_APPLY_VERSION);
+    qr_buffer_u16(out, QR_APPLY_OLDEST);
+    qr_buffer_u16(out, qr_level__told(node));
     qr_buffer_u64(out, health->newest);
     uint8_t *at = qr_buffer_extend(out, 1);
     size_t count_at = (size_t)(at - out->data);
@@ -352,12 +351,25 @@ static bool hangs(const qr_node *node)
     return qr_health__oldest_sync_ms(node) > node->config.election_ms;
 }
 
+/* NULL: it said nothing lately. */
+static const qr_neighbour *in_touch(const qr_node *node, uint64_t id)
+{
+    const qr_neighbour *other = find(&node->health, id);
+    bool is_near =
+        other != NULL && other->heard && !other->link_down && node->now_ms - other->heard_ms < SILENCE_MS;
+    return is_near ? other : NULL;
+}
+
+uint16_t qr_health__knows(const qr_node *node, uint64_t id)
+{
+    const qr_neighbour *other = in_touch(node, id);
+    return other != NULL ? other->apply_to : 0;
+}
+
 static bool is_well(const void *context, uint64_t id)
 {
-    const qr_node *node = context;
-    const qr_neighbour *other = find(&node->health, id);
-    return other != NULL && other->heard && !other->link_down && other->flags == 0 && other->divergent == 0 &&
-           node->now_ms - other->heard_ms < SILENCE_MS;
+    const qr_neighbour *other = in_touch(context, id);
+    return other != NULL && other->flags == 0 && other->divergent == 0;
 }
 
 /* The voter that has most of the log among those that are well; 0: nobody. While this member's disk hangs it
