@@ -351,25 +351,22 @@ static bool hangs(const qr_node *node)
     return qr_health__oldest_sync_ms(node) > node->config.election_ms;
 }
 
-/* NULL: it said nothing lately. */
-static const qr_neighbour *in_touch(const qr_node *node, uint64_t id)
+static bool has_spoken(const qr_node *node, const qr_neighbour *other)
 {
-    const qr_neighbour *other = find(&node->health, id);
-    bool is_near =
-        other != NULL && other->heard && !other->link_down && node->now_ms - other->heard_ms < SILENCE_MS;
-    return is_near ? other : NULL;
+    return other != NULL && other->heard && node->now_ms - other->heard_ms < SILENCE_MS;
 }
 
 uint16_t qr_health__knows(const qr_node *node, uint64_t id)
 {
-    const qr_neighbour *other = in_touch(node, id);
-    return other != NULL ? other->apply_to : 0;
+    const qr_neighbour *other = find(&node->health, id);
+    return has_spoken(node, other) ? other->apply_to : 0;
 }
 
 static bool is_well(const void *context, uint64_t id)
 {
-    const qr_neighbour *other = in_touch(context, id);
-    return other != NULL && other->flags == 0 && other->divergent == 0;
+    const qr_node *node = context;
+    const qr_neighbour *other = find(&node->health, id);
+    return has_spoken(node, other) && !other->link_down && other->flags == 0 && other->divergent == 0;
 }
 
 /* The voter that has most of the log among those that are well; 0: nobody. While this member's disk hangs it
