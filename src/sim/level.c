@@ -51,6 +51,9 @@ void qr_sim_level_heal(qr_sim_world *world)
 
 void qr_sim_level_learned(qr_sim_world *world, uint64_t index, uint16_t version)
 {
+    if (version <= world->oracle.level)
+        return;
+    world->oracle.level = version;
     if (version > BEFORE && world->phase == QR_SIM_FAULTS && world->plan.upgrade == QR_SIM_UPGRADE_HELD)
         qr_sim_fail(world, "level-is-held", "entry %" PRIu64 " raises the level to %u", index, version);
     for (uint32_t i = 0; i < world->nodes; i++)

@@ -110,6 +110,7 @@ typedef struct qr_sim_oracle {
     size_t source_count;
     qr_sim_model model;
     uint64_t floor_index, floor_revision; /* the newest that anybody was told of */
+    uint16_t level;                       /* raised so far */
     struct {
         uint64_t term;
         uint32_t node;
@@ -120,9 +121,9 @@ typedef struct qr_sim_oracle {
 
 /* What has to be true of a lease in the world's time; the model has the rest (leases.c). */
 typedef struct qr_sim_life {
-    uint64_t granted_us;  /* applied by whoever was the first */
-    uint64_t renewed_us;  /* last confirmed by a leader */
-    uint64_t touched_us;  /* a renewal was last under way */
+    uint64_t granted_us; /* applied by whoever was the first */
+    uint64_t renewed_us; /* last confirmed by a leader */
+    uint64_t touched_us; /* a renewal was last under way */
 } qr_sim_life;
 
 /* ---------------------------------------------------------------- nodes ---- */
