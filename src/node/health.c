@@ -286,6 +286,8 @@ void qr_health__link(qr_node *node, uint64_t peer, bool up)
     qr_neighbour *other = find(&node->health, peer);
     if (other != NULL)
         other->link_down = !up;
+    if (up) /* whoever has just come knows nothing of this member, and a new cluster waits for all */
+        node->health.tell_ms = 0;
 }
 
 static void encode(const qr_node *node, uint8_t flags, qr_buffer *out)

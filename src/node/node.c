@@ -148,6 +148,8 @@ static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t
         return QR_E_NO_SPACE;
     if (node->health.corrupt) /* whose state is right is not known: nothing is built on it */
         return QR_E_CORRUPT;
+    if (node->level < QR_LEVEL_LEASES && qr_body_is_of_leases(request->body))
+        return QR_E_UNSUPPORTED;
     if (node->machine->ops->admit != NULL) {
         qr_arena_reset(&node->admission);
         qr_status status = node->machine->ops->admit(node->machine, request->body, &node->admission);

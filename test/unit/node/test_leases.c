@@ -94,6 +94,9 @@ static trio *start(uint32_t count, uint32_t *leader)
 {
     trio *t = trio_new_with(count, make_tree);
     *leader = (uint32_t)trio_wait_leader(t);
+    for (uint32_t i = 0; i < count; i++)
+        while (trio_status(t, i).level < QR_LEVEL_LEASES)
+            trio_step(t);
     return t;
 }
 
