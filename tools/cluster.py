@@ -67,6 +67,7 @@ class Member:
         self.process = None
         self.environment = {}  # more variables than the cluster's
         self.extra = []  # more flags
+        self.command = None  # another program than the cluster's
         self.joins = False  # comes to a running cluster
 
     @property
@@ -88,8 +89,8 @@ class Member:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.cluster.command + self.flags(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, preexec_fn=_die_with_parent,
+            self.process = subprocess.Popen((self.command or self.cluster.command) + self.flags(), stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, preexec_fn=_die_with_parent,
                                             env={**self.cluster.environment, **self.environment})
 
     def alive(self):

@@ -3,6 +3,12 @@
 #ifndef QR_BIN_BIN_H
 #define QR_BIN_BIN_H
 
+#include <stdint.h>
+
+/* The newest apply version that this program knows: less than the rooms below it do in the one that is built
+ * for tests of upgrades. */
+extern const uint16_t qr_bin_apply_knows;
+
 /* argv[0] is the verb. Each returns the exit status and has its own --help. */
 int qr_serve_main(int argc, char **argv);    /* serve: one member; also when called under the name etcd */
 int qr_local_main(int argc, char **argv);    /* local: N members on this machine, in the foreground */

@@ -81,7 +81,7 @@ static const char *name_of(qr_client_survey *all, uint64_t id)
 
 /* ---- disk, history, transfers ---- */
 
-enum { MORE_COLUMNS = 9 };
+enum { MORE_COLUMNS = 10 };
 
 static const char *age_text(qr_arena *arena, int64_t since_ms)
 {
@@ -131,13 +131,17 @@ static void fill_more(qr_client_survey *all, const qr_client_report *one, const 
     cells[8] = more->receiving ? transfer_text(all, more->receiving, "from")
                : more->sending ? transfer_text(all, more->sending, "to")
                                : "-";
+    cells[9] = more->feature_level == more->feature_level_knows
+                   ? qr_arena_format(arena, "%" PRIu32, more->feature_level)
+                   : qr_arena_format(arena, "%" PRIu32 ", knows %" PRIu32, more->feature_level,
+                                     more->feature_level_knows);
 }
 
 /* What only our members tell. */
 static void print_more(qr_client_survey *all)
 {
     static const char *const titles[MORE_COLUMNS] = {"MEMBER", "KEYS",       "LIVE", "REVISIONS", "HISTORY",
-                                                     "LOG",    "CHECKPOINT", "DISK", "TRANSFER"};
+                                                     "LOG",    "CHECKPOINT", "DISK", "TRANSFER",  "LEVEL"};
     const char **cells = qr_arena_zero(&all->client->arena, (all->count + 1) * MORE_COLUMNS, sizeof *cells);
     size_t rows = 1;
     memcpy(cells, titles, sizeof titles);

@@ -137,7 +137,7 @@ static void forget_members(qr_machine *machine, qr_checkpoint_about *about)
     qr_arena_init(&arena);
     qr_body_encode_txn(&txn, &body);
     const qr_command command = {
-        .apply_version = QR_APPLY_VERSION, .stamp_ms = about->wall_ms, .body = qr_buffer_slice(&body)};
+        .apply_version = about->apply_version, .stamp_ms = about->wall_ms, .body = qr_buffer_slice(&body)};
     const void *result;
     about->index++;
     QR_CHECK(machine->ops->apply(machine, about->index, &command, &arena, &result) == QR_OK,
@@ -162,9 +162,8 @@ static const char *begin_anew(restoring *self)
     about->cluster = self->config.cluster;
     about->group = 1;
     about->member = about->incarnation = 0; /* no member has made it */
-    about->digest = qr_hash_mix(machine->ops->digest(machine), none.digest);
+    about->digest = qr_state_digest(machine->ops->digest(machine), &none, about->apply_version);
     about->revision = machine->ops->revision(machine);
-    about->apply_version = QR_APPLY_VERSION;
     return NULL;
 }
 

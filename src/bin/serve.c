@@ -395,6 +395,8 @@ static qr_status open_node(member *self)
         .engine = &qr_raft,
         .checkpoint_bytes = config->checkpoint_bytes,
         .scrub_ms = config->scrub_interval_ms,
+        .level_max = config->level_max,
+        .apply_knows = qr_bin_apply_knows,
         .new_machine = new_machine,
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},

@@ -29,6 +29,7 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t quota_bytes; /* 0 = off */
     uint64_t checkpoint_bytes;
     uint64_t scrub_interval_ms; /* 0 = never by time */
+    uint16_t level_max;         /* 0 = no hold */
     uint32_t request_max, txn_ops_max;
     uint64_t watch_progress_ms;
     bool existing;

@@ -336,6 +336,16 @@ static qr_status configure_watches(const qr_flags *flags, qr_serve_config *confi
                                              WATCH_PROGRESS_MIN_MS, interval));
 }
 
+static qr_status configure_level(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                 const char **sentence)
+{
+    int64_t level = qr_flags_number(flags, QR_SERVE_LEVEL_MAX);
+    config->level_max = (uint16_t)level;
+    if (level >= 0 && level <= UINT16_MAX)
+        return QR_OK;
+    return invalid(sentence, "--feature-level-max takes a level from 1 on, or 0 for no hold");
+}
+
 static qr_status configure_backups(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
                                    const char **sentence)
 {
@@ -391,6 +401,8 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         status = configure_backups(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_scrub(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = configure_level(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_state(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -44,6 +44,9 @@
       "All members save and compare their whole state at least so often (90s, 30m, 6h), so that memory "     \
       "that "                                                                                                \
       "rots is found; 0: only when the log has grown. Not one of etcd's.")                                   \
+    X(LEVEL_MAX, "feature-level-max", NUMBER, "0", "LEVEL",                                                  \
+      "Holds the cluster's feature level at this one while this member belongs to it, so that every member " \
+      "can go back to the program before; 0: it is raised once all members know more.")                      \
     X(REPAIR, "repair", TEXT, "on", "on|off",                                                                \
       "What a member of several does with a damaged log: put it aside (damaged-*) and get everything from "  \
       "the others "                                                                                          \

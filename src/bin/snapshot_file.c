@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bin/bin.h"
 #include "core/command.h"
 #include "tree/tree.h"
 #include "wire/sha256.h"
@@ -85,7 +86,7 @@ static qr_status visit_about(void *context, const qr_checkpoint_about *about)
 {
     loading *self = context;
     self->into->about = *about;
-    return about->apply_version > QR_APPLY_VERSION ? QR_E_BAD_VERSION : QR_OK;
+    return about->apply_version > qr_bin_apply_knows ? QR_E_BAD_VERSION : QR_OK;
 }
 
 static qr_status visit_chunk(void *context, qr_checkpoint_kind kind, qr_slice chunk, bool last)
@@ -111,7 +112,8 @@ static const char *load(loading *self, const char *path)
     if (status != QR_OK)
         return qr_arena_format(self->arena, "%s is no whole backup: %s", path,
                                sentence ? sentence : qr_status_sentence(status));
-    if (qr_hash_mix(machine->ops->digest(machine), self->origins.digest) != self->into->about.digest)
+    const qr_checkpoint_about *about = &self->into->about;
+    if (qr_state_digest(machine->ops->digest(machine), &self->origins, about->apply_version) != about->digest)
         return qr_arena_format(
             self->arena, "%s is damaged: the state in it has another digest than it was made with", path);
     return NULL;

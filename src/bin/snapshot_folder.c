@@ -1,6 +1,7 @@
 /* A stopped member's folder in place of a backup file: for when a quorum is lost for good. */
 #include <string.h>
 
+#include "bin/bin.h"
 #include "bin/snapshot_file.h"
 #include "node/node.h"
 #include "os/os.h"
@@ -48,6 +49,7 @@ static const char *salvage(const qr_disk *disk, qr_arena *arena, qr_snapshot_fil
         .wall_ms = qr_os_wall_ms(),
         .engine = &qr_raft,
         .machine = new_tree(NULL),
+        .apply_knows = qr_bin_apply_knows,
         .new_machine = new_tree,
         .disk = *disk,
     };
@@ -64,6 +66,7 @@ static const char *salvage(const qr_disk *disk, qr_arena *arena, qr_snapshot_fil
                                           .incarnation = whose.incarnation,
                                           .index = found.index,
                                           .term = found.term,
+                                          .apply_version = found.level,
                                           .revision = found.machine->ops->revision(found.machine),
                                           .wall_ms = config.wall_ms};
     return NULL;

@@ -52,7 +52,9 @@
     X(WATCH_REPEATS, "watch-repeats-after-checkpoint",                                                       \
       "node goes on too early with its watchers after a received checkpoint")                                \
     X(WATCH_SKIPS, "watch-skips-checkpoint",                                                                 \
-      "node does not tell its watchers what a received checkpoint brought")
+      "node does not tell its watchers what a received checkpoint brought")                                  \
+    X(LEVEL_EARLY, "level-raised-early", "node raises the level before all members know it")                 \
+    X(LEVEL_NOT_SAVED, "level-not-saved", "node leaves the level out of a checkpoint")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -13,7 +13,9 @@
 
 enum {
     QR_COMMAND_FORMAT = 1, /* of the header */
-    QR_APPLY_VERSION = 1,  /* the newest rules of apply this binary knows */
+    QR_APPLY_OLDEST = 1,   /* the oldest rules of apply that are known here, and */
+    QR_APPLY_VERSION = 2,  /* the newest; doc/design/level.md says what each brought */
+    QR_LEVEL_LEASES = 2,   /* from which on leases are granted; without any, nothing else asks for theirs */
     QR_COMMAND_MAX =
         2 * 1024 * 1024,         /* bytes of an encoded command: a request of 1.5 MiB and room for framing */
     QR_PRINCIPAL_MAX = 256,      /* bytes */
@@ -33,7 +35,7 @@ typedef struct qr_command {
     qr_slice principal;     /* neutral name of who asks; empty = nobody in particular */
     uint64_t auth_revision; /* of the rights it was checked against, and */
     uint64_t auth_term;     /* the term that was read in; apply checks again from replicated state */
-    qr_slice body;          /* the machine's */
+    qr_slice body;          /* the machine's; empty: it raises the level to its apply version */
 } qr_command;
 
 void qr_command_encode(const qr_command *command, qr_buffer *out);
@@ -59,6 +61,13 @@ typedef struct qr_origins {
 bool qr_origins_admit(qr_origins *origins, qr_origin origin, uint64_t index);
 /* The last applied sequence of that replica in that incarnation; 0 = none. */
 uint64_t qr_origins_last(const qr_origins *origins, uint64_t replica, uint64_t incarnation);
+/* Of the whole state: what all members compare, and what stands in a checkpoint. The level counts from 2 on,
+ * so that it is what it was before there were levels. */
+static inline uint64_t qr_state_digest(uint64_t machine, const qr_origins *origins, uint16_t level)
+{
+    uint64_t digest = qr_hash_mix(machine, origins->digest);
+    return level > QR_APPLY_OLDEST ? qr_hash_mix(digest, level) : digest;
+}
 void qr_origins_encode(const qr_origins *origins, qr_buffer *out);
 qr_status qr_origins_decode(qr_reader *reader, qr_origins *origins);
 

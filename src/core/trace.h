@@ -52,7 +52,9 @@
     X(SAVED, "has saved its state at entry %a: sum %b")                                                      \
     X(LEASE_TAKEOVER, "knows the deadlines of %a leases in term %b")                                         \
     X(LEASE_RENEW, "has renewed lease %a (granted at %b) for %c ms")                                         \
-    X(LEASE_END, "proposes the end of %a leases, the first is %b")
+    X(LEASE_END, "proposes the end of %a leases, the first is %b")                                           \
+    X(LEVEL_ASK, "proposes level %a: all members know it")                                                   \
+    X(LEVEL, "is at level %a from entry %b on")
 
 typedef enum qr_trace_kind {
     QR_TRACE_NONE,

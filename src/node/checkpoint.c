@@ -148,6 +148,7 @@ void qr_keeper__begin(qr_node *node, bool shared)
                                .term = node->applied_term,
                                .written = node->log_written,
                                .wall_ms = node->wall_ms};
+    uint16_t level = QR_BUG(node->config.bug, LEVEL_NOT_SAVED) ? QR_APPLY_OLDEST : node->level;
     qr_checkpoint_about about = {
         .cluster = node->config.cluster,
         .group = node->config.group,
@@ -155,10 +156,10 @@ void qr_keeper__begin(qr_node *node, bool shared)
         .incarnation = node->incarnation,
         .index = node->applied_index,
         .term = node->applied_term,
-        .digest = qr_hash_mix(node->machine->ops->digest(node->machine), origins->digest),
+        .digest = qr_state_digest(node->machine->ops->digest(node->machine), origins, level),
         .revision = node->machine->ops->revision(node->machine),
         .wall_ms = node->wall_ms,
-        .apply_version = QR_APPLY_VERSION,
+        .apply_version = level,
     };
     qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_BEGIN, about.index, 0, 0, 0);
     keeper->writer = qr_checkpoint_begin(&node->config.disk, &about, on_made, on_ready, node);

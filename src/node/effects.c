@@ -35,7 +35,7 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
 {
     qr_command command;
     qr_status status = qr_command_decode(bytes, &command);
-    if (status == QR_E_BAD_VERSION) {
+    if (status == QR_E_BAD_VERSION || (status == QR_OK && command.apply_version > qr_level__known(node))) {
         qr_node__halt(node, "a committed command needs a newer version of this program: upgrade this member");
         return;
     }
@@ -45,8 +45,10 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
     if (!first_time && !QR_BUG(node->config.bug, FORWARD_TWICE))
         return;
     const void *result = NULL;
+    qr_level__applied(node, command.apply_version);
     qr_arena_reset(&node->arena);
-    status = node->machine->ops->apply(node->machine, index, &command, &node->arena, &result);
+    if (command.body.size > 0) /* else it was there for the level alone */
+        status = node->machine->ops->apply(node->machine, index, &command, &node->arena, &result);
     qr_lease__applied(node, &command, status);
     qr_watch__applied(node);
     qr_pending__applied(node, &command, index, status, result);

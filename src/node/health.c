@@ -276,7 +276,6 @@ void qr_health__heard(qr_node *node, uint64_t from, uint64_t incarnation, qr_rea
     other->heard = true;
     other->heard_ms = node->now_ms;
     other->flags = r.flags;
-    other->apply_from = r.apply_from;
     other->apply_to = r.apply_to;
     node->engine->ops->status(node->engine, &engine);
     take_marks(node, other, &engine.members, &r);
@@ -287,6 +286,8 @@ void qr_health__link(qr_node *node, uint64_t peer, bool up)
     qr_neighbour *other = find(&node->health, peer);
     if (other != NULL)
         other->link_down = !up;
+    if (up) /* whoever has just come knows nothing of this member, and a new cluster waits for all */
+        node->health.tell_ms = 0;
 }
 
 static void encode(const qr_node *node, uint8_t flags, qr_buffer *out)
@@ -297,8 +298,8 @@ static void encode(const qr_node *node, uint8_t flags, qr_buffer *out)
     count = count > QR_HEALTH_KEPT ? QR_HEALTH_KEPT : count;
     count = count > known ? known : count;
     qr_buffer_u8(out, flags);
-    qr_buffer_u16(out, QR_APPLY_VERSION);
-    qr_buffer_u16(out, QR_APPLY_VERSION);
+    qr_buffer_u16(out, QR_APPLY_OLDEST);
+    qr_buffer_u16(out, qr_level__told(node));
     qr_buffer_u64(out, health->newest);
     uint8_t *at = qr_buffer_extend(out, 1);
     size_t count_at = (size_t)(at - out->data);
@@ -352,12 +353,22 @@ static bool hangs(const qr_node *node)
     return qr_health__oldest_sync_ms(node) > node->config.election_ms;
 }
 
+static bool has_spoken(const qr_node *node, const qr_neighbour *other)
+{
+    return other != NULL && other->heard && node->now_ms - other->heard_ms < SILENCE_MS;
+}
+
+uint16_t qr_health__knows(const qr_node *node, uint64_t id)
+{
+    const qr_neighbour *other = find(&node->health, id);
+    return has_spoken(node, other) ? other->apply_to : 0;
+}
+
 static bool is_well(const void *context, uint64_t id)
 {
     const qr_node *node = context;
     const qr_neighbour *other = find(&node->health, id);
-    return other != NULL && other->heard && !other->link_down && other->flags == 0 && other->divergent == 0 &&
-           node->now_ms - other->heard_ms < SILENCE_MS;
+    return has_spoken(node, other) && !other->link_down && other->flags == 0 && other->divergent == 0;
 }
 
 /* The voter that has most of the log among those that are well; 0: nobody. While this member's disk hangs it

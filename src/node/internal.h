@@ -127,8 +127,8 @@ typedef struct qr_neighbour {
     uint64_t heard_ms;
     bool heard, link_down;
     uint8_t flags;
-    uint16_t apply_from, apply_to; /* versions of apply that it knows */
-    uint64_t divergent;            /* index at which a majority contradicts it; 0 = nowhere */
+    uint16_t apply_to;  /* the newest version of apply that it knows */
+    uint64_t divergent; /* index at which a majority contradicts it; 0 = nowhere */
     qr_compared divergent_what;
     qr_mark saved; /* the state that it saved in a round */
     qr_mark marks[QR_HEALTH_KEPT];
@@ -404,6 +404,8 @@ struct qr_node {
 
     /* state */
     qr_origins origins;
+    uint16_t level;    /* the apply version in force; >= QR_APPLY_OLDEST */
+    uint64_t level_ms; /* it is looked at again whether it can be raised, at the earliest */
     uint64_t applied_index, applied_term, told_applied;
     uint64_t recalled_index; /* last entry found at boot */
     bool caught_up;          /* local reads may be served */
@@ -460,7 +462,7 @@ struct qr_node {
 void qr_node__halt(qr_node *node, const char *sentence);
 void qr_node__step(qr_node *node, qr_event *event);       /* one step of the engine and its effects */
 void qr_node__retire(qr_node *node, qr_machine *machine); /* frees it between turns */
-uint64_t qr_node__digest(const qr_node *node);            /* of machine and origins */
+uint64_t qr_node__digest(const qr_node *node);            /* of machine, origins and level */
 void qr_node__wake(qr_node *node);
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);
@@ -473,6 +475,8 @@ void qr_node__free_held(qr_node *node);
 
 /* pending.c: writes and their way to the leader */
 qr_status qr_pending__add(qr_node *node, const qr_request *request, uint64_t deadline_ms);
+/* For a command that is proposed once and that nobody waits for: nothing may be waiting to be offered. */
+uint64_t qr_pending__take_sequence(qr_node *node);
 void qr_pending__reroute(qr_node *node); /* the way to the leader changed: offer everything again */
 void qr_pending__offer(qr_node *node);   /* PROPOSE what is new, forward it if refused */
 void qr_pending__applied(qr_node *node, const qr_command *command, uint64_t index, qr_status status,
@@ -503,6 +507,17 @@ qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id, uint64_t incarnat
 uint64_t qr_health__wake_ms(const qr_node *node);
 uint64_t qr_health__oldest_sync_ms(const qr_node *node); /* age of the oldest record that is not durable */
 void qr_health__status(const qr_node *node, qr_node_status *status);
+
+/* The newest apply version that member id says it knows; 0 = nothing recent is known of it. */
+uint16_t qr_health__knows(const qr_node *node, uint64_t id);
+
+/* level.c: the apply version in force */
+uint16_t qr_level__known(const qr_node *node); /* the newest one that this member can apply, and */
+uint16_t qr_level__told(const qr_node *node);  /* the newest one that it owns up to */
+void qr_level__applied(qr_node *node, uint16_t version);
+void qr_level__turn(qr_node *node);
+uint64_t qr_level__wake_ms(const qr_node *node);
+void qr_level__status(const qr_node *node, qr_node_status *status);
 
 /* scrub.c: states in memory compared */
 void qr_scrub__applied(qr_node *node);             /* after each entry, before the next one */

@@ -115,9 +115,13 @@ static bool is_alive(const qr_engine_status *engine, uint64_t id)
 
 /* A learner that is to vote must not hold commits up: what it lacks has to fit into about one message. One
  * that replaces a voter takes its place in the very same step, so it must lack nothing that is committed;
- * under load that is a matter of the moment, and the leader waits for it. */
-static qr_status is_ready(const qr_engine_status *engine, uint64_t id, bool replaces)
+ * under load that is a matter of the moment, and the leader waits for it. One whose program is too old for
+ * the level in force can't apply what it gets. */
+static qr_status is_ready(const qr_node *node, const qr_engine_status *engine, uint64_t id, bool replaces)
 {
+    uint16_t known = qr_health__knows(node, id);
+    if (known != 0 && known < node->level)
+        return QR_E_NOT_READY;
     const qr_member *member = qr_members_find(&engine->members, id);
     if (member == NULL || !is_alive(engine, id))
         return QR_E_NOT_READY;
@@ -187,9 +191,9 @@ static qr_status judge(qr_node *node, const qr_change *change, bool again, qr_me
     if (status != QR_OK)
         return status;
     if (change->kind == QR_CHANGE_PROMOTE)
-        status = is_ready(&engine, change->id, false);
+        status = is_ready(node, &engine, change->id, false);
     else if (change->kind == QR_CHANGE_REPLACE)
-        status = is_ready(&engine, change->id_new, true);
+        status = is_ready(node, &engine, change->id_new, true);
     if (status == QR_OK && moves_votes(&engine.members, change) && !has_quorum(&engine, &edited))
         status = QR_E_QUORUM;
     if (status != QR_OK)

@@ -6,6 +6,7 @@ static void init(qr_node *node, const qr_node_config *config)
 {
     node->config = *config;
     node->machine = config->machine;
+    node->level = QR_APPLY_OLDEST;
     node->incarnation = config->incarnation;
     node->now_ms = config->now_ms;
     node->wall_ms = config->wall_ms;
@@ -120,7 +121,7 @@ void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void
 
 uint64_t qr_node__digest(const qr_node *node)
 {
-    return qr_hash_mix(node->machine->ops->digest(node->machine), node->origins.digest);
+    return qr_state_digest(node->machine->ops->digest(node->machine), &node->origins, node->level);
 }
 
 void qr_node__step(qr_node *node, qr_event *event)
@@ -139,12 +140,16 @@ void qr_node__step(qr_node *node, qr_event *event)
 
 static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t deadline_ms)
 {
+    if (request->body.size == 0) /* means something to the node itself */
+        return QR_E_INVALID;
     if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
         return QR_E_TOO_LARGE;
     if (node->no_space) /* the log could only pile up in memory */
         return QR_E_NO_SPACE;
     if (node->health.corrupt) /* whose state is right is not known: nothing is built on it */
         return QR_E_CORRUPT;
+    if (node->level < QR_LEVEL_LEASES && qr_body_is_of_leases(request->body))
+        return QR_E_UNSUPPORTED;
     if (node->machine->ops->admit != NULL) {
         qr_arena_reset(&node->admission);
         qr_status status = node->machine->ops->admit(node->machine, request->body, &node->admission);
@@ -365,6 +370,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     upkeep(node);
     qr_lease__turn(node);
     qr_pending__offer(node);
+    qr_level__turn(node);
     qr_reads__start(node);
     qr_health__watch(node);
     start_handover(node);
@@ -421,6 +427,7 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
+    wake = sooner(wake, qr_level__wake_ms(node));
     wake = sooner(wake, qr_health__wake_ms(node));
     wake = sooner(wake, qr_scrub__wake_ms(node));
     wake = sooner(wake, qr_keeper__wake_ms(node));
@@ -468,6 +475,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
     }
     node->engine->ops->status(node->engine, &status->engine);
     qr_health__status(node, status);
+    qr_level__status(node, status);
     qr_wal_status log;
     qr_wal_status_of(node->wal, &log);
     status->log_bytes = log.bytes;

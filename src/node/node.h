@@ -44,6 +44,9 @@ typedef struct qr_node_config {
      * one.
      */
     qr_machine *(*new_machine)(void *context);
+    uint16_t level_max;   /* holds the cluster's level at this one or below while this member belongs to it;
+                             0 = no hold */
+    uint16_t apply_knows; /* the newest apply version it knows, as if it were an older program; 0 = all */
     size_t engine_memory_max, engine_message_max; /* 0 = defaults */
     uint32_t request_ms;                          /* patience with a request; 0 = default */
     const qr_engine_ops *engine;                  /* how to make the engine */
@@ -163,6 +166,7 @@ typedef struct qr_node_salvaged {
     qr_machine *machine;
     uint64_t index, term; /* of the last entry */
     uint64_t entries;     /* of the log that were there */
+    uint16_t level;
 } qr_node_salvaged;
 qr_status qr_node_salvage(const qr_node_config *config, qr_arena *arena, qr_node_salvaged *found,
                           const char **sentence);
@@ -230,6 +234,9 @@ typedef struct qr_node_status {
     uint64_t boot;
     qr_engine_status engine;
     uint64_t applied_index, applied_term, digest, revision;
+    uint16_t level;                       /* in force as applied here */
+    uint16_t level_told;                  /* the newest that this member says it knows, and */
+    uint16_t level_known[QR_MEMBERS_MAX]; /* each of engine.members, in their order; 0 = not known now */
     uint64_t pending_writes, pending_reads;
     uint64_t leader_changes; /* leaders that have come, since the start */
     uint64_t log_bytes, log_segments;
@@ -259,6 +266,10 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status);
 /* The newest configuration that was applied here, so that it stays. NULL: not known yet, since a restarted
  * member is still applying its log. */
 const qr_members *qr_node_members_applied(const qr_node *node);
+
+/* The feature level in force as applied here (doc/design/level.md): what belongs to a higher one must not be
+ * proposed yet. It only grows. */
+uint16_t qr_node_level(const qr_node *node);
 
 /* For checkers and tools. */
 const qr_engine *qr_node_engine(const qr_node *node);

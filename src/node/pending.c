@@ -68,7 +68,7 @@ qr_status qr_pending__add(qr_node *node, const qr_request *request, uint64_t dea
         return QR_E_BUSY;
     qr_pending *pending = add_slot(node);
     qr_command command = {
-        .apply_version = QR_APPLY_VERSION,
+        .apply_version = node->level,
         .origin = {.replica = node->config.self,
                    .incarnation = node->incarnation,
                    .sequence = pending->sequence},
@@ -87,6 +87,15 @@ qr_status qr_pending__add(qr_node *node, const qr_request *request, uint64_t dea
     pending->owner = request->owner;
     pendings->bytes += pending->bytes.size;
     return QR_OK;
+}
+
+uint64_t qr_pending__take_sequence(qr_node *node)
+{
+    QR_ASSERT(node->pendings.unsent == node->pendings.next);
+    uint64_t sequence = add_slot(node)->sequence; /* a slot without bytes is abandoned from the start */
+    node->pendings.unsent = node->pendings.next;
+    pop_abandoned(&node->pendings);
+    return sequence;
 }
 
 void qr_pending__reroute(qr_node *node)
@@ -201,7 +210,8 @@ void qr_pending__offer(qr_node *node)
             mark_sent(node, end);
         else
             node->accepted_count = 0; /* the inbox is lost: its origins offer it again, and are listened to */
-        if (node->proposal_refused && node->proposal_leader != 0 && node->proposal_leader != node->config.self)
+        if (node->proposal_refused && node->proposal_leader != 0 &&
+            node->proposal_leader != node->config.self)
             while (forward_some(node, node->proposal_leader, end))
                 ;
     }
@@ -236,7 +246,8 @@ void qr_pending__forwarded(qr_node *node, qr_reader *body)
     while (!body->failed && qr_reader_left(body) > 0) {
         qr_slice bytes = qr_reader_bytes(body);
         qr_command command;
-        if (body->failed || qr_command_decode(bytes, &command) != QR_OK)
+        if (body->failed || qr_command_decode(bytes, &command) != QR_OK ||
+            command.apply_version > qr_level__known(node))
             return;
         qr_accepted *accepted = accepted_of(node, command.origin);
         if (accepted == NULL)

@@ -54,6 +54,9 @@ static void on_loaded(void *context, qr_status status, const char *sentence)
     }
     if (status != QR_E_STOPPED)
         qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_DAMAGED, receiving->index, status, 0, 0);
+    if (status == QR_E_BAD_VERSION && receiving->restore->about.apply_version > qr_level__known(node))
+        qr_node__halt(node,
+                      "the state of the cluster needs a newer version of this program: upgrade this member");
     if (status == QR_E_CORRUPT && !node->halted)
         answer(node, QR_TRANSFER_DAMAGED, 0);
     if (status != QR_E_CORRUPT && status != QR_E_STOPPED)

@@ -29,9 +29,10 @@ static qr_status visit_about(void *context, const qr_checkpoint_about *about)
 {
     qr_restore *restore = context;
     restore->about = *about;
-    if (about->apply_version > QR_APPLY_VERSION)
+    if (about->apply_version > qr_level__known(restore->node))
         return QR_E_BAD_VERSION;
-    return about->index > 0 && about->term > 0 ? QR_OK : QR_E_CORRUPT;
+    bool sound = about->index > 0 && about->term > 0 && about->apply_version >= QR_APPLY_OLDEST;
+    return sound ? QR_OK : QR_E_CORRUPT;
 }
 
 static qr_status load_brief(qr_restore *restore, qr_slice chunk)
@@ -68,7 +69,8 @@ qr_checkpoint_visit qr_restore__visit(qr_restore *restore)
 
 qr_status qr_restore__end(qr_restore *restore)
 {
-    uint64_t digest = qr_hash_mix(restore->machine->ops->digest(restore->machine), restore->origins.digest);
+    uint64_t digest = qr_state_digest(restore->machine->ops->digest(restore->machine), &restore->origins,
+                                      restore->about.apply_version);
     bool same = digest == restore->about.digest &&
                 restore->machine->ops->revision(restore->machine) == restore->about.revision;
     return same ? QR_OK : QR_E_CORRUPT;
@@ -82,6 +84,7 @@ void qr_restore__take(qr_restore *restore)
     node->machine = restore->machine;
     restore->machine = NULL;
     node->origins = restore->origins;
+    node->level = restore->about.apply_version;
     node->applied_index = restore->about.index;
     node->applied_term = restore->about.term;
 }
@@ -145,6 +148,9 @@ static qr_status load_row(qr_node *node, const qr_checkpoint_row *row, qr_arena 
         status = QR_E_CORRUPT;
         *sentence = qr_arena_format(arena, "the state in %s is not what its header says", row->name);
     }
+    if (status == QR_E_BAD_VERSION && restore->about.apply_version > qr_level__known(node))
+        *sentence =
+            qr_arena_format(arena, "the state in %s needs a newer version of this program", row->name);
     if (status == QR_OK) {
         qr_restore__take(restore);
         node->keeper.newest = kept_of(restore, row);

@@ -33,6 +33,7 @@ qr_status qr_node_salvage(const qr_node_config *config, qr_arena *arena, qr_node
         *found = (qr_node_salvaged){.machine = node->machine,
                                     .index = node->applied_index,
                                     .term = node->applied_term,
+                                    .level = node->level,
                                     .entries = engine.last_index - engine.first_index + 1};
         node->machine = config->new_machine(config->context);
     } else {

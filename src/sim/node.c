@@ -278,6 +278,8 @@ static qr_node_config config_of(qr_sim_node *node)
         .segment_size = plan->segment_size,
         .checkpoint_bytes = plan->checkpoint_bytes,
         .scrub_ms = SCRUB_MS,
+        .apply_knows = node->apply_knows,
+        .level_max = node->level_max,
         .new_machine = new_machine,
         .engine_memory_max = plan->engine_memory_max,
         .engine_message_max = plan->engine_message_max,
@@ -349,6 +351,7 @@ void qr_sim_node_boot(qr_sim_node *node)
         return;
     node->life++;
     node->born_us = world->now_us;
+    qr_sim_level_boot(node);
     node->clock_ms = qr_prng_between(&world->prng_world, 1, 10000000);
     node->rate_ppm = (int32_t)qr_prng_below(&world->prng_world, 1001) - 500;
     node->halted = node->turn_due = node->leads = false;
@@ -475,6 +478,7 @@ void qr_sim_node_init(qr_sim_world *world, uint32_t number)
     *node = (qr_sim_node){.world = world, .number = number, .wake_us = UINT64_MAX};
     uint64_t seed = seed_of(node);
     node->id = qr_hash_mix(seed, 3) | 1;
+    qr_sim_level_init(node);
     qr_prng prng;
     qr_prng_seed(&prng, seed);
     node->wall_skew_ms = (int64_t)qr_prng_below(&prng, 2000) - 1000;

@@ -221,6 +221,9 @@ static void learn_command(qr_sim_world *world, qr_sim_commit *commit, uint64_t i
         return;
     }
     commit->admitted = admit(world, command.origin);
+    qr_sim_level_learned(world, index, command.apply_version);
+    if (command.body.size == 0)
+        return; /* for the level alone */
     qr_sim_op *op = op_of_mark(world, command.principal.data, command.principal.size);
     if (op != NULL) {
         commit->op = op->id;

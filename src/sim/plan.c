@@ -121,6 +121,8 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
     }
     plan->trigger_per_million = PICK(prng, 20000, 100000, 300000);
     plan->damage = one_in(prng, 4);
+    plan->upgrade =
+        (qr_sim_upgrade)PICK(prng, QR_SIM_UPGRADE_NONE, QR_SIM_UPGRADE_ROLLING, QR_SIM_UPGRADE_HELD);
 }
 
 /* Drawn apart, so that the runs without changes of members stay as they were. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "core/command.h"
 #include "sim/world.h"
 
 void qr_sim_fail(qr_sim_world *world, const char *invariant, const char *format, ...)
@@ -56,6 +57,7 @@ static void heal(qr_sim_world *world)
 {
     qr_sim_story(world, "---- all faults end");
     world->phase = QR_SIM_HEALING;
+    qr_sim_level_heal(world);
     qr_sim_nemesis_heal(world);
     world->phase_end_us = world->now_us + patience_us(world);
     look_again(world);
@@ -107,6 +109,10 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
         }
         if (!is_settled(&status.engine.members)) {
             snprintf(text, size, "n%u knows a member that is to vote and does not yet", i + 1);
+            return text;
+        }
+        if (status.level != QR_APPLY_VERSION) {
+            snprintf(text, size, "n%u is at level %u", i + 1, status.level);
             return text;
         }
         if (status.handing_over) {

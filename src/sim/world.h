@@ -110,6 +110,7 @@ typedef struct qr_sim_oracle {
     size_t source_count;
     qr_sim_model model;
     uint64_t floor_index, floor_revision; /* the newest that anybody was told of */
+    uint16_t level;                       /* raised so far */
     struct {
         uint64_t term;
         uint32_t node;
@@ -120,9 +121,9 @@ typedef struct qr_sim_oracle {
 
 /* What has to be true of a lease in the world's time; the model has the rest (leases.c). */
 typedef struct qr_sim_life {
-    uint64_t granted_us;  /* applied by whoever was the first */
-    uint64_t renewed_us;  /* last confirmed by a leader */
-    uint64_t touched_us;  /* a renewal was last under way */
+    uint64_t granted_us; /* applied by whoever was the first */
+    uint64_t renewed_us; /* last confirmed by a leader */
+    uint64_t touched_us; /* a renewal was last under way */
 } qr_sim_life;
 
 /* ---------------------------------------------------------------- nodes ---- */
@@ -141,7 +142,8 @@ struct qr_sim_node {
     uint64_t paused_us; /* takes no turn before */
     uint64_t wake_us;   /* the scheduled WAKE; UINT64_MAX = none */
     bool turn_due, halted, dying, leads;
-    bool damage_due, damaged; /* its log is to go bad while it is down; it has, and may be put aside */
+    uint16_t apply_knows, level_max; /* of its program, and what it is told to hold; level.c */
+    bool damage_due, damaged;        /* its log is to go bad while it is down; it has, and may be put aside */
     uint64_t leads_since_us;
     uint64_t applied, commit, term;
     uint64_t local_index;        /* of the newest local read of this life */
@@ -153,6 +155,12 @@ struct qr_sim_node {
 };
 
 /* ------------------------------------------------------------------ plan ---- */
+
+typedef enum qr_sim_upgrade {
+    QR_SIM_UPGRADE_NONE,    /* the new program from the start */
+    QR_SIM_UPGRADE_ROLLING, /* the program before; the new one at some restart */
+    QR_SIM_UPGRADE_HELD,    /* to and fro at restarts, while one member holds the level */
+} qr_sim_upgrade;
 
 /* Everything the seed draws before the first event: which faults there are in this run and how strong
  * ("swarm"). */
@@ -175,6 +183,7 @@ typedef struct qr_sim_plan {
     uint32_t trigger_per_million;
     bool changes, wipes, calm_change, transfer_cuts;
     uint32_t transfer_cut_per_million;
+    qr_sim_upgrade upgrade;
     qr_sim_weather weather; /* while there are faults */
 } qr_sim_plan;
 
@@ -252,6 +261,12 @@ static inline bool qr_sim_node_up(const qr_sim_node *node)
 {
     return node->node != NULL;
 }
+
+/* level.c */
+void qr_sim_level_init(qr_sim_node *node);
+void qr_sim_level_boot(qr_sim_node *node);   /* which program starts now */
+void qr_sim_level_heal(qr_sim_world *world); /* everybody gets the new one */
+void qr_sim_level_learned(qr_sim_world *world, uint64_t index, uint16_t version);
 
 /* client.c */
 void qr_sim_client_init(qr_sim_world *world);

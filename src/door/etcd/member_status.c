@@ -67,6 +67,8 @@ static void answer_member_status(qr_etcd_call *call, const qr_reply *reply)
     answer.history_bytes = tree->history_bytes;
     fill_disk(&node, &answer);
     fill_progress(&call->arena, &node.engine, &answer);
+    answer.feature_level = node.level;
+    answer.feature_level_knows = node.level_told;
     answer.sending = transfer(&call->arena, &node.sending);
     answer.receiving = transfer(&call->arena, &node.receiving);
     qr_etcd_call_pack(call, &answer.base);

@@ -170,13 +170,15 @@ qr_status cluster_open(cluster *c, cluster_member *member, const char **sentence
         .cluster = 7,
         .group = 1,
         .self = member->id,
-        .incarnation = 100 + member->id,
+        .incarnation = member->incarnation,
         .seed = member->id * 77 + c->now_ms,
         .heartbeat_ms = 20,
         .election_ms = 200,
         .now_ms = c->now_ms,
         .segment_size = 16 * 1024,
         .checkpoint_bytes = c->checkpoint_bytes,
+        .apply_knows = member->apply_knows,
+        .level_max = member->level_max,
         .new_machine = new_ledger,
         .engine_memory_max = 1024,
         .engine_message_max = 512,
@@ -210,7 +212,8 @@ cluster *cluster_new(size_t count, uint64_t checkpoint_bytes)
     qr_arena_init(&c->arena);
     for (size_t i = 0; i < count; i++) {
         const char *sentence;
-        c->members[i] = (cluster_member){.cluster = c, .id = i + 1, .disk = fake_disk_new()};
+        c->members[i] =
+            (cluster_member){.cluster = c, .id = i + 1, .incarnation = 101 + i, .disk = fake_disk_new()};
         QR_CHECK(cluster_open(c, &c->members[i], &sentence) == QR_OK, "a new folder opens");
     }
     return c;

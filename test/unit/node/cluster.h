@@ -14,9 +14,11 @@ typedef struct cluster_member {
     cluster *cluster;
     uint64_t id;
     fake_disk *disk;
-    qr_node *node;   /* NULL: down */
-    bool is_cut;     /* from everybody */
-    size_t restored; /* states taken over from a leader */
+    qr_node *node; /* NULL: down */
+    bool is_cut;   /* from everybody */
+    uint64_t incarnation;
+    uint16_t apply_knows, level_max; /* from the next cluster_open on */
+    size_t restored;                 /* states taken over from a leader */
 } cluster_member;
 
 typedef struct cluster_message {
