@@ -99,7 +99,7 @@ static qr_status write_mark(const qr_disk *disk, uint64_t incarnation, qr_arena 
     return op.status;
 }
 
-/* 0: a crash came before it was written. */
+/* 0: a crash came before it was written, or nothing told it. */
 static uint64_t read_mark(const qr_disk *disk, const char *name)
 {
     uint8_t bytes[8] = {0};
@@ -175,13 +175,40 @@ static void note_incarnation(void *context, const qr_wal_report *report)
         *newest = report->incarnation;
 }
 
-/* The greatest one of the heads that are whole. */
-static uint64_t incarnation_of(const qr_disk *disk, qr_arena *arena)
+static qr_status note_about(void *context, const qr_checkpoint_about *about)
 {
+    *(qr_checkpoint_about *)context = *about;
+    return QR_E_STOPPED;
+}
+
+/* The greatest one of the heads that are whole, those of the member's own checkpoints among them: the head of
+ * the only segment may be what is damaged. */
+static uint64_t incarnation_of(const qr_node_config *config, qr_arena *arena)
+{
+    const qr_disk *disk = &config->disk;
     const char *ignored;
     uint64_t newest = 0;
     (void)qr_wal_inspect(disk, note_incarnation, &newest, arena, &ignored);
+    qr_checkpoint_row *rows = qr_alloc(QR_NODE_FILES_MAX * sizeof *rows);
+    size_t count = 0;
+    (void)qr_checkpoint_list(disk, rows, QR_NODE_FILES_MAX, &count);
+    for (size_t i = 0; i < count; i++) {
+        qr_checkpoint_about about = {0};
+        qr_checkpoint_visit visit = {.about = note_about, .context = &about};
+        (void)qr_checkpoint_read(disk, rows[i].name, config->cluster, config->group, &visit, arena, &ignored);
+        if (about.member == config->self && about.incarnation > newest)
+            newest = about.incarnation;
+    }
+    qr_free(rows);
     return newest;
+}
+
+/* A crash came before the mark was written, and so before anything was put aside. */
+static qr_status complete_mark(const qr_node_config *config, qr_arena *arena, const char **sentence)
+{
+    if (read_mark(&config->disk, mark_begun) != 0)
+        return QR_OK;
+    return write_mark(&config->disk, incarnation_of(config, arena), arena, sentence);
 }
 
 qr_status qr_node_prepare(qr_node_config *config, bool repair, qr_arena *arena, const char **sentence)
@@ -193,7 +220,9 @@ qr_status qr_node_prepare(qr_node_config *config, bool repair, qr_arena *arena, 
         *sentence = "a repair of this folder was begun and may not be finished: repair is off";
         status = QR_E_CORRUPT;
     } else if (status == QR_OK && f.begun) {
-        status = finish(&config->disk, &f, arena, sentence);
+        status = complete_mark(config, arena, sentence);
+        if (status == QR_OK)
+            status = finish(&config->disk, &f, arena, sentence);
         f.done = true;
         f.log = false;
     }
@@ -211,7 +240,7 @@ qr_status qr_node_put_aside(qr_node_config *config, qr_arena *arena, const char 
         *sentence = "there is no other member to get the lost entries from";
         return QR_E_CORRUPT;
     }
-    uint64_t incarnation = incarnation_of(&config->disk, arena);
+    uint64_t incarnation = incarnation_of(config, arena);
     qr_status status = read_folder(&config->disk, &f, arena, sentence);
     if (status == QR_OK)
         status = begin(&config->disk, &f, incarnation, arena, sentence);

@@ -59,7 +59,8 @@ static void on_loaded(void *context, qr_status status, const char *sentence)
                       "the state of the cluster needs a newer version of this program: upgrade this member");
     if (status == QR_E_CORRUPT && !node->halted)
         answer(node, QR_TRANSFER_DAMAGED, 0);
-    if (status != QR_E_CORRUPT && status != QR_E_STOPPED)
+    /* One's own disk does not give it back (IO): it is asked for from its first byte again. */
+    if (status != QR_E_CORRUPT && status != QR_E_IO && status != QR_E_STOPPED)
         receiving->deaf_ms = node->now_ms + DEAF_MS;
     drop(node);
 }

@@ -198,7 +198,8 @@ static qr_status load_newest(qr_node *node, const qr_checkpoint_row *rows, size_
         if (status == QR_OK)
             continue;
         *sentence = why;
-        if (status != QR_E_CORRUPT || renew_machine(node) != QR_OK)
+        bool is_lost = status == QR_E_CORRUPT || status == QR_E_IO; /* rotten, or not to be read any more */
+        if (!is_lost || renew_machine(node) != QR_OK)
             return status;
         qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_DAMAGED, rows[i].index, status, 0, 0);
         if (keeper->damaged_index == 0) {

@@ -1,4 +1,4 @@
-#include "sim/disk.h"
+#include "sim/disk_inside.h"
 
 /* Every file is kept twice: as the process sees it (current) and as it would be found after a power failure
  * in which nothing was lucky (durable), with the writes between the two. */
@@ -8,60 +8,9 @@ enum {
     LATENCY_US_MAX = 2 * 1000000, /* of one operation, however slow the disk is */
 };
 
-typedef struct sim_write {
-    uint64_t offset;
-    size_t size;
-    uint8_t *bytes; /* owned */
-    bool doomed;    /* a failed sync: a later sync does not make it durable */
-} sim_write;
-
-typedef struct sim_image {
-    uint8_t *data; /* owned */
-    size_t size, room;
-} sim_image;
-
-typedef struct sim_file {
-    sim_image current, durable;
-    sim_write *writes; /* not synced, oldest first; owned */
-    size_t write_count, write_room;
-    sim_write synced; /* the newest of those that were; owned */
-    bool seen;        /* scratch of the collector */
-} sim_file;
-
-typedef struct sim_name {
-    char name[QR_DISK_NAME_MAX];
-    sim_file *file;
-} sim_name;
-
-typedef struct sim_folder {
-    sim_name *list; /* in order of name; owned */
-    size_t count, room;
-} sim_folder;
-
-typedef struct sim_change {
-    qr_disk_kind kind;
-    char name[QR_DISK_NAME_MAX], name_to[QR_DISK_NAME_MAX];
-    sim_file *file;
-} sim_change;
-
-struct qr_sim_disk {
-    qr_sim_disk_config config;
-    qr_sim_disk_faults faults;
-    qr_prng prng;
-    sim_file **files; /* all of them; owned */
-    size_t file_count, file_room;
-    sim_folder current, durable;
-    sim_change *changes; /* of the folder, not synced, oldest first; owned */
-    size_t change_count, change_room;
-    qr_disk_op *head[QR_LANE_COUNT], *tail[QR_LANE_COUNT];
-    qr_disk_op *busy;
-    bool dead, failed;
-    uint64_t operations;
-};
-
 /* ---------------------------------------------------------------- images ---- */
 
-static void image_write(sim_image *image, uint64_t offset, const uint8_t *bytes, size_t size)
+void qr_sim_image_write(sim_image *image, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     size_t end = (size_t)offset + size;
     if (size == 0)
@@ -84,7 +33,7 @@ static void image_write(sim_image *image, uint64_t offset, const uint8_t *bytes,
 static void image_copy(sim_image *target, const sim_image *source)
 {
     target->size = 0;
-    image_write(target, 0, source->data, source->size);
+    qr_sim_image_write(target, 0, source->data, source->size);
 }
 
 static void tell_durable(qr_sim_disk *disk, const sim_file *file, uint64_t offset, size_t size)
@@ -182,6 +131,7 @@ static void file_free(sim_file *file)
         qr_free(file->writes[i].bytes);
     qr_free(file->writes);
     qr_free(file->synced.bytes);
+    qr_sim_rot_free(file);
     qr_free(file->current.data);
     qr_free(file->durable.data);
     qr_free(file);
@@ -249,7 +199,9 @@ static qr_status do_write(qr_sim_disk *disk, const qr_disk_op *op, size_t size)
     sim_write *added = &file->writes[file->write_count++];
     *added = (sim_write){.offset = op->offset, .size = size, .bytes = qr_alloc(size)};
     memcpy(added->bytes, op->bytes.data, size);
-    image_write(&file->current, op->offset, op->bytes.data, size);
+    if (qr_sim_rot_hides(file, op->offset, size))
+        file->hole.from = file->hole.to = 0;
+    qr_sim_image_write(&file->current, op->offset, op->bytes.data, size);
     return QR_OK;
 }
 
@@ -259,6 +211,10 @@ static qr_status do_sync(qr_sim_disk *disk, const qr_disk_op *op)
     if (file == NULL)
         return QR_E_NOT_FOUND;
     bool fails = disk->faults.sync_fails_in > 0 && --disk->faults.sync_fails_in == 0;
+    bool lies = !fails && file->write_count > 0 && qr_sim_rot_lies(disk, op);
+    sim_write old = {0};
+    if (lies)
+        qr_sim_rot_before_lie(disk, file, &old);
     size_t kept = 0;
     for (size_t i = 0; i < file->write_count; i++) {
         sim_write write = file->writes[i];
@@ -267,12 +223,17 @@ static qr_status do_sync(qr_sim_disk *disk, const qr_disk_op *op)
             file->writes[kept++] = write;
             continue;
         }
-        image_write(&file->durable, write.offset, write.bytes, write.size);
+        qr_sim_image_write(&file->durable, write.offset, write.bytes, write.size);
         tell_durable(disk, file, write.offset, write.size);
         qr_free(file->synced.bytes);
         file->synced = write;
     }
     file->write_count = kept;
+    bool appends = op->kind == QR_DISK_WRITE_SYNC && op->lane == QR_LANE_LOG;
+    if (!fails && appends && qr_sim_rot_is_segment(op->name))
+        qr_sim_rot_appended(file, op->offset);
+    if (lies)
+        qr_sim_rot_lie(disk, file, &old);
     return fails ? QR_E_IO : QR_OK;
 }
 
@@ -284,6 +245,8 @@ static qr_status do_read(qr_sim_disk *disk, qr_disk_op *op)
     if (op->offset >= file->current.size)
         return QR_OK;
     uint64_t left = file->current.size - op->offset;
+    if (qr_sim_rot_hides(file, op->offset, op->size))
+        return QR_E_IO;
     op->got = op->size < left ? op->size : left;
     if (op->got)
         memcpy(op->target, file->current.data + op->offset, (size_t)op->got);
@@ -433,7 +396,7 @@ void qr_sim_disk_finish(qr_sim_disk *disk)
         return;
     }
     disk->busy = NULL;
-    if (op->status == QR_E_IO)
+    if (op->status == QR_E_IO && op->kind != QR_DISK_READ)
         disk->failed = true;
     op->done(op);
     start_next(disk);
@@ -454,8 +417,8 @@ static void leave_stale(sim_file *file, const sim_write *write)
 {
     const sim_write *old = &file->synced;
     if (file->durable.size >= write->offset)
-        image_write(&file->durable, write->offset, old->bytes,
-                    old->size < write->size ? old->size : write->size);
+        qr_sim_image_write(&file->durable, write->offset, old->bytes,
+                           old->size < write->size ? old->size : write->size);
 }
 
 /* Sector by sector: some of a write is on the disk, some is not. */
@@ -466,7 +429,7 @@ static void tear(qr_sim_disk *disk, sim_file *file, const sim_write *write)
         uint64_t border = (at / QR_SIM_SECTOR + 1) * QR_SIM_SECTOR;
         uint64_t stop = border < end ? border : end;
         if (qr_prng_below(&disk->prng, 2))
-            image_write(&file->durable, at, write->bytes + (at - write->offset), (size_t)(stop - at));
+            qr_sim_image_write(&file->durable, at, write->bytes + (at - write->offset), (size_t)(stop - at));
         at = stop;
     }
 }
@@ -480,7 +443,7 @@ static void crash_file(qr_sim_disk *disk, sim_file *file, bool keep_all)
         const sim_write *write = &file->writes[i];
         uint64_t draw = luck == LUCK_MIXED ? qr_prng_below(&disk->prng, 3) : 0;
         if (luck == LUCK_ALL || (luck == LUCK_MIXED && draw == 0))
-            image_write(&file->durable, write->offset, write->bytes, write->size);
+            qr_sim_image_write(&file->durable, write->offset, write->bytes, write->size);
         else if (luck == LUCK_MIXED && draw == 1)
             tear(disk, file, write);
         else if (disk->config.stale_writes && (luck == LUCK_MIXED || qr_prng_below(&disk->prng, 2)))
@@ -537,43 +500,9 @@ void qr_sim_disk_crash(qr_sim_disk *disk, bool kill)
             crash_file(disk, disk->files[i], false);
         crash_folder(disk, false);
     }
+    qr_sim_rot_crash(disk);
     disk->dead = disk->failed = false;
-    disk->faults.crash_in = 0;
-}
-
-/* ----------------------------------------------------------------- damage ---- */
-
-static bool is_segment(const char *name)
-{
-    return strlen(name) == 20 && strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, ".wal") == 0;
-}
-
-static void spoil(sim_image *image, uint64_t at, uint64_t size, bool zero)
-{
-    for (; size > 0 && at < image->size; at++, size--)
-        image->data[at] = zero ? 0 : (uint8_t)(image->data[at] ^ 0x40);
-}
-
-bool qr_sim_disk_damage(qr_sim_disk *disk)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < disk->durable.count; i++)
-        count += is_segment(disk->durable.list[i].name);
-    if (count < 2)
-        return false;
-    size_t chosen = (size_t)qr_prng_below(&disk->prng, count - 1);
-    for (size_t i = 0; i < disk->durable.count; i++) {
-        sim_file *file = disk->durable.list[i].file;
-        if (!is_segment(disk->durable.list[i].name) || chosen-- > 0)
-            continue;
-        uint64_t at = qr_prng_below(&disk->prng, file->durable.size);
-        uint64_t size = qr_prng_between(&disk->prng, 1, 4096);
-        bool zero = qr_prng_below(&disk->prng, 2);
-        spoil(&file->durable, at, size, zero);
-        spoil(&file->current, at, size, zero);
-        return true;
-    }
-    return false;
+    disk->faults.crash_in = disk->faults.lies_in = 0;
 }
 
 /* ------------------------------------------------------------------ object ---- */

@@ -36,6 +36,9 @@ typedef struct qr_sim_disk_faults {
     uint32_t slow_factor;          /* multiplies every latency; 0 = 1 */
     bool steady;                   /* no slow_per_million */
     uint64_t stall_us;             /* the next operation hangs for so long */
+    uint32_t lies_in; /* the n-th sync of an append or of a checkpoint from now is done, but a sector of what
+                       * it should have kept is not there; 0 = never */
+    bool misdirects;  /* ... and stands somewhere else instead */
 } qr_sim_disk_faults;
 
 qr_sim_disk *qr_sim_disk_open(const qr_sim_disk_config *config);
@@ -53,9 +56,30 @@ bool qr_sim_disk_failed(const qr_sim_disk *disk);
  * only the process dies; what was written stays written. */
 void qr_sim_disk_crash(qr_sim_disk *disk, bool kill);
 
-/* Nobody has the disk open: some bytes of a log segment go bad. Not of the newest one, whose end cannot be
- * told from a torn write. False: there is no other one. */
-bool qr_sim_disk_damage(qr_sim_disk *disk);
+/* Where and how bytes go bad that were durable. */
+typedef enum qr_sim_zone {
+    QR_SIM_ZONE_LOG_HEAD,   /* the beginning of any segment */
+    QR_SIM_ZONE_LOG_MIDDLE, /* a segment that is not the newest one */
+    QR_SIM_ZONE_LOG_TAIL,   /* the newest one */
+    QR_SIM_ZONE_NEWEST,     /* the newest checkpoint */
+    QR_SIM_ZONE_OLDER,      /* the one before it */
+    QR_SIM_ZONE_PART,       /* one that is being made or received */
+    QR_SIM_ZONE_SPARE,      /* a file that is to become a segment */
+    QR_SIM_ZONES
+} qr_sim_zone;
+
+typedef enum qr_sim_rot {
+    QR_SIM_ROT_FLIP,       /* a bit */
+    QR_SIM_ROT_SCRAMBLE,   /* up to 4096 bytes */
+    QR_SIM_ROT_SECTOR,     /* zeros */
+    QR_SIM_ROT_BLOCK,      /* 4096 zeros */
+    QR_SIM_ROT_UNREADABLE, /* IO, until it is written again */
+    QR_SIM_ROTS
+} qr_sim_rot;
+
+/* Some bytes go bad, whether or not a process has the disk open; never those of the last append, which could
+ * not be told from a torn one (they may become unreadable). False: there is no such place. */
+bool qr_sim_disk_rot(qr_sim_disk *disk, qr_sim_zone zone, qr_sim_rot rot);
 
 uint64_t qr_sim_disk_digest(const qr_sim_disk *disk); /* of all durable content; slow */
 uint64_t qr_sim_disk_operations(const qr_sim_disk *disk);

@@ -270,15 +270,17 @@ static void strike_disk(qr_sim_world *world, qr_sim_node *node, sim_fault fault)
     }
 }
 
-/* Its log goes bad while it is down. Only as many members as may lose what they have, all told, and only
- * where an engine gives them back what they have lost. */
-static void strike_log(qr_sim_world *world, qr_sim_node *node)
+/* Its disk goes bad. Only as many members as may lose what they have, all told, and only where an engine
+ * gives them back what they have lost. */
+static void strike_files(qr_sim_world *world, qr_sim_node *node)
 {
-    bool may_lose =
-        world->plan.changes ? qr_sim_members_may_lose(node) : world->damaged < world->nodes - world->quorum;
+    bool may_lose = world->plan.changes ? qr_sim_members_may_lose(node)
+                                        : !node->damaged && world->damaged < world->nodes - world->quorum;
     if (!world->config->elects || !qr_sim_node_up(node) || node->damage_due || !may_lose)
         return;
     world->damaged++;
+    if (qr_sim_damage_running(node))
+        return;
     node->damage_due = true;
     die(world, node, false, 1);
 }
@@ -309,7 +311,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
             die(world, node, fault == FAULT_KILL, 1);
         break;
     case FAULT_ALL_DIE: strike_all(world); break;
-    case FAULT_DAMAGE: strike_log(world, node); break;
+    case FAULT_DAMAGE: strike_files(world, node); break;
     case FAULT_CUT: strike_cut(world); break;
     case FAULT_PAUSE: strike_pause(world, node); break;
     case FAULT_CLOG: strike_clog(world); break;
@@ -422,6 +424,7 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
         qr_sim_nemesis_mend(world, i);
     memset(world->network.clogged_us, 0, sizeof world->network.clogged_us);
     memset(world->network.latest_us, 0, sizeof world->network.latest_us);
+    qr_sim_damage_heal(world);
     world->network.weather = (qr_sim_weather){.delay_us_min = 50, .delay_us_max = 500, .in_order = true};
     for (uint32_t i = 0; i < world->nodes; i++) {
         qr_sim_node *node = &world->node[i];

@@ -67,8 +67,10 @@ static void disk_done(void *context, const qr_disk_op *op)
         qr_sim_mix(world, qr_hash(op->bytes, 0));
     if (op->status == QR_E_IO || op->status == QR_E_NO_SPACE)
         qr_sim_story(world, "n%u disk: %s of %s fails: %s", node->number + 1,
-                     op->kind == QR_DISK_CREATE ? "create" : "write or sync", op->name,
-                     qr_status_name(op->status));
+                     op->kind == QR_DISK_CREATE ? "create"
+                     : op->kind == QR_DISK_READ ? "read"
+                                                : "write or sync",
+                     op->name, qr_status_name(op->status));
 }
 
 static qr_status edge_send(void *self, uint64_t to, qr_slice message)
@@ -121,7 +123,7 @@ static void on_halted(void *context, const char *sentence)
     qr_sim_node *node = context;
     node->halted = true;
     qr_sim_story(node->world, "n%u halts: %s", node->number + 1, sentence);
-    if (!qr_sim_disk_failed(node->disk) && !qr_sim_disk_dead(node->disk))
+    if (!qr_sim_disk_failed(node->disk) && !qr_sim_disk_dead(node->disk) && !node->rots)
         qr_sim_fail(node->world, "halts-only-for-a-cause", "n%u: %s", node->number + 1, sentence);
 }
 
@@ -336,6 +338,7 @@ static qr_status open_node(qr_sim_node *node, qr_arena *arena, const char **sent
     if (status != QR_E_CORRUPT || !node->damaged)
         return status;
     qr_sim_story(world, "n%u finds its log damaged and puts it aside: %s", node->number + 1, *sentence);
+    world->report->put_aside++;
     status = qr_node_put_aside(&config, arena, sentence);
     if (status != QR_OK)
         return status;
@@ -354,7 +357,7 @@ void qr_sim_node_boot(qr_sim_node *node)
     qr_sim_level_boot(node);
     node->clock_ms = qr_prng_between(&world->prng_world, 1, 10000000);
     node->rate_ppm = (int32_t)qr_prng_below(&world->prng_world, 1001) - 500;
-    node->halted = node->turn_due = node->leads = false;
+    node->halted = node->turn_due = node->leads = node->rots = false;
     node->applied = node->commit = node->term = node->local_index = 0;
     node->wake_us = UINT64_MAX;
     memset(node->sees, 0, sizeof node->sees);
@@ -365,7 +368,7 @@ void qr_sim_node_boot(qr_sim_node *node)
         qr_sim_disk_faults_of(node->disk)->crash_in = qr_prng_between(&world->prng_nemesis, 1, 40);
     if (node->damage_due) {
         node->damage_due = false;
-        if (qr_sim_disk_damage(node->disk)) {
+        if (qr_sim_damage_at_rest(node)) {
             node->damaged = true;
             node->seat.lost_incarnation = node->incarnation;
         }

@@ -120,9 +120,16 @@ static void draw_faults(qr_sim_plan *plan, qr_prng *prng)
         plan->all_die = false;
     }
     plan->trigger_per_million = PICK(prng, 20000, 100000, 300000);
-    plan->damage = one_in(prng, 4);
+    plan->damage = one_in(prng, 2);
     plan->upgrade =
         (qr_sim_upgrade)PICK(prng, QR_SIM_UPGRADE_NONE, QR_SIM_UPGRADE_ROLLING, QR_SIM_UPGRADE_HELD);
+}
+
+static void draw_damage(qr_sim_plan *plan, qr_prng *prng)
+{
+    plan->rot_zones = (uint32_t)qr_prng_between(prng, 1, (1u << QR_SIM_ZONES) - 1);
+    plan->rots = (uint32_t)qr_prng_between(prng, 1, (1u << QR_SIM_ROTS) - 1);
+    plan->lies = one_in(prng, 2);
 }
 
 /* Drawn apart, so that the runs without changes of members stay as they were. */
@@ -164,5 +171,6 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_watches(plan, &prng);
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;
+    draw_damage(plan, &prng);
     draw_changes(world);
 }

@@ -46,6 +46,7 @@ typedef struct qr_sim_report {
     uint64_t transfers_cut[QR_SIM_PARTS];      /* faults in the midst of a transfer, by where */
     uint64_t configurations, changes, changes_refused, wipes,
         renewed; /* entries; requests; disks lost; incarnations that took the place of another */
+    uint64_t damages, put_aside; /* disks struck; logs that were put aside for it */
 } qr_sim_report;
 
 void qr_sim_run(const qr_sim_config *config, qr_sim_report *report);

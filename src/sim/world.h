@@ -143,7 +143,9 @@ struct qr_sim_node {
     uint64_t wake_us;   /* the scheduled WAKE; UINT64_MAX = none */
     bool turn_due, halted, dying, leads;
     uint16_t apply_knows, level_max; /* of its program, and what it is told to hold; level.c */
-    bool damage_due, damaged;        /* its log is to go bad while it is down; it has, and may be put aside */
+    bool damage_due,
+        damaged; /* its disk is to go bad while it is down; it has, and the log may be put aside */
+    bool rots;   /* it has, while this process runs: found later, or at the next start */
     uint64_t leads_since_us;
     uint64_t applied, commit, term;
     uint64_t local_index;        /* of the newest local read of this life */
@@ -184,7 +186,9 @@ typedef struct qr_sim_plan {
     bool changes, wipes, calm_change, transfer_cuts;
     uint32_t transfer_cut_per_million;
     qr_sim_upgrade upgrade;
-    qr_sim_weather weather; /* while there are faults */
+    uint32_t rot_zones, rots; /* bit sets: where damage strikes, and how */
+    bool lies;                /* also writes that go astray */
+    qr_sim_weather weather;   /* while there are faults */
 } qr_sim_plan;
 
 typedef enum qr_sim_phase {
@@ -219,7 +223,7 @@ struct qr_sim_world {
     qr_arena arena;
     uint64_t flight;
     uint64_t steps;
-    uint32_t damaged; /* members whose log was damaged so far: never so many that something is lost */
+    uint32_t damaged; /* members whose disk was damaged so far: never so many that something is lost */
     uint64_t calm_messages, calm_ops, calm_terms, calm_changes; /* as they stood when the calm began */
     struct {
         qr_sim_cut cut;
@@ -300,6 +304,13 @@ void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_nemesis_part(qr_sim_world *world, const qr_sim_node *a, const qr_sim_node *b, uint64_t length_us);
 void qr_sim_nemesis_heal(qr_sim_world *world);
 uint64_t qr_sim_nemesis_down_us(qr_sim_world *world); /* how long a dead process stays down */
+
+/* damage.c */
+/* A budget has been spent on the node: while it runs, or false: it has to be struck while it is down. */
+bool qr_sim_damage_running(qr_sim_node *node);
+bool qr_sim_damage_at_rest(qr_sim_node *node);
+/* Faults are over: whoever has run over rotten files is started anew, so that they are found now. */
+void qr_sim_damage_heal(qr_sim_world *world);
 
 /* oracle.c */
 void qr_sim_oracle_init(qr_sim_world *world);

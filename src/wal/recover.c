@@ -163,6 +163,8 @@ static qr_status recover(wal_walk *o)
         const wal_file *file = &o->segments.list[i];
         status = qr_wal_walk_segment(o, file, i + 1 < o->segments.count ? file + 1 : NULL, i == 0);
     }
+    if (status == QR_E_IO) /* nothing but reads so far: what cannot be read is as lost as what has rotted */
+        status = QR_E_CORRUPT;
     if (status == QR_OK && o->segments.count > 0)
         status = settle_tail(o, &o->segments.list[o->segments.count - 1]);
     if (status == QR_OK)

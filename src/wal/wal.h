@@ -55,8 +55,8 @@ typedef qr_status (*qr_wal_visit)(void *context, bool is_brief, qr_slice bytes, 
                                   uint64_t index_first, uint64_t index_last);
 
 /* Opens or, in an empty folder, makes the log. Synchronous (disk.run). On failure *wal is NULL and *sentence
- * names the cause, file and position (owned by the arena): CORRUPT, FOREIGN (another cluster, group or
- * member), BAD_VERSION, IO, NO_SPACE. */
+ * names the cause, file and position (owned by the arena): CORRUPT (also what cannot be read), FOREIGN
+ * (another cluster, group or member), BAD_VERSION, IO (all but reads), NO_SPACE. */
 qr_status qr_wal_open(const qr_wal_config *config, qr_wal_visit visit, void *visit_context, qr_arena *arena,
                       qr_wal **wal, const char **sentence);
 

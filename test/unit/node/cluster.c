@@ -164,7 +164,7 @@ static void on_restored(void *context, uint64_t index, uint64_t term, uint64_t d
     ((cluster_member *)context)->restored += received;
 }
 
-qr_status cluster_open(cluster *c, cluster_member *member, const char **sentence)
+static qr_node_config config_of(cluster *c, cluster_member *member)
 {
     qr_node_config config = {
         .cluster = 7,
@@ -191,7 +191,27 @@ qr_status cluster_open(cluster *c, cluster_member *member, const char **sentence
     };
     for (size_t i = 0; i < c->count; i++)
         qr_members_add(&config.members, (qr_member){.id = i + 1, .role = QR_ROLE_VOTER});
+    return config;
+}
+
+qr_status cluster_open(cluster *c, cluster_member *member, const char **sentence)
+{
+    qr_node_config config = config_of(c, member);
     return qr_node_open(&config, &c->arena, &member->node, sentence);
+}
+
+qr_status cluster_repair(cluster *c, cluster_member *member, bool *put_aside, const char **sentence)
+{
+    qr_node_config config = config_of(c, member);
+    qr_status status = qr_node_prepare(&config, true, &c->arena, sentence);
+    QR_CHECK(status == QR_OK, "nothing was begun in this folder");
+    status = qr_node_open(&config, &c->arena, &member->node, sentence);
+    *put_aside = status == QR_E_CORRUPT;
+    if (!*put_aside)
+        return status;
+    status = qr_node_put_aside(&config, &c->arena, sentence);
+    config.machine = new_ledger(NULL);
+    return status == QR_OK ? qr_node_open(&config, &c->arena, &member->node, sentence) : status;
 }
 
 void cluster_stop(cluster *c, cluster_member *member)
@@ -203,17 +223,26 @@ void cluster_stop(cluster *c, cluster_member *member)
     member->disk = kept;
 }
 
-cluster *cluster_new(size_t count, uint64_t checkpoint_bytes)
+cluster *cluster_of(fake_disk *const disks[], size_t count, uint64_t checkpoint_bytes)
 {
     cluster *c = qr_alloc_zero(1, sizeof *c);
     c->count = count;
     c->now_ms = 1000;
     c->checkpoint_bytes = checkpoint_bytes;
     qr_arena_init(&c->arena);
+    for (size_t i = 0; i < count; i++)
+        c->members[i] = (cluster_member){.cluster = c, .id = i + 1, .incarnation = 101 + i, .disk = disks[i]};
+    return c;
+}
+
+cluster *cluster_new(size_t count, uint64_t checkpoint_bytes)
+{
+    fake_disk *disks[CLUSTER_NODES_MAX] = {0};
+    for (size_t i = 0; i < count; i++)
+        disks[i] = fake_disk_new();
+    cluster *c = cluster_of(disks, count, checkpoint_bytes);
     for (size_t i = 0; i < count; i++) {
         const char *sentence;
-        c->members[i] =
-            (cluster_member){.cluster = c, .id = i + 1, .incarnation = 101 + i, .disk = fake_disk_new()};
         QR_CHECK(cluster_open(c, &c->members[i], &sentence) == QR_OK, "a new folder opens");
     }
     return c;

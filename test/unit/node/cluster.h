@@ -40,8 +40,12 @@ struct cluster {
 };
 
 cluster *cluster_new(size_t count, uint64_t checkpoint_bytes);
+/* Of these disks, which it owns from now on; nobody is started. */
+cluster *cluster_of(fake_disk *const disks[], size_t count, uint64_t checkpoint_bytes);
 void cluster_free(cluster *c);
 qr_status cluster_open(cluster *c, cluster_member *member, const char **sentence);
+/* The same as bin/serve does it: a damaged log is put aside; *put_aside says so. */
+qr_status cluster_repair(cluster *c, cluster_member *member, bool *put_aside, const char **sentence);
 void cluster_stop(cluster *c, cluster_member *member); /* the process ends, its disk keeps all */
 void cluster_run(cluster *c, int turns);
 cluster_member *cluster_leader(cluster *c); /* runs until there is one */

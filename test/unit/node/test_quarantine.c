@@ -81,6 +81,24 @@ static void all_of_the_log_is_put_aside(void **state)
     fake_disk_free(disk);
 }
 
+/* The mark was made and not yet written when the power failed: the heads are still there to tell. */
+static void an_empty_mark_is_completed(void **state)
+{
+    fake_disk *disk = damaged_folder();
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const char *sentence;
+    qr_disk_op op = {.kind = QR_DISK_CREATE, .name = "damaged-begun"};
+    disk->disk.run(disk->disk.self, &op);
+    qr_node_config config = config_of(disk, 2);
+    config.incarnation = 1; /* the wall clock went back */
+    assert_int_equal(qr_node_prepare(&config, true, &arena, &sentence), QR_OK);
+    assert_int_equal(role_of(&config), QR_ROLE_LEARNER);
+    assert_int_equal(config.incarnation, 101 + 1);
+    qr_arena_free(&arena);
+    fake_disk_free(disk);
+}
+
 static void an_older_set_makes_room(void **state)
 {
     fake_disk *disk = damaged_folder();
@@ -182,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_the_log_is_put_aside),
+        cmocka_unit_test(an_empty_mark_is_completed),
         cmocka_unit_test(an_older_set_makes_room),
         cmocka_unit_test(a_member_without_others_keeps_its_log),
         cmocka_unit_test(a_crash_at_any_point_is_gone_on_from),

@@ -258,6 +258,59 @@ static void a_full_disk_refuses_background_writes_only(void **state)
     qr_sim_disk_free(d.disk);
 }
 
+/* An append that went astray is the newest one: after a crash it stands where it should, or who starts next
+ * would take it for a torn one. Once another is durable behind it, it stays lost, and so does what it has
+ * overwritten. */
+static void a_lost_append_stays_lost_once_another_follows(void **state)
+{
+    static const char name[] = "0000000000000000.wal";
+    uint8_t page[2048], bytes[4096];
+    memset(page, 'x', sizeof page);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        bool follows = seed % 2;
+        desk d;
+        open_desk(&d, seed);
+        run(&d, QR_DISK_CREATE, name, 0, nothing);
+        run(&d, QR_DISK_SYNC_FOLDER, "", 0, nothing);
+        qr_sim_disk_faults_of(d.disk)->lies_in = 1;
+        assert_int_equal(run(&d, QR_DISK_WRITE_SYNC, name, 0, qr_slice_of(page, 2048)), QR_OK);
+        if (follows)
+            run(&d, QR_DISK_WRITE_SYNC, name, 2048, qr_slice_of(page, 2048));
+        qr_sim_disk_crash(d.disk, false);
+        qr_status status;
+        uint64_t size = read_file(&d, name, bytes, sizeof bytes, &status), lost = 0;
+        for (uint64_t i = 0; i < size; i++)
+            lost += bytes[i] != 'x';
+        assert_int_equal(size, follows ? 4096 : 2048);
+        assert_int_equal(lost, follows ? QR_SIM_SECTOR : 0);
+        qr_sim_disk_free(d.disk);
+    }
+}
+
+static void what_cannot_be_read_can_be_written_again(void **state)
+{
+    static const char name[] = "checkpoint-0000000000000001";
+    uint8_t page[4096] = {1}, bytes[4096];
+    desk d;
+    open_desk(&d, 1);
+    run(&d, QR_DISK_CREATE, name, 0, nothing);
+    run(&d, QR_DISK_WRITE_SYNC, name, 0, qr_slice_of(page, sizeof page));
+    run(&d, QR_DISK_SYNC_FOLDER, "", 0, nothing);
+    assert_false(qr_sim_disk_rot(d.disk, QR_SIM_ZONE_OLDER, QR_SIM_ROT_FLIP)); /* there is one only */
+    assert_true(qr_sim_disk_rot(d.disk, QR_SIM_ZONE_NEWEST, QR_SIM_ROT_UNREADABLE));
+    qr_status status;
+    read_file(&d, name, bytes, sizeof bytes, &status);
+    assert_int_equal(status, QR_E_IO);
+    assert_false(qr_sim_disk_failed(d.disk));
+    run(&d, QR_DISK_WRITE_SYNC, name, 0, qr_slice_of(page, sizeof page));
+    assert_int_equal(read_file(&d, name, bytes, sizeof bytes, &status), sizeof bytes);
+    assert_true(qr_sim_disk_rot(d.disk, QR_SIM_ZONE_NEWEST, QR_SIM_ROT_FLIP));
+    read_file(&d, name, bytes, sizeof bytes, &status);
+    assert_int_equal(status, QR_OK);
+    assert_memory_not_equal(bytes, page, sizeof page);
+    qr_sim_disk_free(d.disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +321,8 @@ int main(void)
         cmocka_unit_test(lanes_are_served_in_order),
         cmocka_unit_test(the_power_fails_at_the_nth_operation),
         cmocka_unit_test(a_full_disk_refuses_background_writes_only),
+        cmocka_unit_test(a_lost_append_stays_lost_once_another_follows),
+        cmocka_unit_test(what_cannot_be_read_can_be_written_again),
     };
     return cmocka_run_group_tests_name("sim disk", tests, NULL, NULL);
 }

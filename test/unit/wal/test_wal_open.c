@@ -393,14 +393,22 @@ static void test_the_visitor_may_refuse(void **state)
     stop(h);
 }
 
+typedef struct failing {
+    int left;
+    qr_disk_kind kind; /* of the operation that failed */
+} failing;
+
 static qr_status fail_at(void *context, const qr_disk_op *op)
 {
-    (void)op;
-    int *left = context;
-    return (*left)-- == 0 ? QR_E_IO : QR_OK;
+    failing *f = context;
+    if (f->left-- != 0)
+        return QR_OK;
+    f->kind = op->kind;
+    return QR_E_IO;
 }
 
-/* Every operation of an opening fails once: open() says so, leaks nothing, and the next attempt works. */
+/* Every operation of an opening fails once: open() says so (what cannot be read is damage), leaks nothing,
+ * and the next attempt works. */
 static void test_errors_while_opening(void **state)
 {
     (void)state;
@@ -413,16 +421,16 @@ static void test_errors_while_opening(void **state)
         for (int at = 0;; at++) {
             h->model = whole;
             h->disk = folder ? fake_disk_clone(good) : fake_disk_new();
-            int left = at;
+            failing f = {.left = at};
             h->disk->before = fail_at;
-            h->disk->context = &left;
+            h->disk->context = &f;
             qr_status status = harness_open(h);
             if (status == QR_OK) {
                 harness_close(h);
                 fake_disk_free(h->disk);
                 break;
             }
-            assert_int_equal(status, QR_E_IO);
+            assert_int_equal(status, f.kind == QR_DISK_READ ? QR_E_CORRUPT : QR_E_IO);
             failures++;
             assert_int_equal(harness_open(h), QR_OK);
             harness_close(h);
