@@ -239,8 +239,10 @@ void qr_lease__take_over(qr_node *node)
         leases->recalled_term = node->term;
         leases->recall = qr_lease__number(node);
         leases->memories = qr_alloc_zero(QR_MEMBERS_MAX, sizeof *leases->memories);
-        find_deadlines(node); /* alone it needs nobody */
     }
+    if (!leases->ready) /* those who have told may be enough by now, since members leave; alone it needs
+                           nobody */
+        find_deadlines(node);
     for (uint32_t i = 0; i < members->count; i++)
         if (is_asked(node, members->list[i].id))
             ask_voter(node, members->list[i].id);
