@@ -257,7 +257,8 @@ typedef struct qr_leases {
     qr_leased **slots; /* by a hash of the id; owned, as the leases are */
     size_t room, count;
     qr_arena arena;          /* of a body being read */
-    uint64_t voter_since_ms; /* when this member became a voter, if it has in this life */
+    uint64_t voter_since_ms; /* when this member became a voter, or the voters became others, in this life */
+    uint64_t voters;         /* sum of them */
     bool votes;
 
     /* questions of this member's clients */

@@ -229,9 +229,14 @@ void qr_lease__free(qr_node *node)
 void qr_lease__voter(qr_node *node, const qr_members *members)
 {
     bool votes = qr_members_votes(members, node->config.self);
-    if (votes && !node->leases.votes) /* what was renewed before it did not hear of, perhaps */
+    uint64_t voters = 0;
+    for (uint32_t i = 0; i < members->count; i++)
+        voters = qr_hash_mix(qr_hash_mix(voters, members->list[i].id), members->list[i].role);
+    /* What was renewed before, others may have heard of who have no say any more. */
+    if (votes && (!node->leases.votes || voters != node->leases.voters))
         node->leases.voter_since_ms = node->now_ms;
     node->leases.votes = votes;
+    node->leases.voters = voters;
 }
 
 void qr_lease__reroute(qr_node *node)
