@@ -452,6 +452,9 @@ void qr_change__jumped(qr_node *node)
     node->changes.news = true;
     if (qr_members_find(&engine.members, node->config.self) != NULL)
         node->changes.belonged = true;
+    const qr_change_asked *asked = &node->changes.asked;
+    if (asked->wanted && asked->agreed && is_done(&engine.members, &asked->change))
+        finish(node, QR_OK); /* its entry is inside the checkpoint */
 }
 
 /* The newest disks that spoke for members that are gone need no watching any more. */
