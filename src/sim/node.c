@@ -123,7 +123,9 @@ static void on_halted(void *context, const char *sentence)
     qr_sim_node *node = context;
     node->halted = true;
     qr_sim_story(node->world, "n%u halts: %s", node->number + 1, sentence);
-    if (!qr_sim_disk_failed(node->disk) && !qr_sim_disk_dead(node->disk) && !node->rots)
+    /* Who was removed may still get what was decided behind its removal, and need not know it. */
+    bool belongs = qr_members_find(qr_sim_configs_last(node->world), node->id) != NULL;
+    if (belongs && !qr_sim_disk_failed(node->disk) && !qr_sim_disk_dead(node->disk) && !node->rots)
         qr_sim_fail(node->world, "halts-only-for-a-cause", "n%u: %s", node->number + 1, sentence);
 }
 

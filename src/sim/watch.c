@@ -197,8 +197,11 @@ static void on_ready(void *owner)
         leave(watch);
         return;
     }
-    if (qr_sim_disk_dead(node->disk))
-        return; /* it dies as soon as this call is over */
+    if (qr_sim_disk_dead(
+            node->disk)) { /* it dies as soon as this call is over, and is told so when it takes */
+        watch->holds = true;
+        return;
+    }
     if (!watch->started && qr_node_watch_started(watch->watcher))
         begin(watch);
     watch->holds = true;
@@ -315,8 +318,10 @@ static bool is_orphan(const qr_sim_watch *watch)
 void qr_sim_watch_act(qr_sim_world *world, uint32_t number)
 {
     qr_sim_watch *watch = &world->watches[number];
-    if (is_orphan(watch))
+    if (is_orphan(watch)) {
+        act_later(watch); /* its process dies any moment */
         return;
+    }
     look_for_progress(watch);
     if (watch->holds)
         take(watch);
