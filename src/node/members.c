@@ -218,6 +218,14 @@ static bool comes_again(qr_status status)
     return status == QR_E_BUSY || status == QR_E_NOT_LEADER || status == QR_E_NO_LEADER;
 }
 
+/* The change that was asked for here takes this very member out. */
+static bool goes_itself(const qr_node *node)
+{
+    const qr_change *change = &node->changes.asked.change;
+    return change->id == node->config.self &&
+           (change->kind == QR_CHANGE_REMOVE || change->kind == QR_CHANGE_REPLACE);
+}
+
 /* What the leader said. */
 static void take_verdict(qr_node *node, uint64_t tag, uint32_t copy, uint64_t term, qr_status status)
 {
@@ -238,9 +246,7 @@ static void take_verdict(qr_node *node, uint64_t tag, uint32_t copy, uint64_t te
     }
     asked->agreed = true;
     /* Whoever is removed may never see it applied. */
-    bool ours = asked->change.id == node->config.self &&
-                (asked->change.kind == QR_CHANGE_REMOVE || asked->change.kind == QR_CHANGE_REPLACE);
-    if (ours || is_done(&node->changes.applied, &asked->change))
+    if (goes_itself(node) || is_done(&node->changes.applied, &asked->change))
         finish(node, QR_OK);
 }
 
@@ -437,9 +443,10 @@ void qr_change__applied(qr_node *node, qr_slice bytes)
         tell_verdict(node, changes->led.from, changes->led.tag, changes->led.copy, QR_OK);
     }
     qr_change_asked *asked = &changes->asked;
-    /* While a restarted member applies its log again it sees what the members were long ago. */
+    /* What a member that lags sees come about may be somebody else's doing, long ago: the leader's word
+     * counts. But who removes himself may never hear it. */
     bool is_new = node->caught_up && !asked->was_so;
-    bool may_be_ours = asked->agreed || ((asked->sent || asked->uncertain) && is_new);
+    bool may_be_ours = asked->agreed || ((asked->sent || asked->uncertain) && is_new && goes_itself(node));
     if (asked->wanted && may_be_ours && is_done(&members, &asked->change))
         finish(node, QR_OK);
 }

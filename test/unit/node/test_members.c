@@ -559,20 +559,27 @@ static void a_repeated_change_is_well(void **state)
 }
 
 /* The leader dies before it answers; the member that was asked sees the change come in anyway. */
-static void seeing_it_applied_is_an_answer(void **state)
+/* It may be another's doing, long ago, that a member that lags comes to see; only who goes himself may never
+ * hear the leader's word (quorate sim, seed 2536). */
+static void seeing_it_applied_is_no_answer_but_to_who_goes(void **state)
 {
-    stage *follower = follower_new(B);
-    want(follower, (qr_change){.kind = QR_CHANGE_REMOVE, .id = C});
-    engine_of(follower)->leader = 0;
-    turns(follower, 1);
-    qr_members left;
-    copy(&left, &engine_of(follower)->members);
-    left.count = 2;
-    append(engine_of(follower), &left);
-    commit_all(follower);
-    assert_int_equal(follower->answers, 1);
-    assert_int_equal(follower->status, QR_OK);
-    stage_free(follower);
+    for (uint64_t gone = B; gone <= C; gone++) {
+        stage *follower = follower_new(B);
+        want(follower, (qr_change){.kind = QR_CHANGE_REMOVE, .id = gone});
+        engine_of(follower)->leader = 0;
+        turns(follower, 1);
+        qr_members left;
+        copy(&left, &engine_of(follower)->members);
+        if (gone == B)
+            left.list[1] = left.list[2];
+        left.count = 2;
+        append(engine_of(follower), &left);
+        commit_all(follower);
+        assert_int_equal(follower->answers, gone == B);
+        if (gone == B)
+            assert_int_equal(follower->status, QR_OK);
+        stage_free(follower);
+    }
 }
 
 static void deadlines_tell_what_is_known(void **state)
@@ -682,7 +689,7 @@ int main(void)
         cmocka_unit_test(a_follower_sends_it_to_the_leader),
         cmocka_unit_test(refusals_come_back),
         cmocka_unit_test(a_repeated_change_is_well),
-        cmocka_unit_test(seeing_it_applied_is_an_answer),
+        cmocka_unit_test(seeing_it_applied_is_no_answer_but_to_who_goes),
         cmocka_unit_test(deadlines_tell_what_is_known),
         cmocka_unit_test(bad_changes_are_dropped),
         cmocka_unit_test(configurations_are_told),
