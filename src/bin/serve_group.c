@@ -195,6 +195,7 @@ qr_status qr_group_open(qr_group *group, qr_os *os, qr_disk *disk, qr_serve_conf
     group->config = config;
     qr_roster_init(&group->roster);
     qr_roster_init(&group->catalogue);
+    qr_roster_init(&group->named);
     qr_status status = read_file(group, arena, sentence);
     if (status == QR_OK && group->roster.removed) {
         *sentence =
@@ -227,6 +228,7 @@ void qr_group_close(qr_group *group)
         return;
     qr_roster_free(&group->roster);
     qr_roster_free(&group->catalogue);
+    qr_roster_free(&group->named);
     qr_buffer_free(&group->keeper.bytes);
     qr_free(group->gone);
 }
@@ -302,6 +304,9 @@ static void gather(const qr_group *group, qr_roster *roster)
         add_known(group, applied->list[i].id, roster);
     for (size_t i = 0; applied == NULL && i < group->roster.count; i++)
         add_known(group, group->roster.list[i].id, roster);
+    for (size_t i = 0; i < group->named.count; i++)
+        if (qr_roster_find(roster, group->named.list[i].id) == NULL)
+            qr_roster_add(roster, &group->named.list[i]);
 }
 
 static void update_links(qr_group *group)
@@ -398,6 +403,7 @@ void qr_group_turn(qr_group *group, uint64_t now_ms)
         group->list_ms = now_ms + LIST_MS;
         qr_etcd_door_list(group->door);
     }
+    qr_group_look_for_others(group, now_ms);
     if (group->links_due && group->peers_started) {
         group->links_due = false;
         update_links(group);

@@ -27,6 +27,10 @@ typedef struct qr_group {
     uint64_t *gone;      /* ids that have started once and are in no configuration any more, as last listed */
     size_t gone_count;
     qr_group_keeper keeper;
+    qr_roster named; /* members that are in no configuration here yet, by the word of others (serve_lost.c) */
+    uint64_t look_ms;
+    uint32_t leaderless_looks;
+    size_t next_asked;
     bool links_due, list_due, peers_started;
     uint64_t list_ms;             /* next look at the catalogue */
     void (*ended)(void *context); /* this member was removed, and its folder says so */
@@ -49,6 +53,8 @@ void qr_group_listed(qr_group *group, const qr_etcd_member *list, size_t count);
 void qr_group_removed(qr_group *group, const char *sentence);
 bool qr_group_was_removed(const qr_group *group, uint64_t id);
 void qr_group_who(const qr_group *group, qr_buffer *out);
+/* serve_lost.c: part of a turn. */
+void qr_group_look_for_others(qr_group *group, uint64_t now_ms);
 /* After each turn of the node. */
 void qr_group_turn(qr_group *group, uint64_t now_ms);
 
