@@ -24,4 +24,19 @@ static inline void qr_histogram_add(qr_histogram *histogram, uint64_t us)
     histogram->sum_us += us;
 }
 
+/* The upper bound of the class in which that part of all, from the shortest on, ends; 0 if nothing was
+ * counted. */
+static inline uint64_t qr_histogram_quantile_us(const qr_histogram *histogram, unsigned per_mille)
+{
+    uint64_t all = 0, seen = 0;
+    for (unsigned class = 0; class < QR_HISTOGRAM_CLASSES; class ++)
+        all += histogram->counts[class];
+    for (unsigned class = 0; class < QR_HISTOGRAM_CLASSES && all > 0; class ++) {
+        seen += histogram->counts[class];
+        if (seen * 1000 >= all * per_mille)
+            return (uint64_t)QR_HISTOGRAM_FIRST_US << class;
+    }
+    return 0;
+}
+
 #endif

@@ -105,6 +105,13 @@ static const char *checkpoint_text(qr_arena *arena, const QrEtcdpb__MemberStatus
                            age_text(arena, more->checkpoint_ms), next);
 }
 
+static const char *sync_text(qr_arena *arena, const QrEtcdpb__MemberStatusResponse *more)
+{
+    if (more->sync_p99_us == 0)
+        return "ok";
+    return qr_arena_format(arena, "ok, p99 %.4g ms", (double)more->sync_p99_us / 1e3);
+}
+
 static const char *transfer_text(qr_client_survey *all, const QrEtcdpb__Transfer *transfer, const char *which)
 {
     uint64_t percent = transfer->size ? transfer->bytes * 100 / transfer->size : 0;
@@ -127,7 +134,7 @@ static void fill_more(qr_client_survey *all, const qr_client_report *one, const 
     cells[6] = checkpoint_text(arena, more);
     cells[7] = more->disk_full   ? "full"
                : more->disk_slow ? qr_arena_format(arena, "slow, %" PRIu64 " ms", more->oldest_sync_ms)
-                                 : "ok";
+                                 : sync_text(arena, more);
     cells[8] = more->receiving ? transfer_text(all, more->receiving, "from")
                : more->sending ? transfer_text(all, more->sending, "to")
                                : "-";

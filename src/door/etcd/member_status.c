@@ -66,6 +66,11 @@ static void answer_member_status(qr_etcd_call *call, const qr_reply *reply)
     answer.compacted_revision = (int64_t)tree->compacted;
     answer.history_bytes = tree->history_bytes;
     fill_disk(&node, &answer);
+    qr_etcd_process process = {0};
+    if (call->door->config.process)
+        call->door->config.process(call->door->config.context, &process);
+    answer.sync_median_us = qr_histogram_quantile_us(&process.log_syncs, 500);
+    answer.sync_p99_us = qr_histogram_quantile_us(&process.log_syncs, 990);
     fill_progress(&call->arena, &node.engine, &answer);
     answer.feature_level = node.level;
     answer.feature_level_knows = node.level_told;
