@@ -28,10 +28,12 @@ def quorate_binary():
 
 
 def free_ports(count):
-    """Ports on loopback that nobody uses now, below the range that the kernel hands out to clients."""
+    """Ports on loopback that nobody uses now, below the range that the kernel hands out to clients; of $TEST_PORTS, FROM-TO, so that
+    tests that run side by side keep out of each other's way."""
+    low, high = map(int, (os.environ.get("TEST_PORTS") or "12000-30000").split("-"))
     ports, held = [], []
     while len(ports) < count:
-        port = random.randint(12000, 30000)
+        port = random.randint(low, high)
         probe = socket.socket()
         try:
             probe.bind(("127.0.0.1", port))
