@@ -399,10 +399,10 @@ static qr_change draft_wish(qr_sim_world *world)
 {
     uint64_t stranger = some_stranger(world), learner = some_member(world, QR_ROLE_LEARNER);
     uint64_t draw = below(world, 10);
-    if (!is_whole(world) && draw >= 4) /* a disk is lost: nobody takes another vote away in these minutes */
-        return draft_mistake(world);
     if (draw < 4 && stranger)
         return (qr_change){.kind = QR_CHANGE_ADD, .id = stranger, .voter = below(world, 2)};
+    if (!is_whole(world)) /* a disk is lost: nobody takes another vote away in these minutes */
+        return draft_mistake(world);
     if (draw < 6 && learner)
         return (qr_change){.kind = QR_CHANGE_PROMOTE, .id = learner};
     if (draw == 6 && learner)
