@@ -381,10 +381,15 @@ static uint32_t choose_node(qr_sim_world *world, const qr_sim_client *client)
     return node;
 }
 
+static bool is_resting(const qr_sim_world *world)
+{
+    return world->phase == QR_SIM_CORE || world->phase == QR_SIM_HEALING || world->phase >= QR_SIM_SETTLING;
+}
+
 void qr_sim_client_next(qr_sim_world *world, uint32_t number)
 {
     qr_sim_client *client = &world->clients[number];
-    if (client->busy || world->phase == QR_SIM_HEALING || world->phase >= QR_SIM_SETTLING)
+    if (client->busy || is_resting(world))
         return;
     uint32_t node = choose_node(world, client);
     if (!serves(&world->node[node])) {

@@ -20,6 +20,7 @@ typedef enum sim_fault {
     FAULT_STALL,
     FAULT_DAMAGE,
     FAULT_LEFT_BEHIND,
+    FAULT_LOST_KIND,
     FAULT_COUNT,
 } sim_fault;
 
@@ -51,6 +52,7 @@ static bool allowed(const qr_sim_plan *plan, sim_fault fault)
     case FAULT_NO_SPACE: return plan->no_space;
     case FAULT_OLD_LEADER: return plan->old_leaders;
     case FAULT_LEFT_BEHIND: return plan->left_behind;
+    case FAULT_LOST_KIND: return plan->lost_kinds;
     default: return false;
     }
 }
@@ -229,6 +231,19 @@ static void strike_clog(qr_sim_world *world)
                  length_us / 1000);
 }
 
+/* One kind of message does not arrive any more, from nobody; all others do. */
+static void strike_lost_kind(qr_sim_world *world)
+{
+    qr_sim_network *network = &world->network;
+    if (network->kind_count == 0)
+        return;
+    uint64_t length_us = between(world, 20000, below(world, 2) ? 500000 : 4000000);
+    network->lost_kind = network->kinds[below(world, network->kind_count)];
+    network->lost_kind_us = world->now_us + length_us;
+    qr_sim_story(world, "messages of kind %u/%u are lost for %" PRIu64 " ms", network->lost_kind >> 8,
+                 network->lost_kind & 0xff, length_us / 1000);
+}
+
 static void strike_pause(qr_sim_world *world, qr_sim_node *node)
 {
     uint64_t length_us = below(world, 2) ? between(world, 10000, 1000000) : between(world, 1000000, 10000000);
@@ -317,6 +332,7 @@ void qr_sim_nemesis_strike(qr_sim_world *world)
     case FAULT_CLOG: strike_clog(world); break;
     case FAULT_OLD_LEADER: strike_old_leader(world); break;
     case FAULT_LEFT_BEHIND: strike_left_behind(world); break;
+    case FAULT_LOST_KIND: strike_lost_kind(world); break;
     case FAULT_CLOCK:
         node->wall_skew_ms += (int64_t)below(world, 7200000) - 3600000;
         qr_sim_story(world, "the wall clock of n%u jumps", node->number + 1);
@@ -422,6 +438,7 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
 {
     for (uint64_t i = 0; i < QR_SIM_CUTS_MAX; i++)
         qr_sim_nemesis_mend(world, i);
+    world->network.lost_kind_us = 0;
     memset(world->network.clogged_us, 0, sizeof world->network.clogged_us);
     memset(world->network.latest_us, 0, sizeof world->network.latest_us);
     qr_sim_damage_heal(world);
@@ -442,6 +459,28 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
             if (peer != i)
                 tell_link(world, i, peer, 1, between(world, 10000, 50000));
     }
+}
+
+/* Where no disk has lost anything, any quorum has to get along without the others. */
+bool qr_sim_nemesis_heal_core(qr_sim_world *world)
+{
+    if (!world->plan.core || world->plan.changes || world->damaged || world->nodes < 3)
+        return false;
+    uint32_t spared = 1 + (uint32_t)below(world, world->nodes - world->quorum), outside = 0;
+    for (uint32_t n = 0, first = (uint32_t)below(world, world->nodes); n < spared; n++)
+        outside |= 1u << (first + n) % world->nodes;
+    qr_sim_nemesis_heal(world);
+    qr_sim_cut cut = 0;
+    for (uint32_t a = 0; a < world->nodes; a++)
+        for (uint32_t b = 0; b < world->nodes; b++)
+            if ((outside >> a & 1) != (outside >> b & 1))
+                cut |= (qr_sim_cut)1 << (a * QR_SIM_NODES_MAX + b);
+    if (!make_cut(world, QR_SIM_CUT_HALVES, cut, UINT32_MAX))
+        return false;
+    if (below(world, 2))
+        tell_cut(world, cut, false);
+    world->outside = outside;
+    return true;
 }
 
 uint64_t qr_sim_nemesis_down_us(qr_sim_world *world)

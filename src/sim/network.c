@@ -31,12 +31,36 @@ static uint64_t arrival_us(qr_sim_network *network, uint32_t from, uint32_t to, 
     return at_us;
 }
 
+static uint16_t kind_of(qr_slice bytes)
+{
+    enum { KIND_AT = 1, BODY_AT = 34 };
+    if (bytes.size <= KIND_AT)
+        return 0;
+    return (uint16_t)(bytes.data[KIND_AT] << 8 | (bytes.size > BODY_AT ? bytes.data[BODY_AT] : 0));
+}
+
+/* Only engines' messages begin with their kind; the others are one kind each. */
+static uint16_t note_kind(qr_sim_network *network, qr_slice bytes)
+{
+    enum { ENGINES = 1 };
+    uint16_t kind = kind_of(bytes);
+    if (kind >> 8 != ENGINES)
+        kind &= 0xff00;
+    uint32_t at = 0;
+    while (at < network->kind_count && network->kinds[at] != kind)
+        at++;
+    if (at == network->kind_count && at < QR_SIM_KINDS_MAX)
+        network->kinds[network->kind_count++] = kind;
+    return kind;
+}
+
 void qr_sim_network_send(qr_sim_network *network, uint32_t from, uint32_t to, qr_slice bytes, uint64_t now_us)
 {
     QR_ASSERT(from < network->nodes && to < network->nodes && from != to);
     const qr_sim_weather *weather = &network->weather;
     network->sent++;
-    bool lost = weather->loss && qr_prng_chance(&network->prng, weather->loss);
+    bool lost = (weather->loss && qr_prng_chance(&network->prng, weather->loss)) ||
+                (note_kind(network, bytes) == network->lost_kind && now_us < network->lost_kind_us);
     if (lost || qr_sim_network_is_cut(network, from, to)) {
         network->lost++;
         return;
@@ -45,6 +69,11 @@ void qr_sim_network_send(qr_sim_network *network, uint32_t from, uint32_t to, qr
     *message = (qr_sim_message){.from = from, .to = to, .copies = 1, .size = (uint32_t)bytes.size};
     if (bytes.size)
         memcpy(message->bytes, bytes.data, bytes.size);
+    if (bytes.size && weather->corruption && qr_prng_chance(&network->prng, weather->corruption)) {
+        message->bytes[qr_prng_below(&network->prng, bytes.size)] ^=
+            (uint8_t)(1u << qr_prng_below(&network->prng, 8));
+        network->spoilt++;
+    }
     if (weather->duplication && qr_prng_chance(&network->prng, weather->duplication)) {
         message->copies = 2;
         network->arrival(network->context, message, arrival_us(network, from, to, now_us));
@@ -97,6 +126,13 @@ qr_sim_cut qr_sim_cut_make(qr_sim_network *network, qr_sim_cut_shape shape, uint
         for (uint32_t n = 0; n < nodes; n++)
             cut_add(&cut, victim, n);
         return cut;
+    case QR_SIM_CUT_RING: {
+        uint32_t reach = (nodes + 1) / 4;
+        for (uint32_t n = 0; n < nodes; n++)
+            for (uint32_t far = reach + 1; reach > 0 && far + reach < nodes; far++)
+                cut_add(&cut, n, (n + far) % nodes);
+        return cut;
+    }
     default: {
         uint64_t rest = all & ~own, half = qr_prng_below(&network->prng, all + 1) & rest;
         return between(network, half, rest & ~half);
@@ -117,6 +153,6 @@ void qr_sim_cut_apply(qr_sim_network *network, qr_sim_cut cut, bool mend)
 const char *qr_sim_cut_name(qr_sim_cut_shape shape)
 {
     static const char *const names[QR_SIM_CUT_SHAPES] = {"isolated", "halves", "one way", "deaf",
-                                                         "mute",     "pair",   "bridge"};
+                                                         "mute",     "pair",   "bridge",  "ring"};
     return (unsigned)shape < QR_SIM_CUT_SHAPES ? names[shape] : "?";
 }

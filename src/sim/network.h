@@ -19,11 +19,15 @@ void qr_sim_message_drop(qr_sim_message *message); /* one copy less */
 
 /* How the network behaves apart from cuts; the same for all links. Per million, microseconds. */
 typedef struct qr_sim_weather {
-    uint32_t loss, duplication, straggling;
+    uint32_t loss, duplication, straggling, corruption; /* the last: one bit of a message turns */
     uint32_t delay_us_min, delay_us_max;
     uint32_t straggle_us_max;
     bool in_order; /* as over TCP: no message overtakes another one of the same link */
 } qr_sim_weather;
+
+/* Kinds of messages, as the network can tell them apart: the kind of the envelope and the first byte of what
+ * is inside (doc/formats/peer.md). */
+enum { QR_SIM_KINDS_MAX = 32 };
 
 typedef struct qr_sim_network {
     uint32_t nodes;
@@ -31,8 +35,12 @@ typedef struct qr_sim_network {
     uint32_t cuts[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX];       /* [from][to]: how many faults hold it cut */
     uint64_t clogged_us[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX]; /* nothing arrives before this time */
     uint64_t latest_us[QR_SIM_NODES_MAX][QR_SIM_NODES_MAX];  /* the last arrival in order */
+    uint16_t kinds[QR_SIM_KINDS_MAX];                        /* seen so far */
+    uint32_t kind_count;
+    uint16_t lost_kind; /* all of this kind are lost until then */
+    uint64_t lost_kind_us;
     qr_prng prng;
-    uint64_t sent, lost;
+    uint64_t sent, lost, spoilt;
     /* The message arrives at that time. */
     void (*arrival)(void *context, qr_sim_message *message, uint64_t at_us);
     void *context;
@@ -57,6 +65,7 @@ typedef enum qr_sim_cut_shape {
     QR_SIM_CUT_MUTE,    /* one node is not heard, but hears */
     QR_SIM_CUT_PAIR,    /* both directions of one pair */
     QR_SIM_CUT_BRIDGE,  /* two groups that only one node in the middle can reach */
+    QR_SIM_CUT_RING,    /* each reaches a majority, no two the same one */
     QR_SIM_CUT_SHAPES,
 } qr_sim_cut_shape;
 

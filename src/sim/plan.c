@@ -132,7 +132,18 @@ static void draw_damage(qr_sim_plan *plan, qr_prng *prng)
     plan->lies = one_in(prng, 2);
 }
 
-/* Drawn apart, so that the runs without changes of members stay as they were. */
+/* Drawn apart, as what follows is: the runs without them stay as they were. */
+static void draw_late_faults(qr_sim_world *world)
+{
+    qr_sim_plan *plan = &world->plan;
+    qr_prng prng;
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 5));
+    plan->lost_kinds = one_in(&prng, 4);
+    if (one_in(&prng, 4))
+        plan->weather.corruption = PICK(&prng, 100, 1000, 20000);
+    plan->core = one_in(&prng, 3);
+}
+
 static void draw_changes(qr_sim_world *world)
 {
     qr_sim_plan *plan = &world->plan;
@@ -172,5 +183,6 @@ void qr_sim_plan_draw(qr_sim_world *world)
     if (world->config->fault_ms)
         plan->fault_ms = world->config->fault_ms;
     draw_damage(plan, &prng);
+    draw_late_faults(world);
     draw_changes(world);
 }

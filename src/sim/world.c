@@ -55,10 +55,25 @@ static uint64_t patience_us(const qr_sim_world *world)
 
 static void heal(qr_sim_world *world)
 {
+    world->outside = 0;
     qr_sim_story(world, "---- all faults end");
     world->phase = QR_SIM_HEALING;
     qr_sim_level_heal(world);
     qr_sim_nemesis_heal(world);
+    world->phase_end_us = world->now_us + patience_us(world);
+    look_again(world);
+}
+
+/* Liveness: a quorum is healed and left alone with what it has. */
+static void heal_core(qr_sim_world *world)
+{
+    world->phase = QR_SIM_CORE;
+    if (!qr_sim_nemesis_heal_core(world)) {
+        heal(world);
+        return;
+    }
+    world->report->cores++;
+    qr_sim_story(world, "---- all faults end, but members %x are out of reach", world->outside);
     world->phase_end_us = world->now_us + patience_us(world);
     look_again(world);
 }
@@ -72,6 +87,15 @@ static bool is_settled(const qr_members *members)
     return !members->joint;
 }
 
+/* Requests without an answer, but for those that somebody out of reach has. */
+static uint64_t open_inside(const qr_sim_world *world)
+{
+    uint64_t open = world->open_count;
+    for (uint64_t i = 0; world->outside && i < world->op_count; i++)
+        open -= world->ops[i]->outcome == QR_SIM_OPEN && (world->outside >> world->ops[i]->node & 1);
+    return open;
+}
+
 /* NULL: everybody is up, agrees on a leader, has applied the same, and nothing is open. Else what is missing.
  */
 static const char *unrest(const qr_sim_world *world, char *text, size_t size)
@@ -80,7 +104,7 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
     for (uint32_t i = 0; i < world->nodes; i++) {
         const qr_sim_node *node = &world->node[i];
         bool belongs = qr_members_find(qr_sim_configs_last(world), node->id) != NULL;
-        if (!belongs && !qr_sim_node_up(node))
+        if ((!belongs && !qr_sim_node_up(node)) || world->outside >> i & 1)
             continue;
         if (!belongs) {
             snprintf(text, size, "n%u is up and no member", i + 1);
@@ -111,7 +135,7 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
             snprintf(text, size, "n%u knows a member that is to vote and does not yet", i + 1);
             return text;
         }
-        if (status.level != QR_APPLY_VERSION) {
+        if (status.level != QR_APPLY_VERSION && world->phase != QR_SIM_CORE) {
             snprintf(text, size, "n%u is at level %u", i + 1, status.level);
             return text;
         }
@@ -129,11 +153,12 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
         snprintf(text, size, "%u leases have not ended", qr_sim_lease_count(world));
         return text;
     }
-    const char *behind = qr_sim_watch_missing(world, text, size);
+    const char *behind = world->phase == QR_SIM_CORE ? NULL : qr_sim_watch_missing(world, text, size);
     if (behind != NULL)
         return behind;
-    if (world->open_count > 0) {
-        snprintf(text, size, "%" PRIu64 " requests are unanswered", world->open_count);
+    uint64_t open = open_inside(world);
+    if (open > 0) {
+        snprintf(text, size, "%" PRIu64 " requests are unanswered", open);
         return text;
     }
     return NULL;
@@ -151,6 +176,15 @@ static void begin_calm(qr_sim_world *world)
     qr_sim_client_resume(world);
 }
 
+/* A removal that somebody had asked for in the storm came true in the calm: the member ends with what it has.
+ */
+static bool has_left(const qr_sim_op *op)
+{
+    const qr_sim_node *node = &op->world->node[op->node];
+    return op->world->plan.changes && (node->life != op->life || !qr_sim_node_up(node)) &&
+           (qr_sim_configs_removed_at(op->world, node->id) || node->seat.standing == QR_SIM_WAITING);
+}
+
 /* In calm weather nothing is refused, nobody loses the leadership, and messages are few (rows 12, 13 and 23).
  */
 static void judge_calm(qr_sim_world *world)
@@ -165,7 +199,7 @@ static void judge_calm(qr_sim_world *world)
         const qr_sim_op *op = world->ops[i];
         if (op->kind == QR_REQUEST_HANDOVER)
             handed_over = true;
-        else if (op->outcome != QR_SIM_DONE && !handed_over)
+        else if (op->outcome != QR_SIM_DONE && !handed_over && !has_left(op))
             qr_sim_fail(world, "works-when-calm", "%s was answered %s though nothing is broken", op->mark,
                         qr_status_name(op->status));
     }
@@ -190,13 +224,17 @@ static void look(qr_sim_world *world)
     look_again(world);
     if (world->phase == QR_SIM_CALM || world->phase == QR_SIM_SETTLING)
         qr_sim_lease_look(world);
-    if (world->phase != QR_SIM_HEALING && world->phase != QR_SIM_SETTLING)
+    if (world->phase == QR_SIM_FAULTS || world->phase == QR_SIM_CALM)
         return;
     const char *missing = unrest(world, text, sizeof text);
     if (missing != NULL) {
         if (world->now_us >= world->phase_end_us)
-            qr_sim_fail(world, "heals", "%" PRIu64 " ms after the last fault: %s", patience_us(world) / 1000,
-                        missing);
+            qr_sim_fail(world, world->phase == QR_SIM_CORE ? "a-quorum-is-enough" : "heals",
+                        "%" PRIu64 " ms after the last fault: %s", patience_us(world) / 1000, missing);
+        return;
+    }
+    if (world->phase == QR_SIM_CORE) {
+        heal(world);
         return;
     }
     if (world->phase == QR_SIM_HEALING) {
@@ -294,7 +332,7 @@ static void run(qr_sim_world *world)
         bool healed = world->phase != QR_SIM_FAULTS;
         if (!healed && qr_sim_queue_next_us(&world->queue) >= heal_us) {
             world->now_us = heal_us;
-            heal(world);
+            heal_core(world);
             continue;
         }
         if (!qr_sim_queue_pop(&world->queue, &event)) {
@@ -377,6 +415,7 @@ void qr_sim_run(const qr_sim_config *config, qr_sim_report *report)
     report->simulated_ms = world->now_us / 1000;
     report->events = world->steps;
     report->entries = world->oracle.count;
+    report->spoilt = world->network.spoilt;
     report->configurations = world->configs.count - 1;
     close_world(world);
     qr_free(world);

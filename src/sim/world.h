@@ -178,7 +178,8 @@ typedef struct qr_sim_plan {
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
         stalls, failing_syncs, no_space, damage, clogs, old_leaders, left_behind, handovers, compactions,
-        all_die, leases;
+        all_die, leases, lost_kinds;
+    bool core;           /* before all is healed, a quorum has to work alone */
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
     uint64_t ambushes;   /* bit set of trace kinds of elections after which the worst is done */
@@ -193,6 +194,7 @@ typedef struct qr_sim_plan {
 
 typedef enum qr_sim_phase {
     QR_SIM_FAULTS,
+    QR_SIM_CORE, /* some members are whole and together, the others are out of reach */
     QR_SIM_HEALING,
     QR_SIM_CALM,
     QR_SIM_SETTLING,
@@ -223,6 +225,7 @@ struct qr_sim_world {
     qr_arena arena;
     uint64_t flight;
     uint64_t steps;
+    uint32_t outside; /* bit set: who is out of reach while a core is healed */
     uint32_t damaged; /* members whose disk was damaged so far: never so many that something is lost */
     uint64_t calm_messages, calm_ops, calm_terms, calm_changes; /* as they stood when the calm began */
     struct {
@@ -303,6 +306,8 @@ void qr_sim_nemesis_mend(qr_sim_world *world, uint64_t number);
 void qr_sim_nemesis_trace(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_nemesis_part(qr_sim_world *world, const qr_sim_node *a, const qr_sim_node *b, uint64_t length_us);
 void qr_sim_nemesis_heal(qr_sim_world *world);
+/* Draws who stays outside, and cuts them off; false: nobody can be spared in this run. */
+bool qr_sim_nemesis_heal_core(qr_sim_world *world);
 uint64_t qr_sim_nemesis_down_us(qr_sim_world *world); /* how long a dead process stays down */
 
 /* damage.c */
