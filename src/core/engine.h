@@ -201,7 +201,8 @@ typedef struct qr_engine_status {
     qr_engine_role role;
     uint64_t term, leader;
     uint64_t commit_index, last_index, first_index;
-    qr_members members;
+    qr_members members;     /* the configuration in force, and */
+    uint64_t members_index; /* the entry that brought it; 0: there from the beginning */
     /* Leader only: what each member has, in the order of members.list; 0 elsewhere. */
     uint64_t match[QR_MEMBERS_MAX];
     bool alive[QR_MEMBERS_MAX]; /* leader only: itself, and who answered within the last election_ms */

@@ -277,7 +277,8 @@ typedef struct qr_leases {
     size_t heap_count, heap_room;
     qr_lease_memory *memories; /* QR_MEMBERS_MAX of them, while in office; owned */
     size_t memory_count;
-    uint64_t recalled_term, recall; /* of .memories: the term, and the name of the survey */
+    uint64_t recalled_term, recall; /* of .memories: the term, the name of the survey, and */
+    uint64_t recalled_members;      /* the index of the configuration whose voters are asked */
     bool ready;                     /* the deadlines are known */
     uint64_t epoch_asked;           /* the term for which an epoch was proposed */
     bool end_asked;                 /* the end of some was proposed and is not decided */

@@ -5,7 +5,11 @@
  *
  * A voter answers once it has the epoch of the leader's term on its disk, and from then on notes nothing for
  * a leader of an earlier one, not even in another life. What it says it says as an age; by the leader's clock
- * the moment is at most that long ago. */
+ * the moment is at most that long ago.
+ *
+ * All answers that count together were given in one configuration, which the voter had in its log: who got
+ * another say in between may have heard nothing of what counted before (qr_lease__voter()). So with each
+ * configuration the survey begins anew; what was found before stays true. */
 #include "node/internal.h"
 
 /* Moments before the leader's clock began are no less than 0 this way. */
@@ -105,12 +109,15 @@ static qr_lease_memory *make_memory(qr_node *node, uint64_t peer)
     return memory;
 }
 
-static void ask_voter(qr_node *node, uint64_t peer)
+/* knows: the configuration is on its disk. */
+static void ask_voter(qr_node *node, uint64_t peer, bool knows)
 {
     const qr_leases *leases = &node->leases;
     qr_lease_memory *memory = memory_of(leases, peer);
     if (memory == NULL)
         memory = make_memory(node, peer);
+    if (!knows || memory->retry_ms == UINT64_MAX)
+        memory->retry_ms = knows ? 0 : UINT64_MAX; /* its acknowledgement will bring a turn */
     if (node->now_ms < memory->retry_ms)
         return;
     /* One that is away is no hurry once the others have answered. */
@@ -158,7 +165,9 @@ static void find_deadline(qr_node *node, qr_leased *lease, const qr_members *mem
     if (heard == UINT64_MAX) /* enough of them have lost it already, and this one is going to */
         heard = BIAS_MS + node->now_ms;
     uint64_t due = heard + lease->ttl_ms + QR_LEASE_GRACE_MS;
-    qr_lease__due(node, lease, due > BIAS_MS ? due - BIAS_MS : 1);
+    due = due > BIAS_MS ? due - BIAS_MS : 1;
+    if (lease->heap_at == 0 || due < lease->deadline_ms)
+        qr_lease__due(node, lease, due);
 }
 
 static bool has_told(const void *context, uint64_t id)
@@ -174,7 +183,7 @@ static void find_deadlines(qr_node *node)
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
     qr_lease__voter(node, &engine.members);
-    if (!qr_quorum_has(&engine.members, has_told, node))
+    if (engine.members_index != leases->recalled_members || !qr_quorum_has(&engine.members, has_told, node))
         return;
     for (size_t i = 0; i < leases->memory_count; i++)
         leases->memories[i].at = 0;
@@ -231,21 +240,31 @@ void qr_lease__recalled(qr_node *node, uint64_t from, qr_reader *body)
         find_deadlines(node);
 }
 
+static void begin_survey(qr_node *node, uint64_t members_index)
+{
+    qr_leases *leases = &node->leases;
+    bool ready = leases->ready && leases->recalled_term == node->term;
+    qr_lease__forget_memories(node);
+    leases->ready = ready;
+    leases->recalled_term = node->term;
+    leases->recalled_members = members_index;
+    leases->recall = qr_lease__number(node);
+    leases->memories = qr_alloc_zero(QR_MEMBERS_MAX, sizeof *leases->memories);
+}
+
 void qr_lease__take_over(qr_node *node)
 {
     qr_leases *leases = &node->leases;
-    const qr_members *members = &node->changes.told;
-    if (leases->recalled_term != node->term) {
-        leases->recalled_term = node->term;
-        leases->recall = qr_lease__number(node);
-        leases->memories = qr_alloc_zero(QR_MEMBERS_MAX, sizeof *leases->memories);
-    }
+    qr_engine_status engine;
+    node->engine->ops->status(node->engine, &engine);
+    if (leases->recalled_term != node->term || leases->recalled_members != engine.members_index)
+        begin_survey(node, engine.members_index);
     if (!leases->ready) /* those who have told may be enough by now, since members leave; alone it needs
                            nobody */
         find_deadlines(node);
-    for (uint32_t i = 0; i < members->count; i++)
-        if (is_asked(node, members->list[i].id))
-            ask_voter(node, members->list[i].id);
+    for (uint32_t i = 0; i < engine.members.count; i++)
+        if (is_asked(node, engine.members.list[i].id))
+            ask_voter(node, engine.members.list[i].id, engine.match[i] >= engine.members_index);
 }
 
 uint64_t qr_lease__take_over_wake_ms(const qr_node *node)

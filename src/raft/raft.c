@@ -373,7 +373,8 @@ static void raft_status(const qr_engine *engine, qr_engine_status *status)
                                  .commit_index = raft->commit,
                                  .last_index = raft->log.last,
                                  .first_index = raft->log.base_index + 1,
-                                 .members = *qr_raft_members(raft)};
+                                 .members = *qr_raft_members(raft),
+                                 .members_index = raft->configs[raft->config_count - 1].index};
     for (uint32_t i = 0; raft->role == QR_LEADER && i < status->members.count; i++) {
         const qr_raft_peer *peer = qr_raft_peer_of(raft, status->members.list[i].id);
         status->match[i] = peer ? peer->match : raft->durable_index;
