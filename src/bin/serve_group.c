@@ -288,7 +288,8 @@ static void add_known(const qr_group *group, uint64_t id, qr_roster *roster)
 
 /* Everyone in the configuration in force and in the one that was applied: whoever is being removed is a peer
  * until that is certain. While a member still applies its log it goes through configurations of the past, in
- * which those who send it that log may be missing: until it is through, nobody leaves. */
+ * which those who send it that log may be missing: until it is through, nobody leaves. A long past has more
+ * members than there is room for, so who leads and who has called comes before them. */
 static void gather(const qr_group *group, qr_roster *roster)
 {
     qr_node_status status;
@@ -302,11 +303,13 @@ static void gather(const qr_group *group, qr_roster *roster)
         add_known(group, members->list[i].id, roster);
     for (uint32_t i = 0; applied != NULL && i < applied->count; i++)
         add_known(group, applied->list[i].id, roster);
-    for (size_t i = 0; applied == NULL && i < group->roster.count; i++)
-        add_known(group, group->roster.list[i].id, roster);
+    if (status.engine.leader)
+        add_known(group, status.engine.leader, roster);
     for (size_t i = 0; i < group->named.count; i++)
         if (qr_roster_find(roster, group->named.list[i].id) == NULL)
             qr_roster_add(roster, &group->named.list[i]);
+    for (size_t i = 0; applied == NULL && i < group->roster.count; i++)
+        add_known(group, group->roster.list[i].id, roster);
 }
 
 static void update_links(qr_group *group)

@@ -60,8 +60,8 @@ static void add_to_roster(qr_sim_seat *seat, uint64_t id)
         seat->roster[seat->roster_count++] = id;
 }
 
-/* As bin/serve_group does it: everyone in the configuration in force and in the one that was applied, and as
- * long as the log is still being applied, everyone from before too. */
+/* As bin/serve_group does it: everyone in the configuration in force and in the one that was applied, who
+ * leads, and as long as the log is still being applied, everyone from before too. */
 void qr_sim_members_reconfigured(qr_sim_node *node, bool removed)
 {
     qr_sim_seat *seat = &node->seat, old = *seat;
@@ -75,6 +75,8 @@ void qr_sim_members_reconfigured(qr_sim_node *node, bool removed)
         add_to_roster(seat, members->list[i].id);
     for (uint32_t i = 0; applied != NULL && i < applied->count; i++)
         add_to_roster(seat, applied->list[i].id);
+    if (status.engine.leader)
+        add_to_roster(seat, status.engine.leader);
     for (uint32_t i = 0; applied == NULL && i < old.roster_count; i++)
         add_to_roster(seat, old.roster[i]);
     seat->removed |= removed;
@@ -106,8 +108,12 @@ static const qr_sim_node *find_lister(const qr_sim_node *node)
 
 static void take_roster(qr_sim_node *node, const qr_sim_node *lister)
 {
+    qr_sim_seat old = node->seat;
+    node->seat.roster_count = 0; /* those who are there now come first: a full list forgets the others */
     for (uint32_t i = 0; i < lister->seat.roster_count; i++)
         add_to_roster(&node->seat, lister->seat.roster[i]);
+    for (uint32_t i = 0; i < old.roster_count; i++)
+        add_to_roster(&node->seat, old.roster[i]);
     qr_sim_story(node->world, "n%u asks n%u who the members are", node->number + 1, lister->number + 1);
 }
 
