@@ -51,9 +51,10 @@ typedef struct campaign {
 /* ---------------------------------------------------------------- options ---- */
 
 static const struct {
+    int row;
     const char *name, *what;
-} bugs[] = {{"none", "no bug"},
-#define BUG_ROW(id, text, explanation) {text, explanation},
+} bugs[] = {{0, "none", "no bug"},
+#define BUG_ROW(id, row, text, explanation) {row, text, explanation},
             QR_BUG_LIST(BUG_ROW)
 #undef BUG_ROW
 };
@@ -61,7 +62,7 @@ static const struct {
 static int list_bugs(void)
 {
     for (size_t i = 1; i < sizeof bugs / sizeof bugs[0]; i++)
-        printf("%-28s %s\n", bugs[i].name, bugs[i].what);
+        printf("%-30s row %2d  %s\n", bugs[i].name, bugs[i].row, bugs[i].what);
 #ifndef QR_PLANTED_BUGS
     printf("(this build has none of them: meson setup -Dplanted_bugs=true)\n");
 #endif

@@ -1,64 +1,78 @@
 /* Planted bugs: deliberate breaches of one rule each, that the simulator must find (facts/reliability: "proof
- * that the campaign sees"). They exist only in builds with -Dplanted_bugs=true; elsewhere QR_BUG() is the
- * constant false and the compiler removes the branch. */
+ * that the campaign sees", whose rows the numbers are). They exist only in builds with -Dplanted_bugs=true;
+ * elsewhere QR_BUG() is the constant false and the compiler removes the branch. */
 #ifndef QR_CORE_BUGS_H
 #define QR_CORE_BUGS_H
 
-/* name on the command line, room, what it breaks */
+/* row, name on the command line, what it breaks */
 #define QR_BUG_LIST(X)                                                                                       \
-    X(ACK_BEFORE_SYNC, "acknowledge-before-sync",                                                            \
+    X(ACK_BEFORE_SYNC, 4, "acknowledge-before-sync",                                                         \
       "node tells the engine DURABLE when the write is submitted")                                           \
-    X(VOTE_NOT_DURABLE, "vote-not-durable", "raft grants a vote without waiting for its record")             \
-    X(COMMIT_OLD_TERM, "commit-old-term", "raft commits an entry of an older term by counting")              \
-    X(NO_LOG_CHECK, "no-log-check-on-vote", "raft votes for candidates with an older log")                   \
-    X(READ_NO_QUORUM, "read-without-quorum", "raft answers READ without a round of a quorum")                \
-    X(FORWARD_TWICE, "forward-applied-twice", "node applies a command again that it has applied before")     \
-    X(TRUNCATE_ALWAYS, "truncate-on-old-append", "raft truncates after the last entry of any append")        \
-    X(COMMIT_UNMATCHED, "commit-beyond-match",                                                               \
+    X(VOTE_NOT_DURABLE, 3, "vote-not-durable", "raft grants a vote without waiting for its record")          \
+    X(COMMIT_OLD_TERM, 2, "commit-old-term", "raft commits an entry of an older term by counting")           \
+    X(NO_LOG_CHECK, 2, "no-log-check-on-vote", "raft votes for candidates with an older log")                \
+    X(READ_NO_QUORUM, 10, "read-without-quorum", "raft answers READ without a round of a quorum")            \
+    X(FORWARD_TWICE, 17, "forward-applied-twice", "node applies a command again that it has applied before") \
+    X(TRUNCATE_ALWAYS, 6, "truncate-on-old-append", "raft truncates after the last entry of any append")     \
+    X(COMMIT_UNMATCHED, 5, "commit-beyond-match",                                                            \
       "raft takes the leader's commit without bounding it by the match")                                     \
-    X(VOTE_COUNTED_TWICE, "vote-counted-twice", "raft counts votes instead of voters")                       \
-    X(READ_BEFORE_NOOP, "read-before-own-commit", "raft serves reads before committing in its own term")     \
-    X(READ_OLD_ROUND, "read-confirmed-by-old-round",                                                         \
+    X(VOTE_COUNTED_TWICE, 32, "vote-counted-twice", "raft counts votes instead of voters")                   \
+    X(READ_BEFORE_NOOP, 11, "read-before-own-commit", "raft serves reads before committing in its own term") \
+    X(READ_OLD_ROUND, 11, "read-confirmed-by-old-round",                                                     \
       "raft confirms reads with heartbeat answers of earlier rounds")                                        \
-    X(STALE_RECORD, "stale-record-accepted", "wal accepts records without checking position and chain")      \
-    X(SYNC_ERROR_IGNORED, "sync-error-ignored", "wal goes on after a failed sync")                           \
-    X(MISSING_FOLDER_SYNC, "folder-not-synced", "wal does not sync the folder after making a segment")       \
-    X(LOST_TRUNCATION, "prefix-not-checked", "raft appends without checking the previous entry's term")      \
-    X(WALL_CLOCK_APPLY, "apply-by-local-state", "tree applies with something only this replica knows")       \
-    X(CHANGE_EARLY, "change-before-commit",                                                                  \
+    X(STALE_RECORD, 19, "stale-record-accepted", "wal accepts records without checking position and chain")  \
+    X(SYNC_ERROR_IGNORED, 20, "sync-error-ignored", "wal goes on after a failed sync")                       \
+    X(MISSING_FOLDER_SYNC, 22, "folder-not-synced", "wal does not sync the folder after making a segment")   \
+    X(LOST_TRUNCATION, 6, "prefix-not-checked", "raft appends without checking the previous entry's term")   \
+    X(WALL_CLOCK_APPLY, 26, "apply-by-local-state", "tree applies with something only this replica knows")   \
+    X(CHANGE_EARLY, 1, "change-before-commit",                                                               \
       "raft changes members before an entry of its term and the last change are committed")                  \
-    X(JOINT_ONE_HALF, "joint-in-one-half", "raft counts a joint configuration in its incoming half only")    \
-    X(LEARNER_COUNTED, "learner-counted", "raft lets a learner's disk count for a voter's")                  \
-    X(CONFIG_NOT_RESTORED, "members-not-restored", "raft keeps the members of an entry that was cut off")    \
-    X(WIPED_VOTES, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces")     \
-    X(STATE_DIVERGES, "state-diverges",                                                                      \
+    X(JOINT_ONE_HALF, 1, "joint-in-one-half", "raft counts a joint configuration in its incoming half only") \
+    X(LEARNER_COUNTED, 15, "learner-counted", "raft lets a learner's disk count for a voter's")              \
+    X(CONFIG_NOT_RESTORED, 16, "members-not-restored",                                                       \
+      "raft keeps the members of an entry that was cut off")                                                 \
+    X(WIPED_VOTES, 31, "wiped-disk-votes", "raft lets a disk without a memory vote for the one it replaces") \
+    X(STATE_DIVERGES, 26, "state-diverges",                                                                  \
       "node: the state of one member differs from entry 200 on; the oracle does not look, the members must") \
-    X(CHECKPOINT_NO_ORIGINS, "checkpoint-without-origins", "node leaves the origins out of a checkpoint")    \
-    X(CHECKPOINT_EARLY, "log-released-early",                                                                \
+    X(CHECKPOINT_NO_ORIGINS, 8, "checkpoint-without-origins", "node leaves the origins out of a checkpoint") \
+    X(CHECKPOINT_EARLY, 9, "log-released-early",                                                             \
       "node lets the log go when a checkpoint is begun, not when it is durable")                             \
-    X(CHECKPOINT_OLDER, "older-checkpoint-taken", "node takes a checkpoint that is older than its state")    \
-    X(CHECKPOINT_RETRY, "request-in-checkpoint-repeated",                                                    \
+    X(CHECKPOINT_OLDER, 7, "older-checkpoint-taken", "node takes a checkpoint that is older than its state") \
+    X(CHECKPOINT_RETRY, 17, "request-in-checkpoint-repeated",                                                \
       "node tries requests again that may be in a checkpoint it was sent")                                   \
-    X(LEASE_NO_EPOCH, "lease-ended-by-old-leader", "tree ends leases at the word of a leader of the past")   \
-    X(LEASE_NO_QUORUM, "renewal-without-quorum", "node acknowledges a renewal without a round of a quorum")  \
-    X(LEASE_FORGETS, "renewals-forgotten", "node says that it has noted renewals, and has not")              \
-    X(LEASE_BY_FOLLOWER, "lease-ended-by-follower", "node proposes the end of leases while it follows")      \
-    X(TOMBSTONE_LOST, "tombstone-lost",                                                                      \
+    X(LEASE_NO_EPOCH, 27, "lease-ended-by-old-leader",                                                       \
+      "tree ends leases at the word of a leader of the past")                                                \
+    X(LEASE_NO_QUORUM, 27, "renewal-without-quorum",                                                         \
+      "node acknowledges a renewal without a round of a quorum")                                             \
+    X(LEASE_FORGETS, 27, "renewals-forgotten", "node says that it has noted renewals, and has not")          \
+    X(LEASE_BY_FOLLOWER, 27, "lease-ended-by-follower", "node proposes the end of leases while it follows")  \
+    X(TOMBSTONE_LOST, 28, "tombstone-lost",                                                                  \
       "tree does not tell of a deletion at exactly the compacted revision")                                  \
-    X(REVISION_SPLIT, "revision-split", "tree ends a reading of events in the middle of a revision")         \
-    X(WATCH_AHEAD, "watch-progress-ahead",                                                                   \
+    X(REVISION_SPLIT, 28, "revision-split", "tree ends a reading of events in the middle of a revision")     \
+    X(WATCH_AHEAD, 28, "watch-progress-ahead",                                                               \
       "node reports a watcher's position ahead of events not handed out")                                    \
-    X(WATCH_FUTURE, "watch-start-ignored", "node gives a watcher with a future start older events")          \
-    X(WATCH_REPEATS, "watch-repeats-after-checkpoint",                                                       \
+    X(WATCH_FUTURE, 28, "watch-start-ignored", "node gives a watcher with a future start older events")      \
+    X(WATCH_REPEATS, 28, "watch-repeats-after-checkpoint",                                                   \
       "node goes on too early with its watchers after a received checkpoint")                                \
-    X(WATCH_SKIPS, "watch-skips-checkpoint",                                                                 \
+    X(WATCH_SKIPS, 28, "watch-skips-checkpoint",                                                             \
       "node does not tell its watchers what a received checkpoint brought")                                  \
-    X(LEVEL_EARLY, "level-raised-early", "node raises the level before all members know it")                 \
-    X(LEVEL_NOT_SAVED, "level-not-saved", "node leaves the level out of a checkpoint")
+    X(LEVEL_EARLY, 26, "level-raised-early", "node raises the level before all members know it")             \
+    X(LEVEL_NOT_SAVED, 8, "level-not-saved", "node leaves the level out of a checkpoint")                    \
+    X(VOTE_FORGOTTEN, 3, "vote-forgotten", "raft does not know its vote any more after a restart")           \
+    X(LEADER_UNPROTECTED, 12, "leader-not-protected", "raft votes against a leader that it hears")           \
+    X(NO_PAUSE, 13, "no-pause-between-elections", "raft stands again at once where nobody has won")          \
+    X(LEADS_ON, 15, "leads-after-removal", "raft goes on leading when its removal is committed")             \
+    X(DAMAGE_CUT, 18, "damage-cut-as-torn", "wal takes a damaged record for one that was never durable")     \
+    X(ENVELOPE_UNCHECKED, 19, "checksum-not-compared", "node takes messages that were damaged on their way") \
+    X(MESSAGE_STORM, 23, "answers-cause-messages", "raft sends again whenever it is answered")               \
+    X(CHECKPOINT_WITHHELD, 24, "checkpoint-not-sent", "raft does not offer its checkpoint to those behind")  \
+    X(OLD_DISK_HEARD, 31, "old-disk-heard", "node listens to the disk that a newer one has replaced")        \
+    X(SURVEY_MIXED, 27, "survey-of-two-configurations",                                                      \
+      "node asks voters about leases before they know that they are voters")
 
 typedef enum qr_bug {
     QR_BUG_NONE,
-#define QR_BUG_ENUM(name, text, what) QR_BUG_##name,
+#define QR_BUG_ENUM(name, row, text, what) QR_BUG_##name,
     QR_BUG_LIST(QR_BUG_ENUM)
 #undef QR_BUG_ENUM
         QR_BUG_COUNT

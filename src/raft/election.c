@@ -17,10 +17,14 @@ static bool leader_gone(const qr_raft_engine *raft)
 }
 
 /* A new election timeout, drawn anew each time (5.2, 9.3). */
+static uint64_t draw_timeout(qr_raft_engine *raft)
+{
+    return raft->config.election_ms + qr_prng_below(&raft->prng, raft->config.election_ms);
+}
+
 void qr_raft_timer_reset(qr_raft_engine *raft)
 {
-    raft->deadline_ms =
-        raft->now_ms + raft->config.election_ms + qr_prng_below(&raft->prng, raft->config.election_ms);
+    raft->deadline_ms = raft->now_ms + draw_timeout(raft);
 }
 
 /* The next try after an election that nobody has won yet. While the old leader is known to be gone nothing
@@ -29,6 +33,10 @@ void qr_raft_timer_reset(qr_raft_engine *raft)
 static void timer_retry(qr_raft_engine *raft)
 {
     uint64_t heartbeat = raft->config.heartbeat_ms;
+    if (QR_BUG(raft->config.bug, NO_PAUSE)) {
+        raft->deadline_ms = raft->now_ms + 1;
+        return;
+    }
     if (!leader_gone(raft)) {
         qr_raft_timer_reset(raft);
         return;
@@ -36,7 +44,7 @@ static void timer_retry(qr_raft_engine *raft)
     uint32_t doublings = raft->attempts > 2 ? raft->attempts - 2 : 0;
     uint64_t pause = qr_prng_between(&raft->prng, (heartbeat + 1) / 2, 3 * heartbeat)
                      << (doublings < 6 ? doublings : 6);
-    uint64_t longest = raft->config.election_ms + qr_prng_below(&raft->prng, raft->config.election_ms);
+    uint64_t longest = draw_timeout(raft);
     raft->deadline_ms = raft->now_ms + (pause < longest ? pause : longest);
 }
 
@@ -56,7 +64,8 @@ bool qr_raft_leader_alive(const qr_raft_engine *raft)
 {
     if (raft->role == QR_LEADER) /* check-quorum keeps this honest */
         return true;
-    if (raft->leader == 0 || raft->now_ms - raft->heard_ms >= raft->config.election_ms)
+    if (raft->leader == 0 || raft->now_ms - raft->heard_ms >= raft->config.election_ms ||
+        QR_BUG(raft->config.bug, LEADER_UNPROTECTED))
         return false;
     const qr_raft_peer *peer = qr_raft_peer_of(raft, raft->leader);
     return peer == NULL || peer->link != QR_RAFT_LINK_DOWN;

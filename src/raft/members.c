@@ -408,7 +408,7 @@ void qr_raft_members_lead(qr_raft_engine *raft)
 void qr_raft_members_retire(qr_raft_engine *raft)
 {
     if (qr_raft_is_voter(raft) || raft->configs[raft->config_count - 1].index > raft->commit ||
-        raft->commit < raft->noop_index)
+        raft->commit < raft->noop_index || QR_BUG(raft->config.bug, LEADS_ON))
         return;
     uint64_t heir = qr_raft_best_target(raft);
     const qr_raft_peer *peer = heir ? qr_raft_peer_of(raft, heir) : NULL;

@@ -200,6 +200,8 @@ void qr_raft_recall_end(qr_raft_engine *raft)
     qr_raft_config_cut(raft, raft->log.last +
                                  1); /* a brief may have told of an entry that never reached the disk */
     raft->stepped = true;
+    if (QR_BUG(raft->config.bug, VOTE_FORGOTTEN))
+        raft->vote = 0;
     raft->unsaved_first = raft->log.last + 1;
     raft->durable_index = raft->log.last;
     qr_raft_peers_rebuild(raft);

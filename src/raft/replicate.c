@@ -300,6 +300,7 @@ void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft
     peer->heard_ms = raft->now_ms;
     peer->answered = peer->answered_any = true;
     peer->round = message->round > peer->round ? message->round : peer->round;
+    raft->heartbeat_due = raft->heartbeat_due || QR_BUG(raft->config.bug, MESSAGE_STORM);
     if (message->flags & QR_RAFT_REJECTED)
         on_rejection(raft, peer, message);
     else
@@ -363,7 +364,8 @@ static bool pipeline(qr_raft_engine *raft, qr_raft_peer *peer)
 
 static void offer_checkpoint(qr_raft_engine *raft, qr_raft_peer *peer)
 {
-    if (peer->offered_ms && raft->now_ms - peer->offered_ms < raft->config.election_ms)
+    if ((peer->offered_ms && raft->now_ms - peer->offered_ms < raft->config.election_ms) ||
+        QR_BUG(raft->config.bug, CHECKPOINT_WITHHELD))
         return;
     peer->offered_ms = raft->now_ms ? raft->now_ms : 1;
     qr_effects_add(raft->effects, QR_EFFECT_SEND_CHECKPOINT, 0)->send_checkpoint.to = peer->id;

@@ -483,6 +483,17 @@ bool qr_sim_nemesis_heal_core(qr_sim_world *world)
     return true;
 }
 
+void qr_sim_nemesis_keep_apart(qr_sim_world *world)
+{
+    uint32_t one = (uint32_t)below(world, world->nodes);
+    uint32_t other = (one + 1 + (uint32_t)below(world, world->nodes - 1)) % world->nodes;
+    qr_sim_nemesis_part(world, &world->node[one], &world->node[other], UINT32_MAX);
+    if (below(world, 2)) {
+        tell_link(world, one, other, 0, between(world, 500, 20000));
+        tell_link(world, other, one, 0, between(world, 500, 20000));
+    }
+}
+
 uint64_t qr_sim_nemesis_down_us(qr_sim_world *world)
 {
     return draw_down_us(world);

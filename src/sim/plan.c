@@ -142,6 +142,7 @@ static void draw_late_faults(qr_sim_world *world)
     if (one_in(&prng, 4))
         plan->weather.corruption = PICK(&prng, 100, 1000, 20000);
     plan->core = one_in(&prng, 3);
+    plan->apart = one_in(&prng, 4);
 }
 
 static void draw_changes(qr_sim_world *world)

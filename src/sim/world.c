@@ -214,6 +214,28 @@ static void judge_calm(qr_sim_world *world)
                  messages, ops, ms);
 }
 
+/* Rows 12 and 14: who does not hear the leader is told by the others that there is one, and a leader that
+ * loses one voice of many stays. */
+static void judge_apart(qr_sim_world *world)
+{
+    uint64_t terms = world->oracle.term_max - world->apart_terms;
+    if (terms > 0)
+        qr_sim_fail(world, "two-apart-trouble-nobody",
+                    "%" PRIu64 " terms in twenty election timeouts, for one broken link", terms);
+}
+
+static void part_two(qr_sim_world *world)
+{
+    if (!world->plan.apart || world->nodes < 3 || world->plan.changes || !world->config->elects) {
+        world->phase = QR_SIM_OVER;
+        return;
+    }
+    world->phase = QR_SIM_APART;
+    world->apart_terms = world->oracle.term_max;
+    world->phase_end_us = world->now_us + (uint64_t)world->plan.election_ms * 20 * 1000;
+    qr_sim_nemesis_keep_apart(world);
+}
+
 static void look(qr_sim_world *world)
 {
     char text[200];
@@ -224,7 +246,11 @@ static void look(qr_sim_world *world)
     look_again(world);
     if (world->phase == QR_SIM_CALM || world->phase == QR_SIM_SETTLING)
         qr_sim_lease_look(world);
-    if (world->phase == QR_SIM_FAULTS || world->phase == QR_SIM_CALM)
+    if (world->phase == QR_SIM_APART && world->now_us >= world->phase_end_us) {
+        world->phase = QR_SIM_OVER;
+        judge_apart(world);
+    }
+    if (world->phase == QR_SIM_FAULTS || world->phase == QR_SIM_CALM || world->phase >= QR_SIM_APART)
         return;
     const char *missing = unrest(world, text, sizeof text);
     if (missing != NULL) {
@@ -241,9 +267,9 @@ static void look(qr_sim_world *world)
         begin_calm(world);
         return;
     }
-    world->phase = QR_SIM_OVER;
     judge_calm(world);
     qr_sim_oracle_final(world);
+    part_two(world);
 }
 
 /* ------------------------------------------------------------------ events ---- */

@@ -179,6 +179,7 @@ typedef struct qr_sim_plan {
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
         stalls, failing_syncs, no_space, damage, clogs, old_leaders, left_behind, handovers, compactions,
         all_die, leases, lost_kinds;
+    bool apart;
     bool core;           /* before all is healed, a quorum has to work alone */
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
@@ -198,6 +199,7 @@ typedef enum qr_sim_phase {
     QR_SIM_HEALING,
     QR_SIM_CALM,
     QR_SIM_SETTLING,
+    QR_SIM_APART, /* two members do not hear each other, the others hear both */
     QR_SIM_OVER
 } qr_sim_phase;
 
@@ -228,6 +230,7 @@ struct qr_sim_world {
     uint32_t outside; /* bit set: who is out of reach while a core is healed */
     uint32_t damaged; /* members whose disk was damaged so far: never so many that something is lost */
     uint64_t calm_messages, calm_ops, calm_terms, calm_changes; /* as they stood when the calm began */
+    uint64_t apart_terms;                                       /* when the two were parted */
     struct {
         qr_sim_cut cut;
         bool active;
@@ -308,6 +311,7 @@ void qr_sim_nemesis_part(qr_sim_world *world, const qr_sim_node *a, const qr_sim
 void qr_sim_nemesis_heal(qr_sim_world *world);
 /* Draws who stays outside, and cuts them off; false: nobody can be spared in this run. */
 bool qr_sim_nemesis_heal_core(qr_sim_world *world);
+void qr_sim_nemesis_keep_apart(qr_sim_world *world);  /* two of them, for good */
 uint64_t qr_sim_nemesis_down_us(qr_sim_world *world); /* how long a dead process stays down */
 
 /* damage.c */

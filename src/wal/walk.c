@@ -226,7 +226,8 @@ qr_status qr_wal_walk_tail(wal_walk *o, const wal_file *file, uint64_t *end)
     const qr_wal *wal = o->wal;
     uint64_t proof;
     *end = scan_leftovers(o, file->head.sequence * wal->segment_size, &proof);
-    if (proof <= wal->position || QR_BUG(wal->config.bug, STALE_RECORD))
+    if (proof <= wal->position || QR_BUG(wal->config.bug, STALE_RECORD) ||
+        QR_BUG(wal->config.bug, DAMAGE_CUT))
         return QR_OK;
     char name[QR_DISK_NAME_MAX];
     qr_wal_name_segment(file->number, name);

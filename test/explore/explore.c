@@ -690,7 +690,7 @@ static bool take(const char *name, const char *value)
                    {"--crashes", &run.crashes},
                    {"--losses", &run.losses}};
     static const char *const bugs[] = {"none",
-#define BUG_NAME(id, text, explanation) text,
+#define BUG_NAME(id, row, text, explanation) text,
                                        QR_BUG_LIST(BUG_NAME)
 #undef BUG_NAME
     };
