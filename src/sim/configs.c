@@ -312,15 +312,36 @@ void qr_sim_configs_look(qr_sim_node *node, const qr_engine *engine, const qr_en
 
 /* ---------------------------------------------------------------- who leads ---- */
 
+/* The configuration before the one in force, which nobody may have applied yet; false: the engine does not
+ * remember. */
+static bool find_one_before(const qr_sim_world *world, const qr_engine *engine,
+                            const qr_engine_status *status, qr_members *before)
+{
+    qr_entry_kind kind;
+    qr_slice bytes;
+    for (uint64_t index = status->members_index - 1; index > status->commit_index; index--) {
+        if (engine->ops->entry(engine, index, &kind, &bytes) == 0)
+            return false;
+        qr_reader reader = qr_reader_of(bytes);
+        if (kind == QR_ENTRY_MEMBERS)
+            return qr_members_decode(&reader, before) == QR_OK;
+    }
+    *before = *qr_sim_configs_of(world, status->commit_index);
+    return true;
+}
+
 /* Who leads has a vote in its own configuration or, as long as it may believe that this one is not committed,
  * in the one before it (D 4.2.2). */
-void qr_sim_configs_lead(qr_sim_node *node, uint64_t term, const qr_members *in_force)
+void qr_sim_configs_lead(qr_sim_node *node, const qr_engine *engine, const qr_engine_status *status)
 {
     qr_sim_world *world = node->world;
-    if (!qr_members_votes(in_force, node->id) &&
-        !qr_members_votes(qr_sim_configs_of(world, node->commit), node->id))
+    qr_members before = {0};
+    if (qr_members_votes(&status->members, node->id) ||
+        (status->members_index > status->commit_index && !find_one_before(world, engine, status, &before)))
+        return;
+    if (!qr_members_votes(&before, node->id))
         qr_sim_fail(world, "only-members-lead", "n%u leads term %" PRIu64 " and is no voter",
-                    node->number + 1, term);
+                    node->number + 1, status->term);
 }
 
 /* Who knows that it was removed keeps quiet. */

@@ -65,7 +65,7 @@ void qr_sim_configs_learn(qr_sim_world *world, uint64_t index, qr_slice bytes);
 bool qr_sim_configs_kept(const qr_sim_world *world, const qr_members *members, uint32_t durable_on,
                          bool halves);
 void qr_sim_configs_look(qr_sim_node *node, const qr_engine *engine, const qr_engine_status *status);
-void qr_sim_configs_lead(qr_sim_node *node, uint64_t term, const qr_members *in_force);
+void qr_sim_configs_lead(qr_sim_node *node, const qr_engine *engine, const qr_engine_status *status);
 void qr_sim_configs_trace(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_configs_answered(qr_sim_op *op);
 void qr_sim_configs_final(const qr_sim_op *op); /* an acknowledged change */

@@ -385,7 +385,7 @@ static void judge_leader(qr_sim_node *node, uint64_t term)
     const qr_engine *engine = qr_node_engine(node->node);
     qr_engine_status status;
     engine->ops->status(engine, &status);
-    qr_sim_configs_lead(node, term, &status.members);
+    qr_sim_configs_lead(node, engine, &status);
     for (uint64_t index = oracle->count; index >= 1; index--) {
         const qr_sim_commit *commit = &oracle->commits[index - 1];
         if (commit->seen_term >= term)
