@@ -63,7 +63,7 @@ void qr_node__apply(qr_node *node, const qr_effect *effect)
     if (effect->commit.kind == QR_ENTRY_COMMAND)
         apply_command(node, effect->commit.index, effect->commit.bytes);
     else if (effect->commit.kind == QR_ENTRY_MEMBERS)
-        qr_change__applied(node, effect->commit.bytes);
+        qr_change__applied(node, effect->commit.index, effect->commit.bytes);
     if (QR_BUG(node->config.bug, STATE_DIVERGES) && node->applied_index == 200 &&
         node->config.self == node->config.members.list[0].id)
         node->origins.digest ^= 1;

@@ -190,11 +190,12 @@ typedef struct qr_changes {
     qr_change_asked asked;
     qr_change_led led;
     uint64_t next_tag;
-    qr_members applied; /* the newest configuration that was applied */
-    qr_members told;    /* the one in force, as last told */
-    bool news;          /* .applied has changed since then */
-    bool belonged;      /* this member stood in an applied configuration */
-    bool removed;       /* and no longer stands in .applied */
+    qr_members applied;  /* the newest configuration that was applied, */
+    uint64_t applied_at; /* by this entry */
+    qr_members told;     /* the one in force, as last told */
+    bool news;           /* .applied has changed since then */
+    bool belonged;       /* this member stood in an applied configuration */
+    bool removed;        /* and no longer stands in .applied */
 } qr_changes;
 
 /* A lease, as every member keeps it beside its machine (lease.c). */
@@ -531,14 +532,14 @@ void qr_scrub__turn(qr_node *node);
 uint64_t qr_scrub__wake_ms(const qr_node *node);
 
 /* members.c: changes of members */
-void qr_change__open(qr_node *node, const qr_members *members); /* the newest ones that the log knows */
+void qr_change__open(qr_node *node, const qr_engine_status *engine);
 qr_status qr_change__add(qr_node *node, const qr_request *request, uint64_t deadline_ms);
 void qr_change__forwarded(qr_node *node, uint64_t from, qr_reader *body);
 void qr_change__verdict(qr_node *node, qr_reader *body);
 void qr_change__refused(qr_node *node, uint64_t tag, qr_status why);
-void qr_change__applied(qr_node *node, qr_slice bytes); /* a MEMBERS entry */
-void qr_change__jumped(qr_node *node);                  /* the state came from a peer, with its members */
-void qr_change__reroute(qr_node *node);                 /* another role, term or leader */
+void qr_change__applied(qr_node *node, uint64_t index, qr_slice bytes); /* a MEMBERS entry */
+void qr_change__jumped(qr_node *node);  /* the state came from a peer, with its members */
+void qr_change__reroute(qr_node *node); /* another role, term or leader */
 void qr_change__turn(qr_node *node);
 uint64_t qr_change__wake_ms(const qr_node *node);
 void qr_change__sweep(qr_node *node);

@@ -417,15 +417,17 @@ void qr_change__reroute(qr_node *node)
 
 /* ---------------------------------------------------- the configurations ---- */
 
-void qr_change__open(qr_node *node, const qr_members *members)
+/* The newest configuration of the log, which is not known to be committed: see tell(). */
+void qr_change__open(qr_node *node, const qr_engine_status *engine)
 {
-    node->changes.applied = node->changes.told = *members;
+    node->changes.applied = node->changes.told = engine->members;
+    node->changes.applied_at = engine->members_index;
     /* The first members of a group stand in no entry. A joiner knows itself only, as a learner, until the log
      * has told it more: entries from before its time must not look like its removal. */
     node->changes.belonged = has_role(&node->config.members, node->config.self, QR_ROLE_VOTER);
 }
 
-void qr_change__applied(qr_node *node, qr_slice bytes)
+void qr_change__applied(qr_node *node, uint64_t index, qr_slice bytes)
 {
     qr_reader reader = qr_reader_of(bytes);
     qr_members members;
@@ -433,6 +435,7 @@ void qr_change__applied(qr_node *node, qr_slice bytes)
         return; /* no engine commits such an entry */
     qr_changes *changes = &node->changes;
     changes->applied = members;
+    changes->applied_at = index;
     changes->news = true;
     if (qr_members_find(&members, node->config.self) != NULL)
         changes->belonged = true;
@@ -456,6 +459,7 @@ void qr_change__jumped(qr_node *node)
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
     node->changes.applied = engine.members;
+    node->changes.applied_at = engine.members_index;
     node->changes.news = true;
     if (qr_members_find(&engine.members, node->config.self) != NULL)
         node->changes.belonged = true;
@@ -480,6 +484,10 @@ static void tell(qr_node *node)
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
     qr_lease__voter(node, &engine.members);
+    if (engine.members_index < changes->applied_at) { /* the log of the start ended in one that was cut off */
+        changes->applied = engine.members;
+        changes->applied_at = engine.members_index;
+    }
     if (!changes->news && are_equal(&engine.members, &changes->told))
         return;
     changes->news = false;

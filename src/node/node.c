@@ -47,7 +47,7 @@ qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **
     node->role = engine.role;
     node->term = engine.term;
     node->recalled_index = engine.last_index;
-    qr_change__open(node, &engine.members);
+    qr_change__open(node, &engine);
     qr_lease__open(node);
     qr_trace_add(&node->trace, QR_TRACE_BOOT, node->incarnation, node->boot, engine.first_index,
                  engine.last_index);

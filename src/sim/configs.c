@@ -298,6 +298,9 @@ void qr_sim_configs_look(qr_sim_node *node, const qr_engine *engine, const qr_en
         node->counted_in.count = 0;
         return;
     }
+    if (status->members_index <= status->commit_index && !qr_members_votes(&status->members, node->id))
+        qr_sim_fail(node->world, "only-members-lead", "n%u leads term %" PRIu64 " and was removed",
+                    node->number + 1, status->term);
     uint64_t index = status->commit_index;
     for (uint32_t n = 0; index > configs->committed && n < COUNTED_ENTRIES; index--, n++) {
         qr_entry_kind kind;

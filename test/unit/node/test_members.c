@@ -17,8 +17,9 @@ enum { KIND_AT = 1, KIND_CHANGE = 5, KIND_VERDICT = 6 }; /* of an envelope, doc/
 typedef struct puppet {
     qr_engine base;
     uint64_t self, leader, term, told_leader, told_term;
-    qr_members members; /* in force */
-    qr_members log[ENTRIES_MAX];
+    qr_members members; /* in force, from this entry on */
+    uint64_t members_index;
+    qr_members log[ENTRIES_MAX]; /* nobody in it: a no-op */
     uint64_t last, commit, emitted;
     uint64_t match[QR_MEMBERS_MAX];
     bool alive[QR_MEMBERS_MAX];
@@ -31,6 +32,16 @@ static void copy(qr_members *to, const qr_members *from)
     memcpy(to, from, sizeof *to);
 }
 
+static bool starts_with_two; /* the log that it finds ends in a configuration of A and B */
+
+static void append(puppet *engine, const qr_members *members)
+{
+    QR_ASSERT(engine->last < ENTRIES_MAX);
+    copy(&engine->members, members);
+    copy(&engine->log[engine->last++], members);
+    engine->members_index = engine->last;
+}
+
 static qr_engine *puppet_open(const qr_engine_config *config)
 {
     puppet *engine = qr_alloc_zero(1, sizeof *engine);
@@ -40,19 +51,16 @@ static qr_engine *puppet_open(const qr_engine_config *config)
     copy(&engine->members, &config->members);
     for (size_t i = 0; i < QR_MEMBERS_MAX; i++)
         engine->alive[i] = true;
+    if (starts_with_two) {
+        append(engine, &config->members);
+        engine->members.count = 2;
+    }
     return &engine->base;
 }
 
 static qr_status puppet_recall(qr_engine *engine, qr_slice record, bool is_brief)
 {
     return QR_OK;
-}
-
-static void append(puppet *engine, const qr_members *members)
-{
-    QR_ASSERT(engine->last < ENTRIES_MAX);
-    copy(&engine->members, members);
-    copy(&engine->log[engine->last++], members);
 }
 
 static void puppet_step(qr_engine *base, const qr_event *event, qr_effects *effects)
@@ -84,7 +92,7 @@ static void puppet_step(qr_engine *base, const qr_event *event, qr_effects *effe
         qr_effect *effect = qr_effects_add(effects, QR_EFFECT_COMMIT, 0);
         effect->commit.index = engine->emitted + 1;
         effect->commit.term = engine->term;
-        effect->commit.kind = QR_ENTRY_MEMBERS;
+        effect->commit.kind = engine->log[engine->emitted].count ? QR_ENTRY_MEMBERS : QR_ENTRY_NOOP;
         effect->commit.bytes = qr_arena_copy(&effects->arena, qr_buffer_slice(&bytes));
         qr_buffer_free(&bytes);
     }
@@ -107,6 +115,7 @@ static void puppet_status(const qr_engine *base, qr_engine_status *status)
     const puppet *engine = (const puppet *)base;
     *status =
         (qr_engine_status){.commit_index = engine->commit, .last_index = engine->last, .term = engine->term};
+    status->members_index = engine->members_index;
     copy(&status->members, &engine->members);
     memcpy(status->match, engine->match, sizeof status->match);
     memcpy(status->alive, engine->alive, sizeof status->alive);
@@ -322,6 +331,30 @@ static void deliver(stage *from, stage *to)
 }
 
 /* ---- the leader's own clients ---- */
+
+static void a_configuration_that_was_cut_off_holds_nothing_up(void **state)
+{
+    starts_with_two = true;
+    stage *s = stage_new(A);
+    starts_with_two = false;
+    turns(s, 1);
+    assert_int_equal(s->told_count, 0); /* as at the start */
+    puppet *engine = engine_of(s);
+    engine->last = engine->members_index = 0; /* the leader of another term has a no-op there */
+    engine->members.count = 3;
+    turns(s, 1);
+    assert_int_equal(s->told_count, 3);
+    engine->term = TERM;
+    engine->leader = A;
+    turns(s, 2);
+    memset(&engine->log[engine->last++], 0, sizeof *engine->log);
+    commit_all(s);
+    want(s, (qr_change){.kind = QR_CHANGE_REMOVE, .id = C});
+    assert_int_equal(engine->asked, 1);
+    commit_all(s);
+    assert_int_equal(s->status, QR_OK);
+    stage_free(s);
+}
 
 static void a_change_is_answered_once_it_is_applied(void **state)
 {
@@ -677,6 +710,7 @@ static void a_stopping_node_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_configuration_that_was_cut_off_holds_nothing_up),
         cmocka_unit_test(a_change_is_answered_once_it_is_applied),
         cmocka_unit_test(a_joint_configuration_is_not_the_end),
         cmocka_unit_test(senseless_changes_are_refused),
