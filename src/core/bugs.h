@@ -66,7 +66,6 @@
     X(ENVELOPE_UNCHECKED, 19, "checksum-not-compared", "node takes messages that were damaged on their way") \
     X(MESSAGE_STORM, 23, "answers-cause-messages", "raft sends again whenever it is answered")               \
     X(CHECKPOINT_WITHHELD, 24, "checkpoint-not-sent", "raft does not offer its checkpoint to those behind")  \
-    X(OLD_DISK_HEARD, 31, "old-disk-heard", "node listens to the disk that a newer one has replaced")        \
     X(SURVEY_MIXED, 27, "survey-of-two-configurations",                                                      \
       "node asks voters about leases before they know that they are voters")
 

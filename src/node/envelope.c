@@ -33,7 +33,7 @@ static bool is_current_life(qr_node *node, uint64_t from, uint64_t incarnation)
             continue;
         if (incarnation > node->lives[i].incarnation)
             node->lives[i] = (qr_peer_life){.id = from, .incarnation = incarnation};
-        return incarnation == node->lives[i].incarnation || QR_BUG(node->config.bug, OLD_DISK_HEARD);
+        return incarnation == node->lives[i].incarnation;
     }
     if (node->life_count < QR_MEMBERS_MAX)
         node->lives[node->life_count++] = (qr_peer_life){.id = from, .incarnation = incarnation};

@@ -39,6 +39,7 @@ void qr_sim_transfers_trace(qr_sim_node *node, const qr_trace_record *record)
     bool sends = record->kind == QR_TRACE_CHECKPOINT_CHUNK;
     if (!sends && record->kind != QR_TRACE_CHECKPOINT_PART)
         return;
+    world->caught_up += !sends;
     qr_sim_node *peer = node_of(world, record->number[0]);
     if (world->phase != QR_SIM_FAULTS || !world->plan.transfer_cuts || peer == NULL ||
         !qr_sim_node_up(peer) || !qr_sim_node_up(node) ||

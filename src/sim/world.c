@@ -60,6 +60,7 @@ static void heal(qr_sim_world *world)
     world->phase = QR_SIM_HEALING;
     qr_sim_level_heal(world);
     qr_sim_nemesis_heal(world);
+    world->phase_since_us = world->now_us;
     world->phase_end_us = world->now_us + patience_us(world);
     look_again(world);
 }
@@ -74,8 +75,20 @@ static void heal_core(qr_sim_world *world)
     }
     world->report->cores++;
     qr_sim_story(world, "---- all faults end, but members %x are out of reach", world->outside);
+    world->phase_since_us = world->now_us;
     world->phase_end_us = world->now_us + patience_us(world);
     look_again(world);
+}
+
+/* Ten election timeouts are for what waits for something. Who has much to catch up on may take longer, as
+ * long as it comes nearer, but not for ever. */
+static bool is_patience_over(qr_sim_world *world)
+{
+    bool comes_nearer = world->caught_up != world->caught_up_seen;
+    world->caught_up_seen = world->caught_up;
+    if (comes_nearer && world->now_us < world->phase_since_us + 10 * patience_us(world))
+        world->phase_end_us = world->now_us + patience_us(world);
+    return world->now_us >= world->phase_end_us;
 }
 
 /* Nothing is under way, and everybody who was to vote, also after its log was put aside, votes. */
@@ -241,6 +254,7 @@ static void look(qr_sim_world *world)
     char text[200];
     if (world->phase == QR_SIM_CALM && world->now_us >= world->phase_end_us) {
         world->phase = QR_SIM_SETTLING;
+        world->phase_since_us = world->now_us;
         world->phase_end_us = world->now_us + patience_us(world) + QR_SIM_TTL_MS_MAX * 1000;
     }
     look_again(world);
@@ -254,9 +268,10 @@ static void look(qr_sim_world *world)
         return;
     const char *missing = unrest(world, text, sizeof text);
     if (missing != NULL) {
-        if (world->now_us >= world->phase_end_us)
+        if (is_patience_over(world))
             qr_sim_fail(world, world->phase == QR_SIM_CORE ? "a-quorum-is-enough" : "heals",
-                        "%" PRIu64 " ms after the last fault: %s", patience_us(world) / 1000, missing);
+                        "%" PRIu64 " ms after the last fault: %s",
+                        (world->now_us - world->phase_since_us) / 1000, missing);
         return;
     }
     if (world->phase == QR_SIM_CORE) {

@@ -208,7 +208,7 @@ struct qr_sim_world {
     qr_sim_report *report;
     qr_sim_plan plan;
     qr_sim_phase phase;
-    uint64_t now_us, phase_end_us, calm_since_us;
+    uint64_t now_us, phase_since_us, phase_end_us, calm_since_us;
     uint64_t hash;
     qr_sim_queue queue;
     qr_sim_network network;
@@ -226,6 +226,7 @@ struct qr_sim_world {
     qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch;
     qr_arena arena;
     uint64_t flight;
+    uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
     uint64_t steps;
     uint32_t outside; /* bit set: who is out of reach while a core is healed */
     uint32_t damaged; /* members whose disk was damaged so far: never so many that something is lost */
