@@ -171,18 +171,25 @@ static bool is_plenty(const qr_wal *wal)
     return wal->flying != FLYING_SPARE && wal->spare_count >= wal->config.segments_ready;
 }
 
+static uint32_t span_wanted(const qr_wal *wal)
+{
+    return wal->flying == FLYING_SPARE ? wal->batches[!wal->waiting].chunks[wal->chunk_next].span : 1;
+}
+
 void qr_wal_workshop_advance(qr_wal *wal)
 {
     wal_workshop *shop = &wal->workshop;
     if (wal->broken || shop->state != MAKING_NOTHING)
         return;
-    if (may_release(wal))
+    /* What is released may be the very spare that is waited for, or make room for it on a full disk; but a
+     * long row of removals must not keep a flush waiting that needs a larger one. */
+    bool is_urgent = span_wanted(wal) > 1 && !shop->full;
+    if (may_release(wal) && !is_urgent)
         release_oldest(wal);
     else if (is_plenty(wal) || (shop->full && shop->hold > 0))
         return;
     else
-        make_spare(wal, wal->flying == FLYING_SPARE ? wal->batches[!wal->waiting].chunks[wal->chunk_next].span
-                                                    : 1);
+        make_spare(wal, span_wanted(wal));
 }
 
 void qr_wal_workshop_retry(qr_wal *wal)
