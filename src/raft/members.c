@@ -111,6 +111,7 @@ void qr_raft_peer_restart(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t inc
                            .leaving_ms = peer->leaving_ms,
                            .heard_ms = raft->now_ms,
                            .next = raft->log.last + 1,
+                           .window = QR_RAFT_INFLIGHT_MAX,
                            .progress = QR_RAFT_PROBE};
 }
 

@@ -76,6 +76,7 @@ typedef struct qr_raft_peer { /* another member, as this one sees it */
     bool probing;                                /* a probe is under way */
     qr_raft_flying flying[QR_RAFT_INFLIGHT_MAX]; /* ring */
     uint32_t flying_first, flying_count;
+    uint32_t window; /* so many may fly: 1 after a rejection, twice as many with each progress */
     size_t flying_bytes;
 } qr_raft_peer;
 

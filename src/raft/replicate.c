@@ -6,7 +6,9 @@
  *     +--- needs entries that are gone ---> CHECKPOINT --- the peer has it and agrees ---+ (REPLICATE)
  *
  * What is sent follows from the state at the end of a turn alone, never from the arrival of an answer: an
- * answer that brings no progress cannot cause a message (facts row 23). */
+ * answer that brings no progress cannot cause a message (facts row 23). On a network that does not keep the
+ * order a run of appends is rejected message by message, and each rejection, old ones included, would begin
+ * another run: so who has rejected gets one at a time first, and more as it gets on. */
 #include "raft/raft_internal.h"
 
 void qr_raft_add_entry(qr_raft_engine *raft, uint64_t term, qr_entry_kind kind, qr_slice bytes)
@@ -261,6 +263,7 @@ static void on_rejection(qr_raft_engine *raft, qr_raft_peer *peer, const qr_raft
      * to keep. It gets those entries again; taking less for stored than there is never harms. */
     if (peer->progress == QR_RAFT_PROBE && prev == peer->match && agreed < peer->match)
         peer->match = agreed;
+    peer->window = peer->progress == QR_RAFT_REPLICATE ? 1 : peer->window;
     peer->progress = QR_RAFT_PROBE;
     peer->probing = false;
     peer->next =
@@ -273,6 +276,7 @@ static void on_agreement(qr_raft_peer *peer, const qr_raft_message *message)
     if (message->match > peer->match) {
         QR_ASSERT(message->match <= message->accepted);
         peer->match = message->match;
+        peer->window = peer->window > QR_RAFT_INFLIGHT_MAX / 2 ? QR_RAFT_INFLIGHT_MAX : 2 * peer->window;
         while (peer->flying_count && peer->flying[peer->flying_first].last <= peer->match) {
             peer->flying_bytes -= peer->flying[peer->flying_first].bytes;
             peer->flying_first = (peer->flying_first + 1) % QR_RAFT_INFLIGHT_MAX;
@@ -346,7 +350,7 @@ static uint64_t fill(qr_raft_engine *raft, const qr_raft_peer *peer, size_t *byt
 static bool pipeline(qr_raft_engine *raft, qr_raft_peer *peer)
 {
     bool sent = false;
-    while (peer->next <= raft->log.last && peer->flying_count < QR_RAFT_INFLIGHT_MAX &&
+    while (peer->next <= raft->log.last && peer->flying_count < peer->window &&
            peer->flying_bytes < QR_RAFT_INFLIGHT_BYTES_MAX) {
         size_t bytes;
         uint64_t last = fill(raft, peer, &bytes);

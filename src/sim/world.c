@@ -86,8 +86,10 @@ static bool is_patience_over(qr_sim_world *world)
 {
     bool comes_nearer = world->caught_up != world->caught_up_seen;
     world->caught_up_seen = world->caught_up;
-    if (comes_nearer && world->now_us < world->phase_since_us + 10 * patience_us(world))
-        world->phase_end_us = world->now_us + patience_us(world);
+    uint64_t later_us = world->now_us + patience_us(world);
+    if (comes_nearer && later_us > world->phase_end_us &&
+        world->now_us < world->phase_since_us + 10 * patience_us(world))
+        world->phase_end_us = later_us;
     return world->now_us >= world->phase_end_us;
 }
 

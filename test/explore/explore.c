@@ -227,7 +227,7 @@ static uint64_t mix_peer(uint64_t hash, const qr_raft_engine *raft, const qr_raf
     hash = mix_recency(hash, raft->now_ms, peer->heard_ms, ELECTION_MS);
     hash = qr_hash_mix(qr_hash_mix(hash, peer->match), peer->next);
     hash = qr_hash_mix(qr_hash_mix(hash, peer->round), peer->round_sent);
-    hash = qr_hash_mix(qr_hash_mix(hash, peer->commit_sent), peer->flying_count);
+    hash = qr_hash_mix(qr_hash_mix(hash, peer->commit_sent), qr_hash_mix(peer->flying_count, peer->window));
     for (uint32_t i = 0; i < peer->flying_count; i++)
         hash = qr_hash_mix(hash, peer->flying[(peer->flying_first + i) % QR_RAFT_INFLIGHT_MAX].last);
     return hash;
