@@ -84,8 +84,9 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
                      .before = tree->now};
     if (body.kind == QR_BODY_ALARM) {
         qr_alarm_result *done = qr_arena_zero(arena, 1, sizeof *done);
-        *result = done;
-        return qr__alarm_apply(&work, &body, done);
+        status = qr__alarm_apply(&work, &body, done);
+        *result = status == QR_OK ? done : NULL;
+        return status;
     }
     qr_txn_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
     switch (body.kind) {
