@@ -499,8 +499,8 @@ qr_status qr_pending__add_refused(qr_node *node, const qr_request *request, uint
                                   qr_status refusal);
 
 /* alarm.c: what this member finds wrong, as records that all members have */
-bool qr_alarm__wanted(const qr_node *node, uint64_t member, uint32_t kind); /* it can stand, and does not */
-/* Raises NO_SPACE for a request that this member has no room for. Answered with QUOTA once it stands. */
+/* This member has no room for a request: it raises NO_SPACE instead, unless that stands or cannot, and then
+ * answers QUOTA. Else QUOTA at once. */
 qr_status qr_alarm__refuse(qr_node *node, const qr_request *request, uint64_t deadline_ms);
 void qr_alarm__turn(qr_node *node);
 uint64_t qr_alarm__wake_ms(const qr_node *node);

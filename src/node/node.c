@@ -144,9 +144,9 @@ static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t
         return QR_E_INVALID;
     if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
         return QR_E_TOO_LARGE;
-    bool of_alarms =
-        qr_body_is_of_alarms(request->body); /* others may carry it out, as the way out of them */
-    if (node->no_space && (node->role == QR_LEADER || !of_alarms)) /* the log could only pile up in memory */
+    /* The log could only pile up in memory. About alarms there is little to say, and another one's log takes
+     * it. */
+    if (node->no_space && (node->role == QR_LEADER || !qr_body_is_of_alarms(request->body)))
         return QR_E_NO_SPACE;
     if (node->health.corrupt) /* whose state is right is not known: nothing is built on it */
         return QR_E_CORRUPT;
@@ -155,7 +155,7 @@ static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t
     if (node->machine->ops->admit != NULL) {
         qr_arena_reset(&node->admission);
         qr_status status = node->machine->ops->admit(node->machine, request->body, &node->admission);
-        if (status == QR_E_QUOTA && qr_alarm__wanted(node, node->config.self, QR_ALARM_NO_SPACE))
+        if (status == QR_E_QUOTA)
             return qr_alarm__refuse(node, request, deadline_ms);
         if (status != QR_OK)
             return status;

@@ -168,7 +168,7 @@ static void draw_alarms(qr_sim_world *world)
 {
     qr_sim_plan *plan = &world->plan;
     qr_prng prng;
-    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 5));
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 6));
     plan->alarms = one_in(&prng, 3);
     if (plan->alarms && one_in(&prng, 2))
         plan->admit_bytes = qr_prng_between(&prng, 500, 5000);

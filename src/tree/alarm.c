@@ -28,9 +28,10 @@ static qr__entry *find(const qr_tree *tree, uint64_t member, uint32_t kind)
     return entry && qr__is_live(entry->newest) ? entry : NULL;
 }
 
-bool qr__alarm_stands(const qr_tree *tree, uint64_t member, uint32_t kind)
+bool qr__alarm_stands(const qr_tree *tree, uint64_t member, uint32_t kind, bool raised)
 {
-    return find(tree, member, kind) != NULL;
+    const qr__entry *entry = find(tree, member, kind);
+    return entry && !(raised && alarm_of(entry).noted);
 }
 
 bool qr__alarm_holds(const qr_tree *tree, uint32_t kind)

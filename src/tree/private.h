@@ -342,7 +342,7 @@ const char *qr__leases_broken(const qr_tree *tree);
 /* QR_OK, or why alarms refuse this. */
 qr_status qr__alarm_allows(const qr_tree *tree, const qr_body *body);
 qr_status qr__alarm_apply(qr__work *work, const qr_body *body, qr_alarm_result *result);
-bool qr__alarm_stands(const qr_tree *tree, uint64_t member, uint32_t kind);
+bool qr__alarm_stands(const qr_tree *tree, uint64_t member, uint32_t kind, bool raised);
 bool qr__alarm_holds(const qr_tree *tree, uint32_t kind); /* one of that kind stands, and not just noted */
 const qr_alarm *qr__alarm_list(const qr_tree *tree, qr_arena *arena, size_t *count);
 const char *qr__alarms_broken(const qr_tree *tree);

@@ -213,9 +213,9 @@ static uint64_t tree_lease_epoch(const qr_machine *machine, uint64_t *index)
     return qr__lease_epoch(tree_of_const(machine), index);
 }
 
-static bool tree_has_alarm(const qr_machine *machine, uint64_t member, uint32_t kind)
+static bool tree_has_alarm(const qr_machine *machine, uint64_t member, uint32_t kind, bool raised)
 {
-    return qr__alarm_stands(tree_of_const(machine), member, kind);
+    return qr__alarm_stands(tree_of_const(machine), member, kind, raised);
 }
 
 static qr_status tree_save_begin(qr_machine *machine)

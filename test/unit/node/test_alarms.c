@@ -73,7 +73,7 @@ static answer act(trio *t, uint32_t number, qr_alarm_act act, uint64_t member, u
 static bool stands(trio *t, uint32_t number, uint64_t member, uint32_t kind)
 {
     const qr_machine *machine = qr_node_machine(t->members[number].node);
-    return machine->ops->has_alarm(machine, member, kind);
+    return machine->ops->has_alarm(machine, member, kind, false);
 }
 
 static trio *start(qr_machine *(*make)(void), uint32_t *leader)
@@ -139,10 +139,12 @@ static void the_quota_raises(void **state)
     uint32_t asked = (leader + 1) % 3, other = (leader + 2) % 3;
     uint64_t id = t->members[asked].id;
     assert_int_equal(put(t, asked, 3000).status, QR_OK);
+    act(t, leader, QR_ALARM_NOTE, id, QR_ALARM_NO_SPACE);
     answer refused = put(t, asked, 8);
     assert_int_equal(refused.status, QR_E_QUOTA);
     assert_int_equal(refused.index, 0);
-    assert_true(stands(t, asked, id, QR_ALARM_NO_SPACE));
+    const qr_machine *machine = qr_node_machine(t->members[asked].node);
+    assert_true(machine->ops->has_alarm(machine, id, QR_ALARM_NO_SPACE, true)); /* more than noted */
     assert_int_equal(put(t, asked, 8).status, QR_E_QUOTA);
     qr_op del = {.kind = QR_OP_DELETE, .del.span = {.kind = QR_SPAN_FROM, .space = QR_SPACE_KEYS}};
     qr_body all = {.kind = QR_BODY_TXN, .txn = {.then_ops = &del, .then_count = 1}};

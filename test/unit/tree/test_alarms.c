@@ -45,14 +45,16 @@ static void test_raise_note_clear(void **state)
     const qr_alarm some[] = {
         {0, QR_ALARM_NO_SPACE, false}, {7, QR_ALARM_NO_SPACE, true}, {UINT64_MAX, 9, false}};
     expect_alarms(h, some, 3);
+    assert_true(h->machine->ops->has_alarm(h->machine, 7, QR_ALARM_NO_SPACE, false));
+    assert_false(h->machine->ops->has_alarm(h->machine, 7, QR_ALARM_NO_SPACE, true));
     assert_true(act(h, QR_ALARM_RAISE, 7, QR_ALARM_NO_SPACE));
     assert_true(act(h, QR_ALARM_NOTE, 7, QR_ALARM_NO_SPACE)); /* takes nothing back */
     assert_true(act(h, QR_ALARM_CLEAR, 0, QR_ALARM_NO_SPACE));
     assert_false(act(h, QR_ALARM_CLEAR, 7, QR_ALARM_CORRUPT)); /* this one, and no other */
     const qr_alarm rest[] = {{7, QR_ALARM_NO_SPACE, false}, {UINT64_MAX, 9, false}};
     expect_alarms(h, rest, 2);
-    assert_true(h->machine->ops->has_alarm(h->machine, UINT64_MAX, 9));
-    assert_false(h->machine->ops->has_alarm(h->machine, 0, QR_ALARM_NO_SPACE));
+    assert_true(h->machine->ops->has_alarm(h->machine, UINT64_MAX, 9, true));
+    assert_false(h->machine->ops->has_alarm(h->machine, 0, QR_ALARM_NO_SPACE, false));
     assert_int_equal(revision_of(h), revision); /* clients see no change of the store */
 }
 
