@@ -78,6 +78,8 @@ void qr_client_help(qr_client_verb verb, FILE *to); /* client_help.c */
 
 /* ---- client_wire.c: one call ---- */
 
+const char *qr_client_authority(const char *url); /* HOST:PORT of an endpoint with a scheme or without */
+
 /* Asks the endpoints in turn until one answers; endpoint not NULL: that one only. A call that may change
  * something goes to the next endpoint only while it surely was not sent. NULL: *sentence says why. The answer
  * lives in the arena. */

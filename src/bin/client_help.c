@@ -172,9 +172,9 @@ static const struct {
      "  quorate endpoint health --endpoints 127.0.0.1:2379,127.0.0.1:22379\n"
      "  quorate endpoint hashkv --rev 100\n"},
     {QR_CLIENT_ALARM, "quorate alarm list|disarm",
-     "The alarms that members have raised: NOSPACE (the quota is used up) and CORRUPT (states differ). "
-     "disarm takes\n"
-     "them all back; an alarm whose cause lasts is raised again.",
+     "The alarms that stand: NOSPACE (the quota is used up, and puts are refused until it is disarmed; or a "
+     "disk\n"
+     "is full) and CORRUPT (states differ). disarm takes them all back; one whose cause lasts comes again.",
      "  quorate alarm list\n"
      "  quorate alarm disarm\n"},
 };

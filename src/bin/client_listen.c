@@ -117,7 +117,7 @@ const char *qr_client_listen(qr_client *client, const char *endpoint, const char
     self.dial = qr_dial_open(endpoint, client->timeout_ms, &client->arena, &sentence);
     if (!self.dial)
         return sentence;
-    self.grpc = qr_grpc_client_new(&handlers, &self, endpoint);
+    self.grpc = qr_grpc_client_new(&handlers, &self, qr_client_authority(endpoint));
     qr_buffer_init(&self.buffer);
     qr_protobuf_pack(request, &self.buffer);
     sentence = qr_grpc_client_open(self.grpc, path, metadata, qr_buffer_slice(&self.buffer), &self) == QR_OK

@@ -88,17 +88,12 @@ static void ask_endpoints(qr_client_survey *all)
     }
 }
 
-static const char *without_scheme(const char *url)
-{
-    static const char scheme[] = "http://";
-    return strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
-}
-
 /* An endpoint that was asked in vain. */
 static qr_client_report *silent_endpoint(qr_client_survey *all, const char *url)
 {
     for (size_t i = 0; i < all->count; i++)
-        if (all->list[i].id == 0 && strcmp(without_scheme(all->list[i].endpoint), without_scheme(url)) == 0)
+        if (all->list[i].id == 0 &&
+            strcmp(qr_client_authority(all->list[i].endpoint), qr_client_authority(url)) == 0)
             return &all->list[i];
     return NULL;
 }
@@ -109,7 +104,7 @@ static qr_client_report ask_member(qr_client_survey *all, const QrEtcdpb__Member
     qr_arena *arena = &all->client->arena;
     qr_client_report one = {.endpoint = "", .trouble = "it has not told its client URLs: not started yet?"};
     for (size_t i = 0; i < member->n_clienturls && !one.status; i++) {
-        const char *url = without_scheme(member->clienturls[i]);
+        const char *url = qr_client_authority(member->clienturls[i]);
         qr_client_report *known = silent_endpoint(all, url);
         if (known) {
             one = *known;

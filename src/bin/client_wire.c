@@ -61,6 +61,12 @@ static const char *exchange(trial *attempt, qr_grpc_client *grpc, qr_dial *dial,
     return NULL;
 }
 
+const char *qr_client_authority(const char *url)
+{
+    static const char scheme[] = "http://";
+    return strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
+}
+
 /* NULL: answered, well or not. */
 static const char *try_endpoint(trial *attempt, const char *endpoint, const char *path, qr_slice request)
 {
@@ -69,7 +75,7 @@ static const char *try_endpoint(trial *attempt, const char *endpoint, const char
     qr_dial *dial = qr_dial_open(endpoint, client->timeout_ms, &client->arena, &sentence);
     if (!dial)
         return sentence;
-    qr_grpc_client *grpc = qr_grpc_client_new(&handlers, attempt, endpoint);
+    qr_grpc_client *grpc = qr_grpc_client_new(&handlers, attempt, qr_client_authority(endpoint));
     qr_buffer buffer;
     qr_buffer_init(&buffer);
     sentence = qr_grpc_client_call(grpc, path, request, attempt) == QR_OK

@@ -52,8 +52,9 @@
       "the others "                                                                                          \
       "again, or refuse to start.")                                                                          \
     X(QUOTA, "quota-backend-bytes", NUMBER, "0", "BYTES",                                                    \
-      "Live bytes above which puts that come to this member are refused; 0 is 2 GiB, a negative number is "  \
-      "no quota.")                                                                                           \
+      "Live bytes above which puts that come to this member are refused, and raise the alarm NOSPACE, "      \
+      "under "                                                                                               \
+      "which all members refuse them; 0 is 2 GiB, a negative number is no quota.")                           \
     X(REQUEST_MAX, "max-request-bytes", NUMBER, "1572864", "BYTES", "Greatest request of a client.")         \
     X(TXN_OPS, "max-txn-ops", NUMBER, "128", "OPERATIONS", "Most operations in a transaction.")              \
     X(WATCH_PROGRESS, "watch-progress-notify-interval", TEXT, "10m", "TIME",                                 \

@@ -29,9 +29,9 @@ static void on_abort(int signal_number)
     }
 }
 
-static qr_machine *new_machine(uint32_t bug)
+static qr_machine *new_machine(uint32_t bug, uint64_t admit_bytes)
 {
-    qr_tree_config config = {.bug = bug};
+    qr_tree_config config = {.bug = bug, .admit_bytes = admit_bytes};
     return qr_tree_open(&config);
 }
 

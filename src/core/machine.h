@@ -51,6 +51,9 @@ typedef struct qr_machine_ops {
     bool (*lease_from)(const qr_machine *machine, int64_t id, qr_machine_lease *lease);
     /* The epoch in force, 0 = none so far, and the log index that brought it. NULL: as above. */
     uint64_t (*lease_epoch)(const qr_machine *machine, uint64_t *index);
+    /* Does the alarm of that member and kind (core/txn.h) stand, and raised, not just noted, if that is asked
+     * for? NULL: a machine without alarms. */
+    bool (*has_alarm)(const qr_machine *machine, uint64_t member, uint32_t kind, bool raised);
     /* Save in slices at the index of the last apply: begin, next until *done, end. Applies may come in
      * between; what is saved is the state at begin. load: the same chunks in the same order into an empty
      * machine. */

@@ -1,6 +1,7 @@
 /* Command bodies: encoding, the scan that goes before decoding, and decoding. doc/formats/command.md has the
  * bytes. */
 #include "core/txn.h"
+#include "core/command.h"
 
 enum {
     BODY_FORMAT = 1,
@@ -156,6 +157,11 @@ void qr_body_encode(const qr_body *body, qr_buffer *out)
         encode_ended(body, out);
         break;
     case QR_BODY_LEASE_EPOCH: qr_buffer_varint(out, body->epoch); break;
+    case QR_BODY_ALARM:
+        qr_buffer_u8(out, (uint8_t)body->alarm_act);
+        qr_buffer_varint(out, body->alarm.kind);
+        qr_buffer_u64(out, body->alarm.member);
+        break;
     }
 }
 
@@ -169,10 +175,27 @@ void qr_body_encode_compact(uint64_t revision, qr_buffer *out)
     qr_body_encode(&(qr_body){.kind = QR_BODY_COMPACT, .revision = revision}, out);
 }
 
+/* 0: none. */
+static uint8_t kind_of(qr_slice bytes)
+{
+    return bytes.size >= 2 && bytes.data[0] == BODY_FORMAT ? bytes.data[1] : 0;
+}
+
 bool qr_body_is_of_leases(qr_slice bytes)
 {
-    return bytes.size >= 2 && bytes.data[0] == BODY_FORMAT && bytes.data[1] >= QR_BODY_LEASE_GRANT &&
-           bytes.data[1] <= QR_BODY_LEASE_EPOCH;
+    return kind_of(bytes) >= QR_BODY_LEASE_GRANT && kind_of(bytes) <= QR_BODY_LEASE_EPOCH;
+}
+
+bool qr_body_is_of_alarms(qr_slice bytes)
+{
+    return kind_of(bytes) == QR_BODY_ALARM;
+}
+
+uint16_t qr_body_level(qr_slice bytes)
+{
+    if (qr_body_is_of_alarms(bytes))
+        return QR_LEVEL_ALARMS;
+    return qr_body_is_of_leases(bytes) ? QR_LEVEL_LEASES : QR_APPLY_OLDEST;
 }
 
 /* --------------------------------------------------------- reading parts ----
@@ -451,6 +474,15 @@ static void read_ended(body_reader *reader, qr_arena *arena, qr_body *body)
     body->ended_count = (size_t)count;
 }
 
+static void read_alarm(body_reader *reader, qr_body *body)
+{
+    body->alarm_act = (qr_alarm_act)read_enum(reader, QR_ALARM_RAISE, QR_ALARM_CLEAR);
+    uint64_t kind = read_number(reader);
+    if (kind > UINT32_MAX)
+        fail(reader, QR_E_INVALID);
+    body->alarm = (qr_alarm){.kind = (uint32_t)kind, .member = qr_reader_u64(&reader->bytes)};
+}
+
 /* A body of a few numbers. */
 static qr_status decode_plain(body_reader *reader, qr_arena *arena, qr_body *body)
 {
@@ -465,7 +497,8 @@ static qr_status decode_plain(body_reader *reader, qr_arena *arena, qr_body *bod
         body->epoch = read_positive(reader, UINT64_MAX);
         read_ended(reader, arena, body);
         break;
-    default: body->epoch = read_positive(reader, UINT64_MAX); break;
+    case QR_BODY_LEASE_EPOCH: body->epoch = read_positive(reader, UINT64_MAX); break;
+    default: read_alarm(reader, body);
     }
     if (!failed(reader) && qr_reader_left(&reader->bytes) != 0)
         fail(reader, QR_E_INVALID);
@@ -481,7 +514,7 @@ qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
         return QR_E_INVALID;
     if (format != BODY_FORMAT)
         return QR_E_BAD_VERSION;
-    body->kind = (qr_body_kind)read_enum(&reader, QR_BODY_TXN, QR_BODY_LEASE_EPOCH);
+    body->kind = (qr_body_kind)read_enum(&reader, QR_BODY_TXN, QR_BODY_ALARM);
     if (failed(&reader))
         return reader.status;
     if (body->kind != QR_BODY_TXN)

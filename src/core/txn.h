@@ -14,6 +14,7 @@ enum {
     QR_SPACE_SESSIONS = 0x06,
     QR_SPACE_USERS = 0x08,
     QR_SPACE_CATALOGUE = 0x0a, /* what members say of themselves: names and addresses */
+    QR_SPACE_ALARMS = 0x0c,    /* kept by their own commands, never read or written by transactions */
     QR_SPACE_KEYS = 0x10,      /* clients' keys */
 };
 
@@ -26,6 +27,7 @@ enum {
     QR_PATH_MAX = 4096,       /* directory records are kept for paths up to this size */
     QR_PATH_LEVELS_MAX = 64,  /* and this depth */
     QR_LEASES_MAX = 1024,     /* leases in one command that ends them */
+    QR_ALARMS_MAX = 1024,     /* alarms that can stand at a time */
 };
 
 #define QR_LEASE_TTL_MS_MAX (9000000000u * UINT64_C(1000)) /* the longest time to live */
@@ -150,7 +152,26 @@ typedef enum qr_body_kind {
      * that are still leases, and nothing at all unless that is the epoch in force. */
     QR_BODY_LEASE_EXPIRE = 5,
     QR_BODY_LEASE_EPOCH = 6, /* epoch: in force from now on, unless a later one is */
+    QR_BODY_ALARM = 7,       /* alarm_act, alarm (doc/design/alarms.md): BUSY, there are QR_ALARMS_MAX */
 } qr_body_kind;
+
+/* An alarm is a member and a kind. Those of which the tree knows what they mean, while they stand raised: */
+enum {
+    QR_ALARM_NO_SPACE = 1, /* what makes the store grow is refused with QUOTA */
+    QR_ALARM_CORRUPT = 2,  /* what a client writes is refused with CORRUPT */
+};
+
+typedef struct qr_alarm {
+    uint64_t member; /* 0 too, and ids that no member has */
+    uint32_t kind;   /* others than those above only stand there */
+    bool noted;      /* it was not raised: it is there to be seen, and nothing is refused */
+} qr_alarm;
+
+typedef enum qr_alarm_act {
+    QR_ALARM_RAISE = 1, /* also one that is noted */
+    QR_ALARM_NOTE = 2,  /* unless it stands */
+    QR_ALARM_CLEAR = 3, /* if it stands */
+} qr_alarm_act;
 
 typedef struct qr_lease_name {
     int64_t id;
@@ -164,6 +185,8 @@ typedef struct qr_body {
     int64_t lease;
     uint64_t ttl_ms; /* 1 .. QR_LEASE_TTL_MS_MAX */
     uint64_t epoch;
+    qr_alarm_act alarm_act;
+    qr_alarm alarm;             /* member, kind */
     const qr_lease_name *ended; /* 1 .. QR_LEASES_MAX, by rising id as unsigned numbers */
     size_t ended_count;
 } qr_body;
@@ -171,7 +194,10 @@ typedef struct qr_body {
 void qr_body_encode(const qr_body *body, qr_buffer *out);
 void qr_body_encode_txn(const qr_txn *txn, qr_buffer *out);
 void qr_body_encode_compact(uint64_t revision, qr_buffer *out);
-bool qr_body_is_of_leases(qr_slice bytes); /* by its kind; the rest may still be malformed */
+/* By its kind; the rest may still be malformed. */
+bool qr_body_is_of_leases(qr_slice bytes);
+bool qr_body_is_of_alarms(qr_slice bytes);
+uint16_t qr_body_level(qr_slice bytes); /* the feature level that it needs (core/command.h) */
 /* Depth, counts and sizes are scanned before anything recursive runs. Borrows bytes; structs come from the
  * arena. INVALID, BAD_VERSION, TOO_DEEP, TOO_LARGE. */
 qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body);
@@ -208,6 +234,12 @@ struct qr_txn_result {
     const qr_op_result *ops;
     size_t op_count;
 };
+
+/* Of a QR_BODY_ALARM. */
+typedef struct qr_alarm_result {
+    uint64_t revision;
+    bool stood; /* before */
+} qr_alarm_result;
 
 /* -------------------------------------------------------------- queries ---- */
 
@@ -256,7 +288,8 @@ typedef struct qr_tree_status {
     uint64_t live_bytes;    /* keys and values of the newest versions */
     uint64_t history_bytes; /* of older versions and tombstones still kept */
     uint64_t memory_bytes;  /* about what the tree holds of the machine's memory */
-    bool is_full;           /* puts are refused with QUOTA */
+    const qr_alarm *alarms; /* that stand, by kind and member */
+    size_t alarm_count;
 } qr_tree_status;
 
 /* The directory record of a path: kept by every door's writes (doc/doors/one-tree.md). A directory can be

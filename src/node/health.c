@@ -437,6 +437,19 @@ uint64_t qr_health__wake_ms(const qr_node *node)
     return wake;
 }
 
+uint64_t qr_health__divergent(const qr_node *node, uint64_t *index)
+{
+    const qr_health *health = &node->health;
+    uint64_t id = 0;
+    *index = 0;
+    for (size_t i = 0; i < health->other_count; i++)
+        if (health->others[i].divergent > *index) {
+            id = health->others[i].id;
+            *index = health->others[i].divergent;
+        }
+    return id;
+}
+
 void qr_health__status(const qr_node *node, qr_node_status *status)
 {
     const qr_health *health = &node->health;
@@ -445,9 +458,5 @@ void qr_health__status(const qr_node *node, qr_node_status *status)
     status->handing_over = node->handover.wanted;
     status->corrupt = health->corrupt;
     status->corrupt_index = health->corrupt ? health->disputed : 0;
-    for (size_t i = 0; i < health->other_count; i++)
-        if (health->others[i].divergent > status->divergent_index) {
-            status->divergent = health->others[i].id;
-            status->divergent_index = health->others[i].divergent;
-        }
+    status->divergent = qr_health__divergent(node, &status->divergent_index);
 }

@@ -51,6 +51,7 @@ typedef struct qr_pending {
     bool was_sent;                                    /* somebody may have it */
     void (*done)(void *owner, const qr_reply *reply); /* NULL: nobody waits */
     void *owner;
+    qr_status refusal; /* not QR_OK: what is answered, whatever becomes of it */
 } qr_pending;
 
 typedef struct qr_pendings {
@@ -441,6 +442,10 @@ struct qr_node {
     qr_scrub scrub;
     qr_changes changes;
     qr_leases leases;
+    struct {
+        bool asked;       /* one is proposed here and not decided yet */
+        uint64_t next_ms; /* of asking, at the earliest */
+    } alarms;
 
     qr_keeper keeper;
     qr_sending sendings[QR_NODE_SENDINGS_MAX];
@@ -489,6 +494,17 @@ void qr_pending__sweep(qr_node *node);
 void qr_pending__forwarded(qr_node *node, qr_reader *body);
 void qr_pending__finish(qr_node *node, qr_status status);
 
+/* The same, and whoever waits is answered `refusal` once it is applied or given up. */
+qr_status qr_pending__add_refused(qr_node *node, const qr_request *request, uint64_t deadline_ms,
+                                  qr_status refusal);
+
+/* alarm.c: what this member finds wrong, as records that all members have */
+/* This member has no room for a request: it raises NO_SPACE instead, unless that stands or cannot, and then
+ * answers QUOTA. Else QUOTA at once. */
+qr_status qr_alarm__refuse(qr_node *node, const qr_request *request, uint64_t deadline_ms);
+void qr_alarm__turn(qr_node *node);
+uint64_t qr_alarm__wake_ms(const qr_node *node);
+
 /* reads.c */
 void qr_reads__add(qr_node *node, const qr_request *request, uint64_t deadline_ms);
 void qr_reads__start(qr_node *node);
@@ -510,6 +526,8 @@ qr_neighbour *qr_health__neighbour(qr_node *node, uint64_t id, uint64_t incarnat
 uint64_t qr_health__wake_ms(const qr_node *node);
 uint64_t qr_health__oldest_sync_ms(const qr_node *node); /* age of the oldest record that is not durable */
 void qr_health__status(const qr_node *node, qr_node_status *status);
+/* The member that a majority contradicts, latest if there are several; 0: none. */
+uint64_t qr_health__divergent(const qr_node *node, uint64_t *index);
 
 /* The newest apply version that member id says it knows; 0 = nothing recent is known of it. */
 uint16_t qr_health__knows(const qr_node *node, uint64_t id);

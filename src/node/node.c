@@ -144,15 +144,19 @@ static qr_status submit_write(qr_node *node, const qr_request *request, uint64_t
         return QR_E_INVALID;
     if (request->body.size > QR_COMMAND_MAX - QR_PRINCIPAL_MAX - 64)
         return QR_E_TOO_LARGE;
-    if (node->no_space) /* the log could only pile up in memory */
+    /* The log could only pile up in memory. About alarms there is little to say, and another one's log takes
+     * it. */
+    if (node->no_space && (node->role == QR_LEADER || !qr_body_is_of_alarms(request->body)))
         return QR_E_NO_SPACE;
     if (node->health.corrupt) /* whose state is right is not known: nothing is built on it */
         return QR_E_CORRUPT;
-    if (node->level < QR_LEVEL_LEASES && qr_body_is_of_leases(request->body))
+    if (node->level < qr_body_level(request->body))
         return QR_E_UNSUPPORTED;
     if (node->machine->ops->admit != NULL) {
         qr_arena_reset(&node->admission);
         qr_status status = node->machine->ops->admit(node->machine, request->body, &node->admission);
+        if (status == QR_E_QUOTA)
+            return qr_alarm__refuse(node, request, deadline_ms);
         if (status != QR_OK)
             return status;
     }
@@ -368,6 +372,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     node->wall_ms = wall_ms;
     tell_durable(node);
     upkeep(node);
+    qr_alarm__turn(node);
     qr_lease__turn(node);
     qr_pending__offer(node);
     qr_level__turn(node);
@@ -418,6 +423,7 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->sweep_ms);
     wake = sooner(wake, qr_change__wake_ms(node));
     wake = sooner(wake, qr_lease__wake_ms(node));
+    wake = sooner(wake, qr_alarm__wake_ms(node));
     bool can_offer = node->leader != 0 && node->pendings.unsent < node->pendings.next;
     if (can_offer || node->reads_waiting.count > 0)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);

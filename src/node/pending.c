@@ -62,6 +62,12 @@ static void pop_abandoned(qr_pendings *pendings)
 
 qr_status qr_pending__add(qr_node *node, const qr_request *request, uint64_t deadline_ms)
 {
+    return qr_pending__add_refused(node, request, deadline_ms, QR_OK);
+}
+
+qr_status qr_pending__add_refused(qr_node *node, const qr_request *request, uint64_t deadline_ms,
+                                  qr_status refusal)
+{
     qr_pendings *pendings = &node->pendings;
     if (pendings->next - pendings->first >= QR_NODE_PENDING_MAX ||
         pendings->bytes >= QR_NODE_PENDING_BYTES_MAX)
@@ -85,6 +91,7 @@ qr_status qr_pending__add(qr_node *node, const qr_request *request, uint64_t dea
     pending->deadline_ms = deadline_ms;
     pending->done = request->done;
     pending->owner = request->owner;
+    pending->refusal = refusal;
     pendings->bytes += pending->bytes.size;
     return QR_OK;
 }
@@ -270,9 +277,11 @@ static void finish(qr_node *node, qr_pending *pending, qr_status status, const v
 {
     void (*done)(void *, const qr_reply *) = pending->done;
     void *owner = pending->owner;
+    bool refused = pending->refusal != QR_OK;
+    status = refused ? pending->refusal : status;
     pending->done = NULL;
     drop_bytes(node, pending);
-    qr_node__answer(node, done, owner, status, result, index);
+    qr_node__answer(node, done, owner, status, refused ? NULL : result, refused ? 0 : index);
 }
 
 /* Surely never applied: another try under a new sequence. */

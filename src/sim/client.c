@@ -194,6 +194,8 @@ static void draft_compaction(qr_sim_world *world, qr_sim_op *op)
 
 static void draft_request(qr_sim_world *world, qr_sim_op *op)
 {
+    if (world->plan.alarms && qr_sim_alarm_draft(world, op))
+        return;
     if (world->plan.leases && qr_sim_lease_draft(world, op))
         return;
     sim_draft draft;
@@ -260,6 +262,7 @@ static qr_sim_outcome outcome_of(qr_status status)
     case QR_E_DUPLICATE_KEY:
     case QR_E_VERSION_MISMATCH:
     case QR_E_QUOTA:
+    case QR_E_CORRUPT:
     case QR_E_DENIED: return QR_SIM_DONE;
     case QR_E_TIMEOUT:
     case QR_E_STOPPED:
@@ -332,7 +335,10 @@ static void on_done(void *owner, const qr_reply *reply)
     op->reply_index = reply->index;
     qr_buffer_clear(&world->text);
     bool has_result = op->txn != NULL && reply->status == QR_OK;
-    qr_sim_result_text(reply->status, has_result ? reply->result : NULL, &world->text);
+    if (reply->status == QR_OK && qr_body_is_of_alarms(op->body))
+        qr_sim_alarm_text(((const qr_alarm_result *)reply->result)->stood, &world->text);
+    else
+        qr_sim_result_text(reply->status, has_result ? reply->result : NULL, &world->text);
     op->reply_text = qr_arena_text(&world->arena, qr_buffer_slice(&world->text));
     if (has_result)
         digest_result(op, reply->result);
@@ -340,7 +346,9 @@ static void on_done(void *owner, const qr_reply *reply)
         qr_sim_lease_answered(op, reply);
     qr_sim_mix(world, qr_hash(qr_slice_text(op->reply_text), op->id));
     qr_sim_story_op(op, "is answered");
-    close_op(op, outcome_of(reply->status));
+    /* Refused by the member that was asked, which has raised its alarm instead: not by a command. */
+    bool has_no_room = reply->status == QR_E_QUOTA && reply->index == 0;
+    close_op(op, has_no_room ? QR_SIM_REFUSED : outcome_of(reply->status));
     qr_sim_oracle_answered(op);
 }
 

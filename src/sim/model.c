@@ -74,6 +74,12 @@ void qr_sim_result_text(qr_status status, const qr_txn_result *result, qr_buffer
     end_text(text);
 }
 
+void qr_sim_alarm_text(bool stood, qr_buffer *text)
+{
+    qr_buffer_format(text, "%s", stood ? "stood" : "did not stand");
+    end_text(text);
+}
+
 /* ------------------------------------------------------------------- keys ---- */
 
 static size_t position(const qr_sim_model *model, qr_slice name)
@@ -283,11 +289,45 @@ static bool lacks_lease(const qr_sim_model *model, const qr_txn *txn)
     return false;
 }
 
+/* Of the workload's transactions, which are not nested. */
+static bool writes(const qr_txn *txn, bool puts_only)
+{
+    for (size_t i = 0; i < txn->then_count + txn->else_count; i++) {
+        bool then = i < txn->then_count;
+        qr_op_kind kind = then ? txn->then_ops[i].kind : txn->else_ops[i - txn->then_count].kind;
+        if (kind == QR_OP_PUT || (kind == QR_OP_DELETE && !puts_only))
+            return true;
+    }
+    return false;
+}
+
+/* Does an alarm refuse what a client writes, or what makes the store grow? */
+static qr_status refused(const qr_sim_model *model, bool is_written, bool grows)
+{
+    qr_status status = QR_OK;
+    for (size_t i = 0; i < model->alarm_count && status != QR_E_CORRUPT; i++) {
+        const qr_alarm *alarm = &model->alarms[i];
+        if (!alarm->noted && alarm->kind == QR_ALARM_CORRUPT && is_written)
+            status = QR_E_CORRUPT;
+        if (!alarm->noted && alarm->kind == QR_ALARM_NO_SPACE && grows)
+            status = QR_E_QUOTA;
+    }
+    return status;
+}
+
+static void say_status(qr_buffer *text, qr_status status)
+{
+    qr_buffer_format(text, "%s", qr_status_name(status));
+    end_text(text);
+}
+
 void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text)
 {
-    if (lacks_lease(model, txn)) {
-        qr_buffer_format(text, "%s", qr_status_name(QR_E_LEASE_NOT_FOUND));
-        end_text(text);
+    qr_status refusal = refused(model, writes(txn, false), writes(txn, true));
+    if (refusal == QR_OK && lacks_lease(model, txn))
+        refusal = QR_E_LEASE_NOT_FOUND;
+    if (refusal != QR_OK) {
+        say_status(text, refusal);
         return;
     }
     qr_buffer body;
@@ -305,13 +345,14 @@ void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text)
 
 void qr_sim_model_compact(qr_sim_model *model, uint64_t revision, qr_buffer *text)
 {
-    qr_status status = revision <= model->compacted ? QR_E_COMPACTED
-                       : revision > model->revision ? QR_E_FUTURE_REVISION
-                                                    : QR_OK;
+    qr_status status = refused(model, true, false);
+    if (status == QR_OK && revision <= model->compacted)
+        status = QR_E_COMPACTED;
+    else if (status == QR_OK && revision > model->revision)
+        status = QR_E_FUTURE_REVISION;
     if (status == QR_OK)
         model->compacted = revision;
-    qr_buffer_format(text, "%s", qr_status_name(status));
-    end_text(text);
+    say_status(text, status);
 }
 
 static void end_lease(qr_sim_model *model, int64_t lease, bool *changed)
@@ -337,7 +378,12 @@ static void end_lease(qr_sim_model *model, int64_t lease, bool *changed)
 void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index, qr_buffer *text)
 {
     bool lives = lease_lives(model, body->lease), changed = false;
-    qr_status status = QR_OK;
+    bool granted = body->kind == QR_BODY_LEASE_GRANT;
+    qr_status status = refused(model, granted || body->kind == QR_BODY_LEASE_REVOKE, granted);
+    if (status != QR_OK) {
+        say_status(text, status);
+        return;
+    }
     switch (body->kind) {
     case QR_BODY_LEASE_GRANT:
         if (lives)
@@ -360,8 +406,26 @@ void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index
     default: model->epoch = body->epoch > model->epoch ? body->epoch : model->epoch;
     }
     model->revision += changed;
-    qr_buffer_format(text, "%s", qr_status_name(status));
-    end_text(text);
+    say_status(text, status);
+}
+
+void qr_sim_model_alarm(qr_sim_model *model, const qr_body *body, qr_buffer *text)
+{
+    size_t at = 0;
+    while (at < model->alarm_count &&
+           (model->alarms[at].member != body->alarm.member || model->alarms[at].kind != body->alarm.kind))
+        at++;
+    bool stood = at < model->alarm_count;
+    if (body->alarm_act == QR_ALARM_CLEAR && stood)
+        model->alarms[at] = model->alarms[--model->alarm_count];
+    if (body->alarm_act != QR_ALARM_CLEAR && !stood) {
+        QR_ASSERT(at < QR_SIM_ALARMS_MAX);
+        model->alarms[model->alarm_count++] = body->alarm;
+        model->alarms[at].noted = body->alarm_act == QR_ALARM_NOTE;
+    }
+    if (body->alarm_act == QR_ALARM_RAISE)
+        model->alarms[at].noted = false;
+    qr_sim_alarm_text(stood, text);
 }
 
 void qr_sim_model_query(const qr_sim_model *model, const qr_txn *txn, uint64_t revision, qr_buffer *text)

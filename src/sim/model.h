@@ -16,7 +16,10 @@ typedef struct qr_sim_version {
     qr_slice value; /* borrowed: values live as long as the world */
 } qr_sim_version;
 
-enum { QR_SIM_LEASES_MAX = 6 }; /* of the workload: ids from 1 */
+enum {
+    QR_SIM_LEASES_MAX = 6,  /* of the workload: ids from 1 */
+    QR_SIM_ALARMS_MAX = 64, /* that can stand at a time */
+};
 
 /* A lease of the model; generation 0: there is none of that id. */
 typedef struct qr_sim_lease {
@@ -35,6 +38,8 @@ typedef struct qr_sim_model {
     uint64_t revision, compacted;
     qr_sim_lease leases[QR_SIM_LEASES_MAX + 1]; /* by id; [0] is none */
     uint64_t epoch;
+    qr_alarm alarms[QR_SIM_ALARMS_MAX]; /* that stand, in any order */
+    size_t alarm_count;
 } qr_sim_model;
 
 /* revision: of an empty machine. */
@@ -45,10 +50,12 @@ void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text)
 void qr_sim_model_compact(qr_sim_model *model, uint64_t revision, qr_buffer *text);
 /* A command about leases, entry number index. */
 void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index, qr_buffer *text);
+void qr_sim_model_alarm(qr_sim_model *model, const qr_body *body, qr_buffer *text);
 /* The answer of a transaction without writes in the state right after that revision. */
 void qr_sim_model_query(const qr_sim_model *model, const qr_txn *txn, uint64_t revision, qr_buffer *text);
 
 /* The machine's answer to the same as the same text. */
 void qr_sim_result_text(qr_status status, const qr_txn_result *result, qr_buffer *text);
+void qr_sim_alarm_text(bool stood, qr_buffer *text);
 
 #endif

@@ -461,10 +461,11 @@ void qr_sim_nemesis_heal(qr_sim_world *world)
     }
 }
 
-/* Where no disk has lost anything, any quorum has to get along without the others. */
+/* Where no disk has lost anything, any quorum that can elect a leader has to get along without the others. */
 bool qr_sim_nemesis_heal_core(qr_sim_world *world)
 {
-    if (!world->plan.core || world->plan.changes || world->damaged || world->nodes < 3)
+    if (!world->plan.core || !world->config->elects || world->plan.changes || world->damaged ||
+        world->nodes < 3)
         return false;
     uint32_t spared = 1 + (uint32_t)below(world, world->nodes - world->quorum), outside = 0;
     for (uint32_t n = 0, first = (uint32_t)below(world, world->nodes); n < spared; n++)

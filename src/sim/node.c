@@ -169,7 +169,7 @@ static void on_restored(void *context, uint64_t index, uint64_t term, uint64_t d
 static qr_machine *new_machine(void *context)
 {
     const qr_sim_node *node = context;
-    return node->world->config->machine(node->world->config->bug);
+    return node->world->config->machine(node->world->config->bug, node->world->plan.admit_bytes);
 }
 
 /* --------------------------------------------------------------- settling ---- */

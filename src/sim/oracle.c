@@ -10,7 +10,7 @@
 void qr_sim_oracle_init(qr_sim_world *world)
 {
     qr_sim_oracle *oracle = &world->oracle;
-    qr_machine *empty = world->config->machine(0);
+    qr_machine *empty = world->config->machine(0, 0);
     qr_sim_model_init(&oracle->model, empty->ops->revision(empty));
     empty->ops->free(empty);
 }
@@ -204,6 +204,8 @@ static void learn_op(qr_sim_world *world, qr_sim_op *op, const qr_command *comma
     qr_buffer_clear(&world->text);
     if (op->compacts)
         qr_sim_model_compact(&world->oracle.model, op->compact_revision, &world->text);
+    else if (qr_body_is_of_alarms(command->body))
+        qr_sim_alarm_applied(world, op, command, index, &world->text);
     else if (op->txn == NULL)
         learn_leases(world, command->body, index);
     else
@@ -229,6 +231,12 @@ static void learn_command(qr_sim_world *world, qr_sim_commit *commit, uint64_t i
         commit->op = op->id;
         if (commit->admitted)
             learn_op(world, op, &command, index);
+        return;
+    }
+    if (qr_body_is_of_alarms(command.body)) {
+        qr_buffer_clear(&world->text);
+        if (commit->admitted)
+            qr_sim_alarm_applied(world, NULL, &command, index, &world->text);
         return;
     }
     if (qr_body_is_of_leases(command.body)) {
@@ -528,4 +536,5 @@ void qr_sim_oracle_final(qr_sim_world *world)
         if (broken != NULL && QR_ASSERTED)
             qr_sim_fail(world, "machine-is-sound", "n%u: %s", i + 1, broken);
     }
+    qr_sim_alarm_final(world);
 }

@@ -163,6 +163,17 @@ static void draw_changes(qr_sim_world *world)
     plan->clients++; /* the administrator */
 }
 
+/* Likewise. */
+static void draw_alarms(qr_sim_world *world)
+{
+    qr_sim_plan *plan = &world->plan;
+    qr_prng prng;
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 6));
+    plan->alarms = one_in(&prng, 3);
+    if (plan->alarms && one_in(&prng, 2))
+        plan->admit_bytes = qr_prng_between(&prng, 500, 5000);
+}
+
 void qr_sim_plan_draw(qr_sim_world *world)
 {
     qr_prng prng;
@@ -186,4 +197,5 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_damage(plan, &prng);
     draw_late_faults(world);
     draw_changes(world);
+    draw_alarms(world);
 }

@@ -16,11 +16,13 @@
 typedef struct qr_sim_config {
     uint64_t seed;
     const qr_engine_ops *engine;
-    qr_machine *(*machine)(uint32_t bug); /* a new, empty machine that understands core/txn.h */
-    bool elects;                          /* false: the engine has a fixed leader; liveness waits for it */
-    uint32_t nodes;                       /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
-    uint32_t fault_ms;                    /* simulated time with faults; 0 = default */
-    uint32_t bug;                         /* core/bugs.h */
+    /* A new, empty machine that understands core/txn.h, whose member refuses puts above so many bytes; 0 =
+     * off. */
+    qr_machine *(*machine)(uint32_t bug, uint64_t admit_bytes);
+    bool elects;       /* false: the engine has a fixed leader; liveness waits for it */
+    uint32_t nodes;    /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
+    uint32_t fault_ms; /* simulated time with faults; 0 = default */
+    uint32_t bug;      /* core/bugs.h */
     FILE
         *story; /* NULL = none; else every trace record as a sentence, with faults and client calls between */
 } qr_sim_config;

@@ -178,7 +178,8 @@ typedef struct qr_sim_plan {
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
         stalls, failing_syncs, no_space, damage, clogs, old_leaders, left_behind, handovers, compactions,
-        all_die, leases, lost_kinds;
+        all_die, leases, lost_kinds, alarms;
+    uint64_t admit_bytes; /* above which a member has no room for puts; 0 = off */
     bool apart;
     bool core;           /* before all is healed, a quorum has to work alone */
     uint32_t cut_shapes; /* bit set */
@@ -223,7 +224,7 @@ struct qr_sim_world {
     qr_sim_oracle oracle;
     qr_sim_life lives[QR_SIM_LEASES_MAX + 1]; /* of the leases, by id */
     qr_sim_watch watches[QR_SIM_WATCHES_MAX];
-    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch;
+    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm;
     qr_arena arena;
     uint64_t flight;
     uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
@@ -294,6 +295,13 @@ void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply);
 void qr_sim_lease_look(qr_sim_world *world); /* in calm weather: does anything last too long? */
 uint32_t qr_sim_lease_count(const qr_sim_world *world);
+
+/* alarms.c */
+bool qr_sim_alarm_draft(qr_sim_world *world, qr_sim_op *op); /* false: the request is to be another one */
+/* By a client, or by a member (op NULL): then it has to be the word of one that has a cause. */
+void qr_sim_alarm_applied(qr_sim_world *world, const qr_sim_op *op, const qr_command *command, uint64_t index,
+                          qr_buffer *text);
+void qr_sim_alarm_final(qr_sim_world *world);
 
 /* watch.c */
 void qr_sim_watch_init(qr_sim_world *world);

@@ -247,7 +247,7 @@ bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body)
         revision = half_by_bytes(tree);
     if (revision <= tree->compacted && tree->config.history_ms_max > 0)
         revision = half_by_age(tree, wall_ms);
-    if (revision <= tree->compacted)
+    if (revision <= tree->compacted || qr__alarm_holds(tree, QR_ALARM_CORRUPT))
         return false;
     QR_ASSERT(revision <= tree->now.revision);
     qr_body_encode_compact(revision, body);

@@ -209,7 +209,7 @@ static qr_status finish(qr_tree *tree, qr__load *load)
     tree->compacted = load->compacted;
     tree->now.digest = load->digest;
     rebuild(tree);
-    bool whole = qr__leases_rebuild(tree);
+    bool whole = qr__leases_rebuild(tree) && qr__alarms_broken(tree) == NULL;
     qr__load_end(tree);
     return whole ? QR_OK : QR_E_CORRUPT;
 }

@@ -7,6 +7,7 @@
  *   range.c      range queries: visibility, filters, sorting       txn.c      conditions and operations
  *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
  *   lease.c      leases and the keys attached to them              check.c    every structural invariant
+ *   alarm.c      alarms, and what they refuse
  *   tree.c       the machine
  *
  * Logical and physical state are kept apart throughout: what a result, the digest or a saved image may depend
@@ -237,6 +238,7 @@ typedef enum qr__space {
     QR__SPACE_SESSIONS,
     QR__SPACE_USERS,
     QR__SPACE_CATALOGUE,
+    QR__SPACE_ALARMS,
     QR__SPACE_KEYS,
     QR__SPACE_COUNT,
 } qr__space;
@@ -279,8 +281,10 @@ struct qr_tree {
     } freeing; /* how far the entries are gone (qr__history_free) */
 };
 
-/* NULL for a byte that is no space, and for the directory space, which is not read or written by requests. */
+/* NULL for a byte that is no space, and for the directory space. */
 qr__index *qr__space_of(qr_tree *tree, uint8_t space);
+/* Likewise, for a space that transactions name; they know nothing of alarms. */
+qr__index *qr__space_asked(qr_tree *tree, uint8_t space);
 uint8_t qr__space_byte(qr__space space);
 
 /* Undo lists live in the request's arena, newest first. */
@@ -334,6 +338,17 @@ uint64_t qr__lease_epoch(const qr_tree *tree, uint64_t *index);
 bool qr__leases_rebuild(qr_tree *tree); /* after a load; false: a record that is none */
 void qr__leases_free(qr_tree *tree);
 const char *qr__leases_broken(const qr_tree *tree);
+
+/* QR_OK, or why alarms refuse this. */
+qr_status qr__alarm_allows(const qr_tree *tree, const qr_body *body);
+qr_status qr__alarm_apply(qr__work *work, const qr_body *body, qr_alarm_result *result);
+bool qr__alarm_stands(const qr_tree *tree, uint64_t member, uint32_t kind, bool raised);
+bool qr__alarm_holds(const qr_tree *tree, uint32_t kind); /* one of that kind stands, and not just noted */
+const qr_alarm *qr__alarm_list(const qr_tree *tree, qr_arena *arena, size_t *count);
+const char *qr__alarms_broken(const qr_tree *tree);
+
+/* Puts into the space of keys, in any branch; or a grant of a lease. */
+bool qr__body_grows(const qr_body *body);
 
 bool qr__path_valid(qr_slice key);
 qr_slice qr__path_parent(qr_slice path); /* of a valid path other than "/" */

@@ -144,7 +144,7 @@ static qr_status check_revision(const qr_tree *tree, const qr_range *range, uint
 qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_arena *arena,
                     qr_op_result *result)
 {
-    const qr__index *index = qr__space_of(tree, range->span.space);
+    const qr__index *index = qr__space_asked(tree, range->span.space);
     if (index == NULL)
         return QR_E_INVALID;
     qr_status status = check_revision(tree, range, newest);

@@ -195,7 +195,8 @@ static void write_keys(qr_tree *tree, qr__save *save, qr_buffer *out, size_t lim
     if (save->entry && !write_entry(save, out, limit))
         return;
     qr__cursor cursor = resume(save, &tree->spaces[save->space]);
-    for (; cursor.leaf; qr__cursor_next(&cursor)) {
+    bool left_out = QR_BUG(tree->config.bug, ALARM_NOT_SAVED) && save->space == QR__SPACE_ALARMS;
+    for (; cursor.leaf && !left_out; qr__cursor_next(&cursor)) {
         if (out->size >= limit)
             return;
         save->entry = qr__cursor_entry(&cursor);

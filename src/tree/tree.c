@@ -4,7 +4,7 @@
 static const uint8_t space_bytes[QR__SPACE_COUNT] = {
     [QR__SPACE_LEASES] = QR_SPACE_LEASES, [QR__SPACE_SESSIONS] = QR_SPACE_SESSIONS,
     [QR__SPACE_USERS] = QR_SPACE_USERS,   [QR__SPACE_CATALOGUE] = QR_SPACE_CATALOGUE,
-    [QR__SPACE_KEYS] = QR_SPACE_KEYS,
+    [QR__SPACE_ALARMS] = QR_SPACE_ALARMS, [QR__SPACE_KEYS] = QR_SPACE_KEYS,
 };
 
 uint8_t qr__space_byte(qr__space space)
@@ -18,6 +18,11 @@ qr__index *qr__space_of(qr_tree *tree, uint8_t space)
         if (space_bytes[i] == space)
             return &tree->spaces[i];
     return NULL;
+}
+
+qr__index *qr__space_asked(qr_tree *tree, uint8_t space)
+{
+    return space == QR_SPACE_ALARMS ? NULL : qr__space_of(tree, space);
 }
 
 static qr_tree *tree_of(qr_machine *machine)
@@ -68,13 +73,22 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
     qr_status status = qr_body_decode(command->body, arena, &body);
     if (status != QR_OK)
         return status;
-    qr_txn_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+    status = qr__alarm_allows(tree, &body);
+    if (status != QR_OK)
+        return status;
     qr__work work = {.tree = tree,
                      .arena = arena,
                      .index = index,
                      .stamp_ms = command->stamp_ms,
                      .base = tree->now.revision,
                      .before = tree->now};
+    if (body.kind == QR_BODY_ALARM) {
+        qr_alarm_result *done = qr_arena_zero(arena, 1, sizeof *done);
+        status = qr__alarm_apply(&work, &body, done);
+        *result = status == QR_OK ? done : NULL;
+        return status;
+    }
+    qr_txn_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
     switch (body.kind) {
     case QR_BODY_TXN: status = qr__txn_apply(&work, &body.txn, answer); break;
     case QR_BODY_COMPACT: status = compact(tree, body.revision, answer); break;
@@ -92,20 +106,21 @@ static bool is_full(const qr_tree *tree)
     return tree->config.admit_bytes != 0 && qr__quota_charge(tree) > tree->config.admit_bytes;
 }
 
-static qr_tree_status status_of(const qr_tree *tree)
+static qr_tree_status status_of(const qr_tree *tree, qr_arena *arena)
 {
     uint64_t bytes = sizeof *tree + tree->record_bytes + tree->directories.bytes;
     bytes += tree->attachments.bytes;
     bytes += (tree->history.room + tree->hidden.room) * sizeof(qr__event);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         bytes += tree->spaces[space].bytes;
-    return (qr_tree_status){.revision = tree->now.revision,
-                            .compacted = tree->compacted,
-                            .keys = tree->spaces[QR__SPACE_KEYS].live,
-                            .live_bytes = tree->now.live_bytes,
-                            .history_bytes = tree->now.history_bytes,
-                            .memory_bytes = bytes,
-                            .is_full = is_full(tree)};
+    qr_tree_status status = {.revision = tree->now.revision,
+                             .compacted = tree->compacted,
+                             .keys = tree->spaces[QR__SPACE_KEYS].live,
+                             .live_bytes = tree->now.live_bytes,
+                             .history_bytes = tree->now.history_bytes,
+                             .memory_bytes = bytes};
+    status.alarms = qr__alarm_list(tree, arena, &status.alarm_count);
+    return status;
 }
 
 static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena *arena, const void **result)
@@ -127,7 +142,7 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
     }
     case QR_QUERY_STATUS: {
         qr_tree_status *answer = qr_arena_alloc(arena, sizeof *answer);
-        *answer = status_of(tree);
+        *answer = status_of(tree, arena);
         *result = answer;
         return QR_OK;
     }
@@ -150,22 +165,6 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
     return QR_E_INVALID;
 }
 
-static bool puts_any(const qr_txn *txn);
-
-static bool puts_any_of(const qr_op *ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if ((ops[i].kind == QR_OP_PUT && ops[i].put.space == QR_SPACE_KEYS) ||
-            (ops[i].kind == QR_OP_TXN && puts_any(ops[i].txn)))
-            return true;
-    return false;
-}
-
-static bool puts_any(const qr_txn *txn)
-{
-    return puts_any_of(txn->then_ops, txn->then_count) || puts_any_of(txn->else_ops, txn->else_count);
-}
-
 /* Deletes, compactions and ends of leases pass: they are the way out. */
 static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena *arena)
 {
@@ -176,8 +175,7 @@ static qr_status tree_admit(const qr_machine *machine, qr_slice bytes, qr_arena 
     qr_status status = qr_body_decode(bytes, arena, &body);
     if (status != QR_OK)
         return status;
-    bool grows = (body.kind == QR_BODY_TXN && puts_any(&body.txn)) || body.kind == QR_BODY_LEASE_GRANT;
-    return grows ? QR_E_QUOTA : QR_OK;
+    return qr__body_grows(&body) ? QR_E_QUOTA : QR_OK;
 }
 
 static qr_status tree_events(const qr_machine *machine, const qr_events_query *query,
@@ -213,6 +211,11 @@ static bool tree_lease_from(const qr_machine *machine, int64_t id, qr_machine_le
 static uint64_t tree_lease_epoch(const qr_machine *machine, uint64_t *index)
 {
     return qr__lease_epoch(tree_of_const(machine), index);
+}
+
+static bool tree_has_alarm(const qr_machine *machine, uint64_t member, uint32_t kind, bool raised)
+{
+    return qr__alarm_stands(tree_of_const(machine), member, kind, raised);
 }
 
 static qr_status tree_save_begin(qr_machine *machine)
@@ -286,6 +289,7 @@ static const qr_machine_ops ops = {
     .work = tree_work,
     .lease_from = tree_lease_from,
     .lease_epoch = tree_lease_epoch,
+    .has_alarm = tree_has_alarm,
     .save_begin = tree_save_begin,
     .save_next = tree_save_next,
     .save_sum = tree_save_sum,

@@ -15,6 +15,7 @@ typedef struct qr_tree_config {
     int64_t history_ms_max;     /* age bound of the history; 0 = off */
     /* Live bytes above which puts are refused with QUOTA; 0 = off. quota_bytes is a rule of apply and must be
      * the same on every replica, always; admit_bytes is this member's own and holds before a put is proposed.
+     * Whatever they are, an alarm of QR_ALARM_NO_SPACE refuses them on all.
      */
     uint64_t quota_bytes, admit_bytes;
     uint32_t bug; /* core/bugs.h */

@@ -67,7 +67,7 @@ static qr_status decide(qr__work *work, const qr_txn *txn, decisions *made)
 {
     bool holds = true;
     for (size_t i = 0; i < txn->condition_count; i++) {
-        const qr__index *index = qr__space_of(work->tree, txn->conditions[i].span.space);
+        const qr__index *index = qr__space_asked(work->tree, txn->conditions[i].span.space);
         if (index == NULL)
             return QR_E_INVALID;
         holds = holds && condition_holds(index, &txn->conditions[i]);
@@ -313,10 +313,10 @@ static qr_status bounded(qr__work *work, qr_status status, const qr_op_result *r
     return work->index > 0 && work->returned > QR__RETURNED_MAX ? QR_E_TOO_LARGE : QR_OK;
 }
 
-/* Leases come and go by their own commands only. */
+/* Leases and alarms come and go by their own commands only. */
 static bool is_written(uint8_t space)
 {
-    return space != QR_SPACE_LEASES;
+    return space != QR_SPACE_LEASES && space != QR_SPACE_ALARMS;
 }
 
 static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *result)

@@ -8,9 +8,9 @@
 #include "sim/sim.h"
 #include "tree/tree.h"
 
-static qr_machine *new_tree(uint32_t bug)
+static qr_machine *new_tree(uint32_t bug, uint64_t admit_bytes)
 {
-    return qr_tree_open(&(qr_tree_config){.bug = bug});
+    return qr_tree_open(&(qr_tree_config){.bug = bug, .admit_bytes = admit_bytes});
 }
 
 int main(int argc, char **argv)

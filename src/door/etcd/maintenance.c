@@ -33,7 +33,7 @@ static void answer_status(qr_etcd_call *call, const qr_reply *reply)
 
     QrEtcdpb__ResponseHeader header = header_message(call, tree->revision, status.engine.term);
     QrEtcdpb__StatusResponse answer = QR_ETCDPB__STATUS_RESPONSE__INIT;
-    char *errors[1 + QR_ETCD_ALARMS_MAX];
+    char **errors = qr_arena_alloc(&call->arena, (1 + QR_ETCD_ALARMS_MAX) * sizeof *errors);
     answer.header = &header;
     answer.version = (char *)QR_ETCD_VERSION;
     answer.dbsize = (int64_t)tree->memory_bytes;
@@ -45,12 +45,10 @@ static void answer_status(qr_etcd_call *call, const qr_reply *reply)
     answer.islearner = self && self->role != QR_ROLE_VOTER;
     if (!status.engine.leader)
         errors[answer.n_errors++] = (char *)qr_etcd_error_text(QR_ETCD_E_NO_LEADER);
-    qr_etcd_alarm alarms[QR_ETCD_ALARMS_MAX];
+    qr_alarm alarms[QR_ETCD_ALARMS_MAX];
     size_t alarm_count = qr_etcd_alarms(call->door, tree, alarms);
-    for (size_t i = 0; i < alarm_count; i++) /* in etcd's form, the text of an AlarmMember */
-        errors[answer.n_errors++] =
-            qr_arena_format(&call->arena, "memberID:%" PRIu64 " alarm:%s ", alarms[i].member,
-                            alarms[i].corrupt ? "CORRUPT" : "NOSPACE");
+    for (size_t i = 0; i < alarm_count; i++)
+        errors[answer.n_errors++] = qr_etcd_alarm_text(&alarms[i], &call->arena);
     answer.errors = errors;
     qr_etcd_call_pack(call, &answer.base);
 }

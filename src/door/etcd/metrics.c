@@ -92,12 +92,14 @@ static void print_tree(const qr_tree_status *tree, qr_buffer *out)
 
 static void print_alarms(const qr_etcd_door *door, const qr_tree_status *tree, qr_buffer *out)
 {
-    qr_etcd_alarm alarms[QR_ETCD_ALARMS_MAX];
+    qr_alarm alarms[QR_ETCD_ALARMS_MAX];
     size_t count = qr_etcd_alarms(door, tree, alarms);
     declare(out, "quorate_alarm", "gauge", "Alarms that this member knows of; none, no line.");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        char number[12];
         qr_buffer_format(out, "quorate_alarm{member=\"%" PRIx64 "\",kind=\"%s\"} 1\n", alarms[i].member,
-                         alarms[i].corrupt ? "CORRUPT" : "NOSPACE");
+                         qr_etcd_alarm_name(&alarms[i], number));
+    }
 }
 
 static void print_method(const qr_etcd_count *count, const char *name, const char *code, uint64_t value,

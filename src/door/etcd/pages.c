@@ -47,17 +47,21 @@ static bool has_parameter(qr_slice query, const char *name, const char *value)
 
 /* ---- /health ---- */
 
+static bool has_alarm(const qr_etcd_http *http, const qr_tree_status *tree, uint32_t kind)
+{
+    qr_alarm alarms[QR_ETCD_ALARMS_MAX];
+    size_t count = qr_etcd_alarms(http->door, tree, alarms);
+    for (size_t i = 0; i < count; i++)
+        if (alarms[i].kind == kind)
+            return true;
+    return false;
+}
+
 static const char *alarm_reason(const qr_etcd_http *http, const qr_tree_status *tree)
 {
-    qr_etcd_alarm alarms[QR_ETCD_ALARMS_MAX];
-    size_t count = qr_etcd_alarms(http->door, tree, alarms);
-    for (size_t i = 0; i < count; i++) {
-        if (alarms[i].corrupt && !http->page.corrupt_is_fine)
-            return "ALARM CORRUPT";
-        if (!alarms[i].corrupt && !http->page.no_space_is_fine)
-            return "ALARM NOSPACE";
-    }
-    return NULL;
+    if (has_alarm(http, tree, QR_ALARM_NO_SPACE) && !http->page.no_space_is_fine)
+        return "ALARM NOSPACE";
+    return has_alarm(http, tree, QR_ALARM_CORRUPT) && !http->page.corrupt_is_fine ? "ALARM CORRUPT" : NULL;
 }
 
 static void show_health(qr_etcd_http *http, const qr_tree_status *tree, const char *error)
@@ -89,7 +93,7 @@ static const char *failure_of(const qr_etcd_http *http, unsigned check, const qr
     qr_node_status_of(http->door->config.node, &status);
     const qr_member *self = qr_members_find(&status.engine.members, http->door->config.self);
     switch (check) {
-    case CHECK_CORRUPTION: return status.corrupt || status.divergent ? "alarm activated: CORRUPT" : NULL;
+    case CHECK_CORRUPTION: return has_alarm(http, tree, QR_ALARM_CORRUPT) ? "alarm activated: CORRUPT" : NULL;
     case CHECK_SERIALIZABLE: return http->page.local || status.halted ? error : NULL;
     case CHECK_LINEARIZABLE: return error;
     default: return self && self->role != QR_ROLE_VOTER ? "this member is a learner" : NULL;
@@ -142,8 +146,11 @@ static const qr_etcd_transport page_transport = {NULL, NULL, NULL, finish_page};
 
 static void answer_page(qr_etcd_call *call, const qr_reply *reply)
 {
-    call->work = qr_arena_alloc(&call->arena, sizeof(qr_tree_status));
-    memcpy(call->work, reply->result, sizeof(qr_tree_status));
+    qr_tree_status *kept = qr_arena_alloc(&call->arena, sizeof *kept);
+    *kept = *(const qr_tree_status *)reply->result;
+    qr_slice alarms = qr_slice_of(kept->alarms, kept->alarm_count * sizeof *kept->alarms);
+    kept->alarms = (const qr_alarm *)qr_arena_copy(&call->arena, alarms).data;
+    call->work = kept;
     qr_etcd_call_succeed(call);
 }
 

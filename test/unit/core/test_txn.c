@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "core/command.h"
 #include "core/txn.h"
 
 #include <stdio.h>
@@ -264,6 +265,11 @@ static void test_leases(void **state)
         {{.kind = QR_BODY_LEASE_EXPIRE, .epoch = 4, .ended = falling, .ended_count = 2}, QR_E_INVALID},
         {{.kind = QR_BODY_LEASE_EPOCH, .epoch = UINT64_MAX}, QR_OK},
         {{.kind = QR_BODY_LEASE_EPOCH}, QR_E_INVALID},
+        {{.kind = QR_BODY_ALARM, .alarm_act = QR_ALARM_RAISE}, QR_OK},
+        {{.kind = QR_BODY_ALARM, .alarm_act = QR_ALARM_CLEAR, .alarm = {UINT64_MAX, UINT32_MAX, false}},
+         QR_OK},
+        {{.kind = QR_BODY_ALARM}, QR_E_INVALID},
+        {{.kind = QR_BODY_ALARM, .alarm_act = QR_ALARM_CLEAR + 1}, QR_E_INVALID},
     };
     qr_arena arena;
     qr_arena_init(&arena);
@@ -272,7 +278,11 @@ static void test_leases(void **state)
         qr_buffer_init(&bytes);
         qr_body_encode(&cases[i].body, &bytes);
         qr_body body;
-        assert_true(qr_body_is_of_leases(qr_buffer_slice(&bytes)));
+        bool of_alarms = cases[i].body.kind == QR_BODY_ALARM;
+        assert_int_equal(qr_body_is_of_leases(qr_buffer_slice(&bytes)), !of_alarms);
+        assert_int_equal(qr_body_is_of_alarms(qr_buffer_slice(&bytes)), of_alarms);
+        assert_int_equal(qr_body_level(qr_buffer_slice(&bytes)),
+                         of_alarms ? QR_LEVEL_ALARMS : QR_LEVEL_LEASES);
         assert_int_equal(decode_copy(&bytes, bytes.size, &arena, &body), cases[i].status);
         for (size_t size = 0; size < bytes.size; size++)
             assert_int_equal(decode_copy(&bytes, size, &arena, &body), QR_E_INVALID);

@@ -48,7 +48,7 @@ static void expect_same_state(cluster *c)
 static void it_is_raised_once_all_know_and_stays(void **state)
 {
     cluster *c = cluster_new(3, UINT64_MAX);
-    expect_level(c, OLD);
+    expect_level(c, QR_APPLY_OLDEST);
     cluster_leader(c);
     cluster_run(c, TURNS);
     expect_level(c, NEW);

@@ -148,9 +148,9 @@ static void the_model_counts_revisions_and_versions(void **state)
 
 /* -------------------------------------------------------------------- runs ---- */
 
-static qr_machine *new_tree(uint32_t bug)
+static qr_machine *new_tree(uint32_t bug, uint64_t admit_bytes)
 {
-    qr_tree_config config = {.bug = bug};
+    qr_tree_config config = {.bug = bug, .admit_bytes = admit_bytes};
     return qr_tree_open(&config);
 }
 
