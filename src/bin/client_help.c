@@ -141,7 +141,8 @@ static const struct {
      "back at\n"
      "the end of COMMAND, or when this program is told to end. It is lost when no member could be reached "
      "for the\n"
-     "--ttl; then COMMAND gets TERM, and KILL 5 seconds later, and the status is 1.\n"
+     "--ttl, or somebody deleted its key; then COMMAND gets TERM, and KILL 5 seconds later, and the status "
+     "is 1.\n"
      "COMMAND finds ETCD_LOCK_KEY, ETCD_LOCK_REV (as etcdctl sets it) and QUORATE_LOCK_TOKEN set, and the "
      "exit\n"
      "status is its own. Nothing is printed then.",
@@ -153,7 +154,9 @@ static const struct {
      "       quorate elect NAME --listen",
      "Stands in the election NAME with VALUE, waits until it leads, and prints the key, VALUE and the "
      "fencing token.\n"
-     "It leads until it is told to end, or lost it: no member could be reached for the --ttl, status 1. "
+     "It leads until it is told to end, or lost it: no member could be reached for the --ttl, or its key was "
+     "deleted, "
+     "status 1. "
      "With\n"
      "--listen: prints key and value of the leader, and again whenever that changes.",
      "  quorate elect primary node-1\n"

@@ -11,6 +11,8 @@
 
 enum { RETRY_MS = 200 }; /* between two tries while nobody answers */
 
+static const char lease_ended[] = "the lease has ended", key_deleted[] = "its key was deleted";
+
 static ProtobufCBinaryData data_of(const char *text)
 {
     return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
@@ -18,31 +20,48 @@ static ProtobufCBinaryData data_of(const char *text)
 
 /* ---- the lease ---- */
 
-/* A renewal counts from before it was sent. What is left of the lease is shared among the endpoints, so that
- * one that is silent does not cost the lease. */
+/* What is left of the lease is shared among the endpoints, so that one that is silent does not cost it;
+ * parts: how many questions it is to last for. */
+static void set_patience(qr_client_hold *hold, uint64_t parts)
+{
+    uint64_t now_ms = qr_client_now_ms(), left_ms = hold->valid_ms > now_ms ? hold->valid_ms - now_ms : 0;
+    uint64_t share_ms = left_ms / hold->client->endpoint_count / parts + 1;
+    hold->client->timeout_ms = share_ms < hold->timeout_ms ? share_ms : hold->timeout_ms;
+}
+
+/* A renewal counts from before it was sent. */
 static void renew(qr_client_hold *hold)
 {
     qr_client *client = hold->client;
     uint64_t now_ms = qr_client_now_ms(), timeout_ms = client->timeout_ms;
-    uint64_t share_ms = hold->valid_ms > now_ms ? (hold->valid_ms - now_ms) / client->endpoint_count : 0;
     qr_arena kept = qr_client_scratch(client);
     const char *sentence;
-    client->timeout_ms = share_ms < timeout_ms ? share_ms + 1 : timeout_ms;
+    set_patience(hold, 1);
     const QrEtcdpb__LeaseKeepAliveResponse *answer = qr_client_renew(client, hold->lease, &sentence);
     client->timeout_ms = timeout_ms;
     if (answer && answer->ttl <= 0)
-        hold->lost = true;
+        hold->lost = lease_ended;
     if (answer)
         hold->valid_ms = now_ms + (uint64_t)answer->ttl * 1000;
     hold->renew_ms = answer ? now_ms + hold->ttl_ms / 3 : qr_client_now_ms() + RETRY_MS;
     qr_client_scratch_end(client, kept);
 }
 
+/* Its key is gone: with the lease, or because somebody deleted it. */
+static void lose_key(qr_client_hold *hold)
+{
+    renew(hold);
+    if (!hold->lost)
+        hold->lost = key_deleted;
+}
+
 static void read_signals(qr_client_hold *hold)
 {
     struct signalfd_siginfo one;
     while (read(hold->signals, &one, sizeof one) == sizeof one)
-        if (one.ssi_signo != SIGCHLD)
+        if (one.ssi_signo == SIGCHLD)
+            hold->child = true;
+        else
             hold->told = (int)one.ssi_signo;
 }
 
@@ -51,12 +70,13 @@ static bool look(qr_client_hold *hold)
     read_signals(hold);
     if (!hold->lost && qr_client_now_ms() >= hold->renew_ms)
         renew(hold);
-    if (qr_client_now_ms() >= hold->valid_ms)
-        hold->lost = true;
+    if (!hold->lost && qr_client_now_ms() >= hold->valid_ms)
+        hold->lost = lease_ended;
     return !hold->told && !hold->lost;
 }
 
-bool qr_client_hold_mind(qr_client_hold *hold, uint64_t wake_ms)
+/* Until a signal comes, wake_ms, or the time to renew the lease. */
+static bool nap(qr_client_hold *hold, uint64_t wake_ms)
 {
     if (!hold->lost && hold->renew_ms < wake_ms)
         wake_ms = hold->renew_ms;
@@ -134,7 +154,7 @@ static const char *make_lease(qr_client_hold *hold)
 const char *qr_client_hold_begin(qr_client_hold *hold, qr_client *client, const char *name, const char *value)
 {
     const char *sentence;
-    *hold = (qr_client_hold){.client = client, .name = name};
+    *hold = (qr_client_hold){.client = client, .name = name, .timeout_ms = client->timeout_ms};
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -155,6 +175,19 @@ const char *qr_client_hold_begin(qr_client_hold *hold, qr_client *client, const 
     return sentence;
 }
 
+static const QrEtcdpb__RangeResponse *ask_range(qr_client *client, const QrEtcdpb__RangeRequest *request,
+                                                const char **sentence)
+{
+    const QrEtcdpb__RangeResponse *answer =
+        qr_client_call(client, NULL, "/etcdserverpb.KV/Range", false, &request->base,
+                       &qr_etcdpb__range_response__descriptor, sentence);
+    if (answer && !answer->header) {
+        *sentence = "the answer cannot be read";
+        return NULL;
+    }
+    return answer;
+}
+
 static const QrEtcdpb__RangeResponse *range(qr_client *client, const char *prefix, int64_t create_max,
                                             const char **sentence)
 {
@@ -166,14 +199,7 @@ static const QrEtcdpb__RangeResponse *range(qr_client *client, const char *prefi
     request.sort_order = create_max ? QR_ETCDPB__RANGE_REQUEST__SORT_ORDER__DESCEND
                                     : QR_ETCDPB__RANGE_REQUEST__SORT_ORDER__ASCEND;
     request.max_create_revision = create_max;
-    const QrEtcdpb__RangeResponse *answer =
-        qr_client_call(client, NULL, "/etcdserverpb.KV/Range", false, &request.base,
-                       &qr_etcdpb__range_response__descriptor, sentence);
-    if (answer && !answer->header) {
-        *sentence = "the answer cannot be read";
-        return NULL;
-    }
-    return answer;
+    return ask_range(client, &request, sentence);
 }
 
 const QrEtcdpb__RangeResponse *qr_client_hold_first(qr_client *client, const char *name,
@@ -196,10 +222,13 @@ const char *qr_client_hold_listen(qr_client *client, ProtobufCBinaryData key, Pr
                             &request.base, listener);
 }
 
-/* One look at the predecessor has begun: its end, or anything odd, is a reason to look again. */
+/* One look at a key has begun, the predecessor's or its own: its end, or anything odd, is a reason to look
+ * again. */
 typedef struct vigil {
     qr_client_hold *hold;
     qr_client_listener listener;
+    uint64_t wake_ms;
+    bool while_held;
 } vigil;
 
 static bool take(void *context, qr_slice message)
@@ -215,12 +244,44 @@ static bool take(void *context, qr_slice message)
     return goes_on;
 }
 
+static uint64_t next_ms(const vigil *self)
+{
+    return self->hold->renew_ms < self->wake_ms ? self->hold->renew_ms : self->wake_ms;
+}
+
+static bool is_over(const vigil *self)
+{
+    return self->while_held && (self->hold->child || qr_client_now_ms() >= self->wake_ms);
+}
+
 static bool woken(void *context)
 {
     vigil *self = context;
     bool goes_on = look(self->hold);
-    self->listener.wake_ms = self->hold->renew_ms;
-    return goes_on;
+    self->listener.wake_ms = next_ms(self);
+    return goes_on && !is_over(self);
+}
+
+/* Until the key is deleted after that revision, or whatever else is a reason to look. An endpoint that fails
+ * is passed over. */
+static void keep_vigil(vigil *self, ProtobufCBinaryData key, int64_t revision)
+{
+    qr_client *client = self->hold->client;
+    const ProtobufCBinaryData no_end = {0};
+    self->listener = (qr_client_listener){.take = take,
+                                          .woken = woken,
+                                          .wake_ms = next_ms(self),
+                                          .signals = self->hold->signals,
+                                          .context = self};
+    if (qr_client_hold_listen(client, key, no_end, revision + 1, &self->listener))
+        client->answering = (client->answering + 1) % client->endpoint_count;
+}
+
+/* Nobody answered: the next endpoint is asked after a moment. False: told to end, or lost. */
+static bool pass_over(qr_client_hold *hold)
+{
+    hold->client->answering = (hold->client->answering + 1) % hold->client->endpoint_count;
+    return nap(hold, qr_client_now_ms() + RETRY_MS);
 }
 
 /* True: the key still stands as it was put. */
@@ -236,42 +297,71 @@ static bool wait_once(qr_client_hold *hold)
     const char *sentence;
     const QrEtcdpb__RangeResponse *before =
         range(client, qr_arena_format(&client->arena, "%s/", hold->name), hold->token - 1, &sentence);
-    if (!before || (before->n_kvs && !before->kvs[0])) {
-        client->answering = (client->answering + 1) % client->endpoint_count;
-        return !qr_client_hold_mind(hold, qr_client_now_ms() + RETRY_MS);
-    }
+    if (!before || (before->n_kvs && !before->kvs[0]))
+        return !pass_over(hold);
     hold->revision = before->header->revision;
     if (before->n_kvs == 0) {
         const QrEtcdpb__RangeResponse *first = qr_client_hold_first(client, hold->name, &sentence);
         if (first && !stands(hold, first))
-            hold->lost = true;
+            lose_key(hold);
         return first || !look(hold);
     }
-    vigil self = {
-        .hold = hold,
-        .listener = {.take = take, .woken = woken, .wake_ms = hold->renew_ms, .signals = hold->signals}};
-    self.listener.context = &self;
-    const ProtobufCBinaryData no_end = {0};
-    if (qr_client_hold_listen(client, before->kvs[0]->key, no_end, hold->revision + 1, &self.listener))
-        client->answering = (client->answering + 1) % client->endpoint_count;
+    vigil self = {.hold = hold, .wake_ms = UINT64_MAX};
+    keep_vigil(&self, before->kvs[0]->key, hold->revision);
     return !look(hold);
 }
 
 const char *qr_client_hold_wait(qr_client_hold *hold)
 {
-    bool is_over = false;
-    while (!is_over) {
+    bool is_done = false;
+    while (!is_done) {
         qr_arena kept = qr_client_scratch(hold->client);
-        is_over = wait_once(hold);
+        is_done = wait_once(hold);
         qr_client_scratch_end(hold->client, kept);
     }
-    return hold->lost ? "the lease ended before its turn had come" : NULL;
+    if (!hold->lost)
+        return NULL;
+    return qr_arena_format(&hold->client->arena, "%s before its turn had come", hold->lost);
+}
+
+/* The key is asked for before it is watched, so that no history is needed that may be compacted. */
+static bool mind_key(vigil *self)
+{
+    qr_client_hold *hold = self->hold;
+    QrEtcdpb__RangeRequest request = QR_ETCDPB__RANGE_REQUEST__INIT;
+    request.key = data_of(hold->key);
+    const char *sentence;
+    set_patience(hold, 2); /* a renewal has to follow in time */
+    const QrEtcdpb__RangeResponse *own = ask_range(hold->client, &request, &sentence);
+    if (!own)
+        return pass_over(hold);
+    if (!stands(hold, own))
+        lose_key(hold);
+    else
+        keep_vigil(self, request.key, own->header->revision);
+    return look(hold);
+}
+
+bool qr_client_hold_mind(qr_client_hold *hold, uint64_t wake_ms)
+{
+    vigil self = {.hold = hold, .wake_ms = wake_ms, .while_held = true};
+    bool goes_on = true;
+    if (hold->lost)
+        goes_on = nap(hold, wake_ms);
+    while (goes_on && !is_over(&self)) {
+        qr_arena kept = qr_client_scratch(hold->client);
+        goes_on = mind_key(&self);
+        qr_client_scratch_end(hold->client, kept);
+    }
+    hold->client->timeout_ms = hold->timeout_ms;
+    hold->child = false;
+    return goes_on;
 }
 
 void qr_client_hold_end(qr_client_hold *hold)
 {
     const char *sentence;
-    if (!hold->lost && !qr_client_revoke(hold->client, hold->lease, &sentence))
+    if (hold->lost != lease_ended && !qr_client_revoke(hold->client, hold->lease, &sentence))
         fprintf(stderr, "quorate: not given back, but it ends by itself within %" PRIu64 " s: %s\n",
                 hold->ttl_ms / 1000, sentence);
     close(hold->signals);

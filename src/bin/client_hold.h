@@ -14,9 +14,11 @@ typedef struct qr_client_hold {
     int64_t revision;          /* of the store when its turn had come */
     uint64_t ttl_ms, valid_ms; /* the lease lives until then at least, by this clock */
     uint64_t renew_ms;
-    int signals; /* TERM, INT, HUP and CHLD, to be read by mind() */
-    int told;    /* the signal that told this program to end; 0 = none */
-    bool lost;   /* the lease is gone, or may be */
+    uint64_t timeout_ms; /* the patience that the user has with one endpoint */
+    int signals;         /* TERM, INT, HUP and CHLD, to be read by mind() */
+    int told;            /* the signal that told this program to end; 0 = none */
+    bool child;          /* a child may have ended, since mind() began */
+    const char *lost;    /* why it has lost its place; NULL = it has it, by all it knows */
 } qr_client_hold;
 
 /* Makes the lease and puts the key. NULL, or a sentence: nothing is left behind then but for the lease's
@@ -25,8 +27,8 @@ const char *qr_client_hold_begin(qr_client_hold *hold, qr_client *client, const 
                                  const char *value);
 /* Waits for its turn. NULL: it has come, or it was told to end, or it lost the lease. */
 const char *qr_client_hold_wait(qr_client_hold *hold);
-/* Sleeps until something happens, at most until wake_ms, and renews the lease when it is time. False: told to
- * end, or lost. */
+/* To be called while it holds. Sleeps until a child may have ended or wake_ms has come, and meanwhile renews
+ * the lease and watches its key. False: told to end, or lost. */
 bool qr_client_hold_mind(qr_client_hold *hold, uint64_t wake_ms);
 void qr_client_hold_end(qr_client_hold *hold); /* gives the key and the lease back */
 

@@ -34,7 +34,8 @@ static int stay(qr_client_hold *hold, const char *value)
     int result = qr_client_flush(hold->client);
     while (result == QR_CLIENT_DONE && qr_client_hold_mind(hold, UINT64_MAX))
         ;
-    return hold->lost ? qr_client_refuse("lost: the lease has ended") : result;
+    return hold->lost ? qr_client_refuse(qr_arena_format(&hold->client->arena, "lost: %s", hold->lost))
+                      : result;
 }
 
 /* ---- lock ---- */
@@ -53,7 +54,8 @@ static int attend(qr_client_hold *hold, pid_t child)
         hold->told = 0;
         if (hold->lost && !was_lost) {
             was_lost = true;
-            qr_client_refuse("the lock is lost: the lease has ended; the command is told to end");
+            qr_client_refuse(qr_arena_format(&hold->client->arena,
+                                             "the lock is lost: %s; the command is told to end", hold->lost));
             kill(-child, SIGTERM);
             kill_ms = qr_client_now_ms() + KILL_AFTER_MS;
         } else if (qr_client_now_ms() >= kill_ms) {
