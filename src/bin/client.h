@@ -48,7 +48,7 @@ typedef struct qr_client_options {
     const char *lease;                   /* hexadecimal, as etcdctl shows leases */
     int64_t revision, limit, ttl;
     bool hex, prefix, from_key, count_only, keys_only, print_value_only, prev_kv, ignore_value, ignore_lease;
-    bool physical, only, voter, help, progress_notify, keys, once, listen;
+    bool physical, only, voter, help, progress_notify, keys, once, listen, interactive;
     const char *arguments[QR_CLIENT_ARGUMENTS_MAX + 1]; /* what is no flag; NULL behind the last */
     size_t argument_count;
     size_t command_at; /* of a verb that runs one: the argument it begins with, or argument_count */
@@ -101,6 +101,7 @@ typedef struct qr_client_listener {
     uint64_t wake_ms; /* by qr_client_now_ms(); UINT64_MAX = never */
     int signals;      /* a file, or -1 */
     void *context;
+    void *call; /* while it listens: whom say() tells */
 } qr_client_listener;
 
 uint64_t qr_client_now_ms(void);
@@ -108,6 +109,9 @@ uint64_t qr_client_now_ms(void);
  * ended, or the member is silent although it was asked whether it lives. */
 const char *qr_client_listen(qr_client *client, const char *endpoint, const char *path,
                              const ProtobufCMessage *request, qr_client_listener *listener);
+/* One more request on the same call, from within take() or woken(). That it did not arrive shows in how the
+ * call ends. */
+void qr_client_say(const qr_client_listener *listener, const ProtobufCMessage *request);
 
 /* ---- client_run.c: a command of the user's ---- */
 
@@ -176,6 +180,14 @@ const char *qr_client_del_request(qr_client *client, const qr_client_options *op
 const char *qr_client_input(qr_client *client, qr_slice *text);
 
 /* ---- client_txn.c: the language of etcdctl txn ---- */
+
+typedef struct qr_client_words {
+    char *list[QR_CLIENT_ARGUMENTS_MAX]; /* in the arena */
+    size_t count;
+} qr_client_words;
+
+/* A line to words. False: a quote that does not end, an unknown escape, or too many words. */
+bool qr_client_split(qr_client *client, qr_slice text, qr_client_words *words);
 
 const char *qr_client_txn_request(qr_client *client, qr_slice text, QrEtcdpb__TxnRequest *request);
 

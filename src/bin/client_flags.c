@@ -48,6 +48,8 @@ static const flag_row flags[] = {
     {"ignore-lease", 0, KIND_SWITCH, QR_CLIENT_PUT, AT(ignore_lease), NULL, "keep the lease the key has"},
     {"progress-notify", 0, KIND_SWITCH, QR_CLIENT_WATCH, AT(progress_notify), NULL,
      "also say how far it has come, every ten minutes without an event"},
+    {"interactive", 'i', KIND_SWITCH, QR_CLIENT_WATCH, AT(interactive), NULL,
+     "begin and end watches by lines on standard input"},
     {"keys", 0, KIND_SWITCH, QR_CLIENT_LEASE, AT(keys), NULL,
      "also the keys that are bound to it (timetolive)"},
     {"once", 0, KIND_SWITCH, QR_CLIENT_LEASE, AT(once), NULL, "renew it once and end (keep-alive)"},

@@ -102,7 +102,9 @@ static const struct {
      "The endpoints are tried in turn until one begins to answer. Prints index, revision and keys.",
      "  quorate backup /backups/quorate-$(date +%F)\n"
      "  quorate backup --endpoints 127.0.0.1:22379 --timeout 1m today.backup\n"},
-    {QR_CLIENT_WATCH, "quorate watch KEY [END] [-- COMMAND...]",
+    {QR_CLIENT_WATCH,
+     "quorate watch KEY [END] [-- COMMAND...]\n"
+     "       quorate watch -i",
      "Prints what happens to KEY, or with END to all keys from KEY up to, not including, END: PUT or DELETE, "
      "the key\n"
      "and its value, until it is ended. With COMMAND that is run for each event, one after the other, with\n"
@@ -111,7 +113,17 @@ static const struct {
      "quotes, as etcdctl has them). When its member is gone it goes on with the next endpoint, behind the "
      "last event:\n"
      "nothing is missed and nothing told twice. What was compacted meanwhile is lost, which ends it with "
-     "status 1.",
+     "status 1.\n"
+     "\n"
+     "With -i there may be 64 at once, on one connection. They are told by lines on standard input:\n"
+     "\n"
+     "  watch KEY [END] [flags] [-- COMMAND...]  begins one. 'watch N begins' tells its number. The flags of "
+     "the\n"
+     "                                           command line hold for each.\n"
+     "  cancel N                                 ends it.\n"
+     "  exit                                     ends all. At the end of the input they go on.\n"
+     "\n"
+     "Words are separated by spaces and may be quoted as in 'quorate txn'.",
      "  quorate watch /service/ --prefix --prev-kv\n"
      "  quorate watch config --rev 41 -o json\n"
      "  quorate watch config -- sh -c 'systemctl reload thing'\n"},

@@ -107,6 +107,16 @@ static const char *converse(conversation *self)
     return self->enough ? NULL : self->text;
 }
 
+void qr_client_say(const qr_client_listener *listener, const ProtobufCMessage *request)
+{
+    conversation *self = listener->call;
+    qr_buffer message;
+    qr_buffer_init(&message);
+    qr_protobuf_pack(request, &message);
+    (void)qr_grpc_client_send(self->grpc, self, qr_buffer_slice(&message));
+    qr_buffer_free(&message);
+}
+
 const char *qr_client_listen(qr_client *client, const char *endpoint, const char *path,
                              const ProtobufCMessage *request, qr_client_listener *listener)
 {
@@ -117,6 +127,7 @@ const char *qr_client_listen(qr_client *client, const char *endpoint, const char
     self.dial = qr_dial_open(endpoint, client->timeout_ms, &client->arena, &sentence);
     if (!self.dial)
         return sentence;
+    listener->call = &self;
     self.grpc = qr_grpc_client_new(&handlers, &self, qr_client_authority(endpoint));
     qr_buffer_init(&self.buffer);
     qr_protobuf_pack(request, &self.buffer);

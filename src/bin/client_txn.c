@@ -6,11 +6,6 @@
 
 #include "bin/client.h"
 
-typedef struct word_list {
-    char *list[QR_CLIENT_ARGUMENTS_MAX];
-    size_t count;
-} word_list;
-
 static bool is_space(uint8_t byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\r';
@@ -73,7 +68,7 @@ static void skip_spaces(qr_reader *line)
         line->at++;
 }
 
-static bool split(qr_client *client, qr_slice text, word_list *words)
+bool qr_client_split(qr_client *client, qr_slice text, qr_client_words *words)
 {
     qr_reader line = qr_reader_of(text);
     words->count = 0;
@@ -161,8 +156,8 @@ static const char *parse_compare(qr_client *client, qr_slice line, QrEtcdpb__Com
     if (!key || qr_reader_u8(&reader) != ')')
         return malformed;
 
-    word_list rest;
-    if (!split(client, qr_slice_of(reader.at, qr_reader_left(&reader)), &rest) || rest.count != 2)
+    qr_client_words rest;
+    if (!qr_client_split(client, qr_slice_of(reader.at, qr_reader_left(&reader)), &rest) || rest.count != 2)
         return malformed;
     size_t relation = 0;
     while (relation < 4 && strcmp(operators[relation], rest.list[0]) != 0)
@@ -179,9 +174,9 @@ static const char *parse_compare(qr_client *client, qr_slice line, QrEtcdpb__Com
 
 static const char *parse_operation(qr_client *client, qr_slice line, QrEtcdpb__RequestOp *op)
 {
-    word_list words;
+    qr_client_words words;
     qr_etcdpb__request_op__init(op);
-    if (!split(client, line, &words) || words.count == 0)
+    if (!qr_client_split(client, line, &words) || words.count == 0)
         return qr_arena_format(&client->arena, "malformed operation: %s",
                                qr_arena_text(&client->arena, line));
     const char *name = words.list[0];
