@@ -72,11 +72,19 @@ static found *sort_found(found *list, size_t count, qr_sort sort, bool down, qr_
 typedef struct collection {
     found *list;
     size_t count;
+    bool best; /* there is room for one, and it is for the one that a sort would put first */
     bool more; /* one that did not fit was seen */
 } collection;
 
-/* The first `room` keys that pass the filters, in key order or against it. `visible` says how many keys of
- * the span there are at all, so the walk ends without comparing keys with the end of the span. */
+/* Whether a sort puts it before the one that came earlier in key order. */
+static bool is_better(const qr_range *range, const found *one, const found *earlier)
+{
+    int order = compare(range->sort, one, earlier);
+    return range->order == QR_ORDER_DOWN ? order > 0 : order < 0;
+}
+
+/* The first `room` keys that pass the filters, in key order or against it; or the best of all. `visible` says
+ * how many keys of the span there are, so the walk ends without comparing keys with the end of the span. */
 static void collect(const qr__index *index, const qr_range *range, uint64_t visible, uint64_t room, bool down,
                     collection *result)
 {
@@ -105,11 +113,16 @@ static void collect(const qr__index *index, const qr_range *range, uint64_t visi
         visible--;
         if (filters && !passes(range, version))
             continue;
-        if (result->count == room) {
-            result->more = true;
-            return;
+        const found one = {.entry = entry, .version = version};
+        if (result->count < room) {
+            result->list[result->count++] = one;
+            continue;
         }
-        result->list[result->count++] = (found){.entry = entry, .version = version};
+        result->more = true;
+        if (!result->best)
+            return;
+        if (is_better(range, &one, &result->list[0]))
+            result->list[0] = one;
     }
 }
 
@@ -165,10 +178,11 @@ qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_ar
     bool sorted = range->sort != QR_SORT_KEY;
     bool sorted_before = sorted && range->order != QR_ORDER_NONE;
     bool down = range->order == QR_ORDER_DOWN;
-    uint64_t room = sorted_before || result->count < limit ? result->count : limit;
-    collection all = {.list = qr_arena_alloc(arena, room * sizeof(found))};
+    bool best = sorted_before && limit == 1; /* who is first, who is last: what locks ask for */
+    uint64_t room = (sorted_before && !best) || result->count < limit ? result->count : limit;
+    collection all = {.list = qr_arena_alloc(arena, room * sizeof(found)), .best = best};
     collect(index, range, result->count, room, down && !sorted, &all);
-    if (sorted)
+    if (sorted && !best)
         all.list = sort_found(all.list, all.count, range->sort, down, arena);
     if (all.count > limit) {
         all.count = (size_t)limit;
