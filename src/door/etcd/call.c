@@ -154,6 +154,7 @@ static void begin(qr_etcd_call *call, qr_slice message)
     if (call->method->streaming) {
         call->hears_closed = true;
         qr_etcd_line_add_stream(call);
+        qr_etcd_call_wake_at(call, UINT64_MAX);
     }
     call->method->start(call, message);
 }
@@ -200,11 +201,19 @@ void qr_etcd_call_room(qr_etcd_call *call)
     release(call);
 }
 
+/* When the patience of the client of a call that goes on is over. */
+static uint64_t patience_end_ms(const qr_etcd_call *call)
+{
+    return call->timeout_ms == UINT64_MAX ? UINT64_MAX : call->now_ms + call->timeout_ms;
+}
+
 void qr_etcd_call_tick(qr_etcd_call *call, uint64_t now_ms)
 {
-    call->wake_ms = UINT64_MAX;
+    qr_etcd_call_wake_at(call, UINT64_MAX);
     call->references++;
-    if (call->hears_closed)
+    if (call->hears_closed && now_ms >= patience_end_ms(call))
+        qr_etcd_call_fail(call, QR_ETCD_E_DEADLINE);
+    else if (call->hears_closed)
         call->method->streaming->tick(call, now_ms);
     release(call);
 }
@@ -310,6 +319,8 @@ void qr_etcd_call_wake_at(qr_etcd_call *call, uint64_t wake_ms)
 {
     if (!call->hears_closed)
         return;
+    if (patience_end_ms(call) < wake_ms)
+        wake_ms = patience_end_ms(call);
     call->wake_ms = wake_ms;
     if (wake_ms >= call->line->stream_wake_ms)
         return;

@@ -56,7 +56,7 @@ typedef struct qr_etcd_streaming {
     /* It waits for room (qr_etcd_call_await_room()) and something was drained: queued() has become less. To
      * be told again it waits again. */
     void (*room)(qr_etcd_call *call);
-    void (*tick)(qr_etcd_call *call, uint64_t now_ms); /* its wake_ms has come */
+    void (*tick)(qr_etcd_call *call, uint64_t now_ms); /* its wake_ms has come; NULL: it never asks */
     /* Nobody listens any more, or the call has finished: forget .work. Called exactly once if it was started.
      */
     void (*closed)(qr_etcd_call *call);

@@ -2,6 +2,7 @@
  * reads and writes JSON. No method knows. A stream is answered in chunks, a line of {"result":...} a message;
  * its request body may hold several documents, one message each. */
 #include "door/etcd/http.h"
+#include "wire/grpc_frame.h"
 #include "wire/json.h"
 
 #define METADATA "Grpc-Metadata-Content-Type: application/grpc\r\n"
@@ -167,6 +168,22 @@ static void deliver_all(qr_etcd_http *http, qr_slice body)
         qr_etcd_call_half_closed(call);
 }
 
+/* Of the header Grpc-Timeout; none, or one of zero, is none. False: it is malformed, and the call has ended.
+ */
+static bool take_timeout(qr_etcd_call *call, qr_slice text)
+{
+    uint64_t timeout_ms = 0;
+    if (text.size > 0 && !qr_grpc_timeout_parse(text, &timeout_ms)) {
+        qr_etcd_call_fail_with(
+            call, QR_GRPC_INVALID_ARGUMENT,
+            qr_arena_format(&call->arena, "invalid grpc-timeout: %s", qr_arena_text(&call->arena, text)));
+        return false;
+    }
+    if (timeout_ms > 0)
+        call->timeout_ms = timeout_ms;
+    return true;
+}
+
 void qr_etcd_gateway(qr_etcd_http *http, const qr_http1_request *request, qr_slice path)
 {
     const qr_etcd_method *method = qr_etcd_find_path(path);
@@ -178,11 +195,13 @@ void qr_etcd_gateway(qr_etcd_http *http, const qr_http1_request *request, qr_sli
         qr_etcd_http_respond(http, 405, QR_ETCD_PLAIN_TEXT, NULL, qr_slice_text("Method Not Allowed\n"));
         return;
     }
-    qr_slice body = request->body;
+    qr_slice body = request->body, timeout = qr_http1_header(http->codec, "grpc-timeout");
     http->headed = false;
-    qr_etcd_http_call(http, method,
-                      method->streaming && !method->streaming->once ? &transport_of_stream
-                                                                    : &transport_of_one);
+    qr_etcd_call *call = qr_etcd_http_call(
+        http, method,
+        method->streaming && !method->streaming->once ? &transport_of_stream : &transport_of_one);
+    if (!take_timeout(call, timeout))
+        return;
     if (method->streaming && method->streaming->message)
         deliver_all(http, body); /* the client says as much as it likes */
     else

@@ -187,22 +187,10 @@ static bool is_given_up(queued *self)
 
 static void look(queued *self);
 
-static void schedule(queued *self, uint64_t wake_ms)
-{
-    const qr_etcd_call *call = self->call;
-    if (call->timeout_ms != UINT64_MAX && call->now_ms + call->timeout_ms < wake_ms)
-        wake_ms = call->now_ms + call->timeout_ms;
-    qr_etcd_call_wake_at(self->call, wake_ms);
-}
-
 static void tick(qr_etcd_call *call, uint64_t now_ms)
 {
     queued *self = call->work;
-    if (call->timeout_ms != UINT64_MAX && now_ms >= call->now_ms + call->timeout_ms) {
-        qr_etcd_call_fail(call, QR_ETCD_E_DEADLINE);
-        return;
-    }
-    schedule(self, UINT64_MAX);
+    (void)now_ms;
     if (!self->is_asking && self->has_key && !self->before.watcher)
         look(self);
 }
@@ -257,7 +245,7 @@ static void on_looked(void *owner, const qr_reply *reply)
         return;
     if (reply->status == QR_E_TIMEOUT || reply->status == QR_E_NO_LEADER ||
         reply->status == QR_E_NOT_LEADER) {
-        schedule(self, self->call->line->now_ms + RETRY_MS);
+        qr_etcd_call_wake_at(self->call, self->call->line->now_ms + RETRY_MS);
         return;
     }
     if (reply->status != QR_OK) {
@@ -384,7 +372,6 @@ void qr_etcd_queue_up(qr_etcd_call *call, qr_slice name, qr_slice value, int64_t
     self->place.lease = lease;
     self->value = qr_arena_copy(&self->arena, value);
     self->others = qr_etcd_queue_span(self->place.name, &self->arena);
-    schedule(self, UINT64_MAX);
     if (lease == 0)
         make_lease(self);
     else
