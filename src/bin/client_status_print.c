@@ -81,7 +81,7 @@ static const char *name_of(qr_client_survey *all, uint64_t id)
 
 /* ---- disk, history, transfers ---- */
 
-enum { MORE_COLUMNS = 10 };
+enum { MORE_COLUMNS = 11 };
 
 static const char *age_text(qr_arena *arena, int64_t since_ms)
 {
@@ -110,6 +110,14 @@ static const char *sync_text(qr_arena *arena, const QrEtcdpb__MemberStatusRespon
     if (more->sync_p99_us == 0)
         return "ok";
     return qr_arena_format(arena, "ok, p99 %.4g ms", (double)more->sync_p99_us / 1e3);
+}
+
+static const char *watches_text(qr_arena *arena, const QrEtcdpb__MemberStatusResponse *more)
+{
+    if (more->watchers_slow == 0)
+        return qr_arena_format(arena, "%" PRIu64, more->watchers);
+    return qr_arena_format(arena, "%" PRIu64 ", %" PRIu64 " behind by %" PRIu64, more->watchers,
+                           more->watchers_slow, more->watch_lag);
 }
 
 static const char *transfer_text(qr_client_survey *all, const QrEtcdpb__Transfer *transfer, const char *which)
@@ -142,13 +150,15 @@ static void fill_more(qr_client_survey *all, const qr_client_report *one, const 
                    ? qr_arena_format(arena, "%" PRIu32, more->feature_level)
                    : qr_arena_format(arena, "%" PRIu32 ", knows %" PRIu32, more->feature_level,
                                      more->feature_level_knows);
+    cells[10] = watches_text(arena, more);
 }
 
 /* What only our members tell. */
 static void print_more(qr_client_survey *all)
 {
-    static const char *const titles[MORE_COLUMNS] = {"MEMBER", "KEYS",       "LIVE", "REVISIONS", "HISTORY",
-                                                     "LOG",    "CHECKPOINT", "DISK", "TRANSFER",  "LEVEL"};
+    static const char *const titles[MORE_COLUMNS] = {"MEMBER",   "KEYS",  "LIVE",       "REVISIONS",
+                                                     "HISTORY",  "LOG",   "CHECKPOINT", "DISK",
+                                                     "TRANSFER", "LEVEL", "WATCHES"};
     const char **cells = qr_arena_zero(&all->client->arena, (all->count + 1) * MORE_COLUMNS, sizeof *cells);
     size_t rows = 1;
     memcpy(cells, titles, sizeof titles);

@@ -93,6 +93,14 @@ static void on_role(void *context, qr_engine_role role, uint64_t term, uint64_t 
     self->leader = leader;
 }
 
+static void on_level(void *context, uint16_t level)
+{
+    member *self = context;
+    char text[8];
+    snprintf(text, sizeof text, "%u", (unsigned)level);
+    qr_log(self->os, QR_LOG_INFO, "feature level raised: all members know it", "level", text, NULL);
+}
+
 static void on_reconfigured(void *context, const qr_members *members, bool removed)
 {
     qr_group_reconfigured(&((member *)context)->group, removed);
@@ -402,6 +410,7 @@ static qr_status open_node(member *self)
         .network = {.self = self, .send = send_to_peer},
         .halted = on_halted,
         .role = on_role,
+        .level = on_level,
         .wake = on_wake,
         .reconfigured = on_reconfigured,
         .context = self,

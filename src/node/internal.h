@@ -371,6 +371,7 @@ typedef struct qr_watch_hub {
     qr_watcher *all; /* in no order */
     size_t count;
     qr_watcher_list ready; /* whose owners are to be called, in turn */
+    qr_watcher_list busy;  /* whose owners were called, and have not read all yet */
     uint64_t revision;     /* whom the events up to it concern was woken */
     int64_t budget;        /* of this turn */
     bool started;          /* the member has caught up */

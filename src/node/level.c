@@ -27,6 +27,8 @@ void qr_level__applied(qr_node *node, uint16_t version)
     if (version <= node->level)
         return;
     node->level = version;
+    if (node->config.level != NULL)
+        node->config.level(node->config.context, version);
     qr_trace_add(&node->trace, QR_TRACE_LEVEL, version, node->applied_index, 0, 0);
 }
 

@@ -62,6 +62,9 @@ typedef struct qr_node_config {
     void (*halted)(void *context, const char *sentence);
     /* Told at each change of role, term or leader. May be NULL. */
     void (*role)(void *context, qr_engine_role role, uint64_t term, uint64_t leader);
+    /* Told when an entry that is applied here raises the feature level, also when a restarted member applies
+     * its log again. May be NULL. */
+    void (*level)(void *context, uint16_t level);
     /* "call turn() soon": something was queued from outside a turn. May be NULL. */
     void (*wake)(void *context);
     /* Told when the configuration in force here changes, when one was applied, and when this member is no
@@ -228,6 +231,14 @@ void qr_node_watch_resume(qr_watcher *watcher);     /* not idle: ready() in one 
 /* Every event before this revision that is for the watcher was handed out, and none from it on. Once it has
  * started never below config.start. */
 uint64_t qr_node_watch_position(const qr_watcher *watcher);
+
+/* Of all watchers here. Takes time for each slow one. */
+typedef struct qr_node_watch_figures {
+    uint64_t watchers;
+    uint64_t slow; /* that have revisions to read, whether these hold something for them or not */
+    uint64_t lag;  /* of the slowest: such revisions */
+} qr_node_watch_figures;
+void qr_node_watch_figures_of(const qr_node *node, qr_node_watch_figures *figures);
 
 typedef struct qr_node_status {
     uint64_t cluster, group, self, incarnation;

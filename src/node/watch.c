@@ -22,7 +22,7 @@ struct qr_watcher {
     qr_track *track; /* has the span */
     watch_state state;
     uint64_t position;     /* all events before this revision were handed out; unless idle */
-    qr_watcher_list *list; /* the one it stands in: idle or future ones of its track, or the ready ones */
+    qr_watcher_list *list; /* it stands in: idle or future ones of its track, the ready or the busy ones */
     qr_watcher *next, *previous;         /* in it */
     qr_watcher *all_next, *all_previous; /* of the node */
 };
@@ -72,6 +72,7 @@ static void make_idle(qr_watcher *watcher)
 {
     const qr_watch_hub *hub = &watcher->node->watches;
     bool later = watcher->position > hub->revision + 1;
+    list_leave(watcher);
     watcher->state = IDLE;
     list_add(later ? &watcher->track->future : &watcher->track->idle, watcher);
 }
@@ -178,6 +179,7 @@ static void serve(qr_watch_hub *hub)
     qr_watcher *watcher = hub->ready.first;
     list_leave(watcher);
     watcher->state = BUSY;
+    list_add(&hub->busy, watcher);
     watcher->config.ready(watcher->config.owner);
 }
 
@@ -323,4 +325,22 @@ uint64_t qr_node_watch_position(const qr_watcher *watcher)
     bool told = watcher->state == IDLE || QR_BUG(node->config.bug, WATCH_AHEAD);
     uint64_t next = node->watches.revision + 1;
     return told && watcher->position < next ? next : watcher->position;
+}
+
+static void count_behind(const qr_watcher_list *list, uint64_t revision, qr_node_watch_figures *figures)
+{
+    for (const qr_watcher *watcher = list->first; watcher != NULL; watcher = watcher->next) {
+        uint64_t lag = watcher->position <= revision ? revision + 1 - watcher->position : 0;
+        figures->slow += lag > 0;
+        if (lag > figures->lag)
+            figures->lag = lag;
+    }
+}
+
+void qr_node_watch_figures_of(const qr_node *node, qr_node_watch_figures *figures)
+{
+    const qr_watch_hub *hub = &node->watches;
+    *figures = (qr_node_watch_figures){.watchers = hub->count};
+    count_behind(&hub->ready, hub->revision, figures);
+    count_behind(&hub->busy, hub->revision, figures);
 }

@@ -29,8 +29,9 @@ enum {
     STEP_MS = 20,
     TTL_STEP_MS = 100,
     TTL_STEPS = 8,
-    GRACE_MS = 500,     /* of a leader that has just come (doc/design/leases.md) */
-    PATIENCE_MS = 6000, /* for the last lease to end: thrice the longest time to live and all elections */
+    GRACE_MS = 500, /* of a leader that has just come (doc/design/leases.md) */
+    PATIENCE_MS =
+        3000, /* for the last lease to end: an election, the grace, the longest time to live twice */
 };
 
 typedef struct model_event {
@@ -503,6 +504,24 @@ static void check_keys(const stage *s)
     qr_arena_free(&arena);
 }
 
+static void check_figures(const stage *s)
+{
+    qr_node_watch_figures figures;
+    uint64_t watchers = 0, slow = 0, lag = 0;
+    qr_node_watch_figures_of(s->node, &figures);
+    for (size_t i = 0; i < WATCHERS; i++) {
+        const qr_watcher *watcher = s->watches[i].watcher;
+        if (!watcher)
+            continue;
+        uint64_t position = qr_node_watch_position(watcher);
+        watchers++;
+        slow += position <= s->revision;
+        if (position <= s->revision && s->revision + 1 - position > lag)
+            lag = s->revision + 1 - position;
+    }
+    QR_ASSERT(figures.watchers == watchers && figures.slow == slow && figures.lag == lag);
+}
+
 static void turn(stage *s)
 {
     s->now_ms += STEP_MS;
@@ -516,6 +535,7 @@ static void turn(stage *s)
     QR_ASSERT(status.revision == s->revision);
     check_leases(s);
     check_keys(s);
+    check_figures(s);
 }
 
 /* The process dies: what the disk was told to do and has not done is lost. */

@@ -52,6 +52,7 @@
     X(MALFORMED, INTERNAL, "grpc: error unmarshalling request: malformed message")                           \
     X(NO_MESSAGE, INTERNAL, "grpc: the request ended without a message")                                     \
     X(UNKNOWN_HEALTH_SERVICE, NOT_FOUND, "unknown service")                                                  \
+    X(NOT_CAPABLE, UNAVAILABLE, "etcdserver: not capable")                                                   \
     X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported by this server")                                \
     X(INTERNAL, INTERNAL, "etcdserver: internal error")
 

@@ -19,6 +19,15 @@ static void fill_disk(const qr_node_status *node, QrEtcdpb__MemberStatusResponse
     answer->applied_index = node->applied_index;
 }
 
+static void fill_watches(const qr_node *node, QrEtcdpb__MemberStatusResponse *answer)
+{
+    qr_node_watch_figures watches;
+    qr_node_watch_figures_of(node, &watches);
+    answer->watchers = watches.watchers;
+    answer->watchers_slow = watches.slow;
+    answer->watch_lag = watches.lag;
+}
+
 static QrEtcdpb__Transfer *transfer(qr_arena *arena, const struct qr_node_transfer *from)
 {
     if (!from->peer)
@@ -66,6 +75,7 @@ static void answer_member_status(qr_etcd_call *call, const qr_reply *reply)
     answer.compacted_revision = (int64_t)tree->compacted;
     answer.history_bytes = tree->history_bytes;
     fill_disk(&node, &answer);
+    fill_watches(call->door->config.node, &answer);
     qr_etcd_process process = {0};
     if (call->door->config.process)
         call->door->config.process(call->door->config.context, &process);

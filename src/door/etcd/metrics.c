@@ -90,6 +90,19 @@ static void print_tree(const qr_tree_status *tree, qr_buffer *out)
     gauge(out, "quorate_history_bytes", tree->history_bytes, "Older versions that are kept.");
 }
 
+/* There is no queue of events that wait, and so no etcd_debugging_mvcc_pending_events_total: who is slow
+ * waits by where it stands. */
+static void print_watchers(const qr_etcd_door *door, qr_buffer *out)
+{
+    qr_node_watch_figures watches;
+    qr_node_watch_figures_of(door->config.node, &watches);
+    gauge(out, "etcd_debugging_mvcc_watcher_total", watches.watchers, "Watchers.");
+    gauge(out, "etcd_debugging_mvcc_slow_watcher_total", watches.slow,
+          "Watchers that have revisions to read.");
+    gauge(out, "quorate_watch_lag_revisions", watches.lag,
+          "How many revisions the slowest watcher has to read.");
+}
+
 static void print_alarms(const qr_etcd_door *door, const qr_tree_status *tree, qr_buffer *out)
 {
     qr_alarm alarms[QR_ETCD_ALARMS_MAX];
@@ -156,6 +169,7 @@ void qr_etcd_metrics_print(const qr_etcd_door *door, const qr_tree_status *tree,
     gauge(out, "etcd_server_quota_backend_bytes", door->config.quota_bytes, "The quota; 0 = off.");
     if (tree)
         print_tree(tree, out);
+    print_watchers(door, out);
     print_alarms(door, tree, out);
     print_disk(&node, out);
     print_calls(door, out);

@@ -209,6 +209,13 @@ qr_status qr_node_watch_next(qr_watcher *watcher, size_t bytes_max,
     return status;
 }
 
+void qr_node_watch_figures_of(const qr_node *node, qr_node_watch_figures *figures)
+{
+    *figures = (qr_node_watch_figures){0};
+    for (const qr_watcher *watcher = node->watchers; watcher; watcher = watcher->next)
+        figures->watchers++;
+}
+
 bool qr_node_watch_started(const qr_watcher *watcher)
 {
     return !watcher->node->waking;
