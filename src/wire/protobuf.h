@@ -28,6 +28,16 @@ typedef struct qr_protobuf_field {
 bool qr_protobuf_next(const ProtobufCMessageDescriptor *descriptor, qr_slice message, size_t *at,
                       qr_protobuf_field *field);
 
+/* Borrowed, both ways. */
+static inline qr_slice qr_protobuf_slice(ProtobufCBinaryData data)
+{
+    return qr_slice_of(data.data, data.len);
+}
+static inline ProtobufCBinaryData qr_protobuf_data(qr_slice bytes)
+{
+    return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)bytes.data, .len = bytes.size};
+}
+
 /* Appends the packed message. */
 void qr_protobuf_pack(const ProtobufCMessage *message, qr_buffer *out);
 

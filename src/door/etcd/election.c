@@ -3,20 +3,11 @@
 #include "door/etcd/door.h"
 #include "door/etcd/queue.h"
 #include "lock.pb-c.h"
+#include "wire/protobuf.h"
 
 static const char no_leader[] = "election: no leader";
 static const char not_leader[] = "election: not leader";
 static const char leader_missing[] = "\"leader\" field must be provided";
-
-static ProtobufCBinaryData data_of(qr_slice bytes)
-{
-    return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)bytes.data, .len = bytes.size};
-}
-
-static qr_slice slice_of(ProtobufCBinaryData data)
-{
-    return qr_slice_of(data.data, data.len);
-}
 
 /* ---- Campaign ---- */
 
@@ -26,8 +17,8 @@ static void answer_campaign(qr_etcd_call *call, const qr_etcd_place *place)
     QrEtcdpb__LeaderKey leader = QR_ETCDPB__LEADER_KEY__INIT;
     QrEtcdpb__CampaignResponse answer = QR_ETCDPB__CAMPAIGN_RESPONSE__INIT;
     qr_etcd_queue_header(&header, call, place->put, place->term);
-    leader.name = data_of(place->name);
-    leader.key = data_of(place->key);
+    leader.name = qr_protobuf_data(place->name);
+    leader.key = qr_protobuf_data(place->key);
     leader.rev = (int64_t)place->created;
     leader.lease = place->lease;
     answer.header = &header;
@@ -40,24 +31,22 @@ static void start_campaign(qr_etcd_call *call, qr_slice message)
     const QrEtcdpb__CampaignRequest *request =
         qr_etcd_call_unpack(call, &qr_etcdpb__campaign_request__descriptor, message);
     if (request && qr_etcd_call_fits(call, message))
-        qr_etcd_queue_up(call, slice_of(request->name), slice_of(request->value), request->lease,
-                         answer_campaign);
+        qr_etcd_queue_up(call, qr_protobuf_slice(request->name), qr_protobuf_slice(request->value),
+                         request->lease, answer_campaign);
 }
 
 /* ---- Proclaim, Resign: one operation on the key, if it is still the one that was elected ---- */
 
-static void write_as_leader(qr_etcd_call *call, const QrEtcdpb__LeaderKey *leader, const qr_op *op)
+static void write_as_leader(qr_etcd_call *call, const QrEtcdpb__LeaderKey *leader, const qr_op *op,
+                            void (*answer)(qr_etcd_call *call, const qr_reply *reply))
 {
     const qr_condition elected = {
-        .span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = slice_of(leader->key)},
+        .span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = qr_protobuf_slice(leader->key)},
         .target = QR_TARGET_CREATE,
         .relation = QR_IS_EQUAL,
         .number = leader->rev};
     const qr_txn txn = {.conditions = &elected, .condition_count = 1, .then_ops = op, .then_count = 1};
-    qr_buffer_shrink(&call->door->body, QR_ETCD_BODY_ROOM_MAX);
-    qr_body_encode_txn(&txn, &call->door->body);
-    call->refused = qr_etcd_queue_refused;
-    qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
+    qr_etcd_queue_write(call, &txn, answer);
 }
 
 /* False: the call has failed. */
@@ -96,11 +85,10 @@ static void start_proclaim(qr_etcd_call *call, qr_slice message)
     const qr_op put = {.kind = QR_OP_PUT,
                        .put = {.space = QR_SPACE_KEYS,
                                .options = leader->lease ? 0 : QR_PUT_KEEP_LEASE,
-                               .key = slice_of(leader->key),
-                               .value = slice_of(request->value),
+                               .key = qr_protobuf_slice(leader->key),
+                               .value = qr_protobuf_slice(request->value),
                                .lease = leader->lease}};
-    call->answer = answer_proclaim;
-    write_as_leader(call, leader, &put);
+    write_as_leader(call, leader, &put, answer_proclaim);
 }
 
 /* Who is not elected any more has resigned. */
@@ -119,11 +107,11 @@ static void start_resign(qr_etcd_call *call, qr_slice message)
         qr_etcd_call_unpack(call, &qr_etcdpb__resign_request__descriptor, message);
     if (!request || !check_leader(call, request->leader) || !qr_etcd_call_fits(call, message))
         return;
-    const qr_op del = {
-        .kind = QR_OP_DELETE,
-        .del.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = slice_of(request->leader->key)}};
-    call->answer = answer_resign;
-    write_as_leader(call, request->leader, &del);
+    const qr_op del = {.kind = QR_OP_DELETE,
+                       .del.span = {.kind = QR_SPAN_KEY,
+                                    .space = QR_SPACE_KEYS,
+                                    .key = qr_protobuf_slice(request->leader->key)}};
+    write_as_leader(call, request->leader, &del, answer_resign);
 }
 
 /* ---- Leader ---- */
@@ -131,8 +119,8 @@ static void start_resign(qr_etcd_call *call, qr_slice message)
 static void fill_kv(QrMvccpb__KeyValue *to, const qr_key_value *from)
 {
     qr_mvccpb__key_value__init(to);
-    to->key = data_of(from->key);
-    to->value = data_of(from->value);
+    to->key = qr_protobuf_data(from->key);
+    to->value = qr_protobuf_data(from->value);
     to->create_revision = (int64_t)from->create_revision;
     to->mod_revision = (int64_t)from->mod_revision;
     to->version = (int64_t)from->version;
@@ -183,7 +171,7 @@ static void start_leader(qr_etcd_call *call, qr_slice message)
 {
     const QrEtcdpb__LeaderRequest *request = unpack_leader(call, message);
     if (request)
-        look(call, qr_etcd_queue_span(slice_of(request->name), &call->arena), answer_leader);
+        look(call, qr_etcd_queue_span(qr_protobuf_slice(request->name), &call->arena), answer_leader);
 }
 
 /* ---- Observe: who leads, then everything that it proclaims, then who leads ... ---- */
@@ -280,7 +268,7 @@ static void start_observe(qr_etcd_call *call, qr_slice message)
         return;
     observer *self = call->work = qr_alloc_zero(1, sizeof *self);
     self->call = call;
-    self->span = qr_etcd_queue_span(slice_of(request->name), &call->arena);
+    self->span = qr_etcd_queue_span(qr_protobuf_slice(request->name), &call->arena);
     qr_buffer_init(&self->leader);
     observe(self);
 }

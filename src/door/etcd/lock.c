@@ -2,16 +2,7 @@
 #include "door/etcd/door.h"
 #include "door/etcd/queue.h"
 #include "lock.pb-c.h"
-
-static ProtobufCBinaryData data_of(qr_slice bytes)
-{
-    return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)bytes.data, .len = bytes.size};
-}
-
-static qr_slice slice_of(ProtobufCBinaryData data)
-{
-    return qr_slice_of(data.data, data.len);
-}
+#include "wire/protobuf.h"
 
 static void answer_lock(qr_etcd_call *call, const qr_etcd_place *place)
 {
@@ -19,7 +10,7 @@ static void answer_lock(qr_etcd_call *call, const qr_etcd_place *place)
     QrEtcdpb__LockResponse answer = QR_ETCDPB__LOCK_RESPONSE__INIT;
     qr_etcd_queue_header(&header, call, place->revision, place->term);
     answer.header = &header;
-    answer.key = data_of(place->key);
+    answer.key = qr_protobuf_data(place->key);
     qr_etcd_call_pack(call, &answer.base);
 }
 
@@ -28,7 +19,8 @@ static void start_lock(qr_etcd_call *call, qr_slice message)
     const QrEtcdpb__LockRequest *request =
         qr_etcd_call_unpack(call, &qr_etcdpb__lock_request__descriptor, message);
     if (request && qr_etcd_call_fits(call, message))
-        qr_etcd_queue_up(call, slice_of(request->name), qr_slice_of(NULL, 0), request->lease, answer_lock);
+        qr_etcd_queue_up(call, qr_protobuf_slice(request->name), qr_slice_of(NULL, 0), request->lease,
+                         answer_lock);
 }
 
 static void answer_unlock(qr_etcd_call *call, const qr_reply *reply)
@@ -52,13 +44,8 @@ static void start_unlock(qr_etcd_call *call, qr_slice message)
     }
     const qr_op op = {
         .kind = QR_OP_DELETE,
-        .del.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = slice_of(request->key)}};
-    const qr_txn txn = {.then_ops = &op, .then_count = 1};
-    qr_buffer_shrink(&call->door->body, QR_ETCD_BODY_ROOM_MAX);
-    qr_body_encode_txn(&txn, &call->door->body);
-    call->answer = answer_unlock;
-    call->refused = qr_etcd_queue_refused;
-    qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
+        .del.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = qr_protobuf_slice(request->key)}};
+    qr_etcd_queue_write(call, &(qr_txn){.then_ops = &op, .then_count = 1}, answer_unlock);
 }
 
 static const qr_etcd_method methods[] = {

@@ -66,6 +66,16 @@ bool qr_etcd_queue_refused(qr_etcd_call *call, qr_status status)
     return true;
 }
 
+void qr_etcd_queue_write(qr_etcd_call *call, const qr_txn *txn,
+                         void (*answer)(qr_etcd_call *call, const qr_reply *reply))
+{
+    qr_buffer_shrink(&call->door->body, QR_ETCD_BODY_ROOM_MAX);
+    qr_body_encode_txn(txn, &call->door->body);
+    call->answer = answer;
+    call->refused = qr_etcd_queue_refused;
+    qr_etcd_call_write(call, qr_buffer_slice(&call->door->body));
+}
+
 void qr_etcd_queue_header(QrEtcdpb__ResponseHeader *header, const qr_etcd_call *call, uint64_t revision,
                           uint64_t term)
 {

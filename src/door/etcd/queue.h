@@ -34,6 +34,9 @@ qr_range qr_etcd_queue_first(qr_span span);
 /* For call->refused: a failure with its text but with the code UNKNOWN, since in etcd it comes from a client
  * inside the server. */
 bool qr_etcd_queue_refused(qr_etcd_call *call, qr_status status);
+/* The one transaction of a call that does not wait. */
+void qr_etcd_queue_write(qr_etcd_call *call, const qr_txn *txn,
+                         void (*answer)(qr_etcd_call *call, const qr_reply *reply));
 void qr_etcd_queue_header(QrEtcdpb__ResponseHeader *header, const qr_etcd_call *call, uint64_t revision,
                           uint64_t term);
 

@@ -3,11 +3,7 @@
 #include <stdlib.h>
 
 #include "door/etcd/check.h"
-
-static qr_slice slice_of(ProtobufCBinaryData data)
-{
-    return qr_slice_of(data.data, data.len);
-}
+#include "wire/protobuf.h"
 
 qr_span qr_etcd_span(qr_slice key, qr_slice range_end)
 {
@@ -89,9 +85,10 @@ void qr_etcd_translate_delete(const qr_etcd_delete_request *request, qr_delete *
 
 static void translate_compare(const QrEtcdpb__Compare *compare, qr_condition *condition)
 {
-    *condition = (qr_condition){.span = qr_etcd_span(slice_of(compare->key), slice_of(compare->range_end)),
-                                .target = (qr_target)compare->target,
-                                .relation = (qr_relation)compare->result};
+    *condition = (qr_condition){
+        .span = qr_etcd_span(qr_protobuf_slice(compare->key), qr_protobuf_slice(compare->range_end)),
+        .target = (qr_target)compare->target,
+        .relation = (qr_relation)compare->result};
     /* A member of another target counts as zero or empty. */
     switch (compare->target_union_case) {
     case QR_ETCDPB__COMPARE__TARGET_UNION_VERSION:
@@ -108,7 +105,7 @@ static void translate_compare(const QrEtcdpb__Compare *compare, qr_condition *co
         break;
     case QR_ETCDPB__COMPARE__TARGET_UNION_VALUE:
         if (condition->target == QR_TARGET_VALUE)
-            condition->value = slice_of(compare->value);
+            condition->value = qr_protobuf_slice(compare->value);
         break;
     default: break;
     }

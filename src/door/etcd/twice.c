@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "door/etcd/check.h"
+#include "wire/protobuf.h"
 
 typedef struct twig {
     enum { TWIG_PUT, TWIG_DELETE, TWIG_TXN } kind;
@@ -35,11 +36,6 @@ typedef struct survey {
     uint32_t *puts;   /* puts in force of a rank */
 } survey;
 
-static qr_slice slice_of(ProtobufCBinaryData data)
-{
-    return qr_slice_of(data.data, data.len);
-}
-
 /* Mirrors what changes something; ranges are left out. */
 static void mirror(survey *walk, QrEtcdpb__RequestOp *const *ops, size_t count, branch *into)
 {
@@ -50,13 +46,13 @@ static void mirror(survey *walk, QrEtcdpb__RequestOp *const *ops, size_t count, 
         switch (ops[i]->request_case) {
         case QR_ETCDPB__REQUEST_OP__REQUEST_REQUEST_PUT:
             next->kind = TWIG_PUT;
-            next->key = slice_of(ops[i]->request_put->key);
+            next->key = qr_protobuf_slice(ops[i]->request_put->key);
             walk->key_room++;
             break;
         case QR_ETCDPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
             next->kind = TWIG_DELETE;
-            next->key = slice_of(ops[i]->request_delete_range->key);
-            next->end = slice_of(ops[i]->request_delete_range->range_end);
+            next->key = qr_protobuf_slice(ops[i]->request_delete_range->key);
+            next->end = qr_protobuf_slice(ops[i]->request_delete_range->range_end);
             break;
         case QR_ETCDPB__REQUEST_OP__REQUEST_REQUEST_TXN: {
             const QrEtcdpb__TxnRequest *txn = ops[i]->request_txn;

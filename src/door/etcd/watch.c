@@ -7,6 +7,7 @@
  */
 #include "door/etcd/door.h"
 #include "door/etcd/translate.h"
+#include "door/etcd/watch_set.h"
 #include "wire/protobuf.h"
 
 enum {
@@ -16,37 +17,15 @@ enum {
     QR_ETCD_WATCH_UNSENT_DOOR_MAX = 256 * 1024 * 1024, /* on all: a stream waits until it has sent all */
     /* Answers to requests that come while there is no room; then the stream ends. */
     QR_ETCD_WATCH_REPLIES_MAX = 1024 * 1024,
-    QR_ETCD_WATCH_CALLED = 8,      /* watches at a time that new room is given to */
-    QR_ETCD_WATCH_REPLY = 64,      /* bytes, about */
-    QR_ETCD_WATCH_TICK_MS = 1000,  /* how often a leader is looked for, ... */
-    QR_ETCD_WATCH_LEADERLESS = 3,  /* ... and how often in vain, until the stream of who asked for one ends */
-    QR_ETCD_WATCH_BUCKETS_MIN = 8, /* grows with the watches */
+    QR_ETCD_WATCH_CALLED = 8,     /* watches at a time that new room is given to */
+    QR_ETCD_WATCH_REPLY = 64,     /* bytes, about */
+    QR_ETCD_WATCH_TICK_MS = 1000, /* how often a leader is looked for, ... */
+    QR_ETCD_WATCH_LEADERLESS = 3, /* ... and how often in vain, until the stream of who asked for one ends */
 };
 
-typedef struct etcd_watch etcd_watch;
-typedef struct etcd_watch_stream etcd_watch_stream;
-
-struct etcd_watch {
-    etcd_watch_stream *stream;
-    qr_watcher *watcher;
-    int64_t id;
-    bool from_now;               /* no start revision was given */
-    bool created;                /* and that was said */
-    bool lags;                   /* counted in stream->lagging */
-    bool fragment, notify;       /* as the client asked for */
-    bool told;                   /* events since the last progress notification */
-    bool waits;                  /* for room */
-    etcd_watch *chain;           /* in its bucket */
-    etcd_watch *next, *previous; /* of those that wait for room */
-};
-
-struct etcd_watch_stream {
+typedef struct qr_etcd_watch_stream {
     qr_etcd_call *call;
-    etcd_watch **buckets; /* by id; owned; bucket_count is a power of two */
-    size_t bucket_count, count;
-    int64_t next_id;
-    etcd_watch *waiting_first, *waiting_last;
-    size_t lagging;       /* watches that were not told everything yet */
+    qr_etcd_watch_set set;
     uint64_t start_max;   /* of all there ever were: progress is not told below it */
     uint64_t unsent;      /* bytes, as counted in the door */
     uint64_t replies;     /* bytes, while there was no room */
@@ -54,11 +33,11 @@ struct etcd_watch_stream {
     uint64_t interval_ms; /* between two of them */
     uint32_t leaderless;  /* ticks */
     bool progress_due;    /* the client has asked for it */
-};
+} watch_stream;
 
 /* ---- the bytes of a stream ---- */
 
-static void count_unsent(etcd_watch_stream *stream)
+static void count_unsent(watch_stream *stream)
 {
     qr_etcd_call *call = stream->call;
     uint64_t unsent = call->transport ? call->transport->queued(call) : 0;
@@ -68,7 +47,7 @@ static void count_unsent(etcd_watch_stream *stream)
         qr_etcd_call_await_room(call);
 }
 
-static bool has_room(const etcd_watch_stream *stream)
+static bool has_room(const watch_stream *stream)
 {
     return stream->unsent == 0 || (stream->unsent < QR_ETCD_WATCH_UNSENT_MAX &&
                                    stream->call->door->watch_unsent < QR_ETCD_WATCH_UNSENT_DOOR_MAX);
@@ -82,7 +61,7 @@ static qr_etcd_header header_now(const qr_etcd_call *call)
 }
 
 /* An answer without events. */
-static void reply(etcd_watch_stream *stream, QrEtcdpb__WatchResponse *answer, const qr_etcd_header *head)
+static void reply(watch_stream *stream, QrEtcdpb__WatchResponse *answer, const qr_etcd_header *head)
 {
     QrEtcdpb__ResponseHeader header = QR_ETCDPB__RESPONSE_HEADER__INIT;
     header.cluster_id = (uint64_t)head->cluster_id;
@@ -94,7 +73,7 @@ static void reply(etcd_watch_stream *stream, QrEtcdpb__WatchResponse *answer, co
     count_unsent(stream);
 }
 
-static void send_piece(etcd_watch *watch, const qr_etcd_header *header, bool fragment, qr_slice events)
+static void send_piece(qr_etcd_watch *watch, const qr_etcd_header *header, bool fragment, qr_slice events)
 {
     qr_etcd_call *call = watch->stream->call;
     qr_etcd_encode_watch(call->transport->begin(call), header, watch->id, fragment, events);
@@ -103,7 +82,7 @@ static void send_piece(etcd_watch *watch, const qr_etcd_header *header, bool fra
 }
 
 /* All of it, or if the client can put them together again in fragments that are as large as a request. */
-static void send_events(etcd_watch *watch, qr_slice events)
+static void send_events(qr_etcd_watch *watch, qr_slice events)
 {
     qr_etcd_header header = header_now(watch->stream->call);
     header.revision = (int64_t)qr_node_watch_position(watch->watcher) - 1;
@@ -117,80 +96,22 @@ static void send_events(etcd_watch *watch, qr_slice events)
     count_unsent(watch->stream);
 }
 
-/* ---- watches by id ---- */
-
-static etcd_watch **find(const etcd_watch_stream *stream, int64_t id)
-{
-    etcd_watch **at = &stream->buckets[(uint64_t)id & (stream->bucket_count - 1)];
-    while (*at && (*at)->id != id)
-        at = &(*at)->chain;
-    return at;
-}
-
-static void grow(etcd_watch_stream *stream)
-{
-    etcd_watch **old = stream->buckets;
-    size_t count = stream->bucket_count;
-    stream->bucket_count = count ? count * 2 : QR_ETCD_WATCH_BUCKETS_MIN;
-    stream->buckets = qr_alloc_zero(stream->bucket_count, sizeof *stream->buckets);
-    for (size_t i = 0; i < count; i++) {
-        for (etcd_watch *watch = old[i], *next; watch; watch = next) {
-            next = watch->chain;
-            watch->chain = NULL;
-            *find(stream, watch->id) = watch;
-        }
-    }
-    qr_free(old);
-}
-
-static void wait_for_room(etcd_watch *watch)
-{
-    etcd_watch_stream *stream = watch->stream;
-    QR_ASSERT(!watch->waits);
-    watch->waits = true;
-    watch->next = NULL;
-    watch->previous = stream->waiting_last;
-    *(stream->waiting_last ? &stream->waiting_last->next : &stream->waiting_first) = watch;
-    stream->waiting_last = watch;
-}
-
-static void wait_no_more(etcd_watch *watch)
-{
-    etcd_watch_stream *stream = watch->stream;
-    if (!watch->waits)
-        return;
-    watch->waits = false;
-    *(watch->previous ? &watch->previous->next : &stream->waiting_first) = watch->next;
-    *(watch->next ? &watch->next->previous : &stream->waiting_last) = watch->previous;
-}
-
 /* The room goes from one that waited to the next, so that a hundred thousand are not called in vain. Whoever
  * has been called passes on what is left, or is gone, or waits again because there is none. */
-static void pass_on(etcd_watch_stream *stream)
+static void pass_on(watch_stream *stream)
 {
-    etcd_watch *watch = stream->waiting_first;
+    qr_etcd_watch *watch = stream->set.waiting_first;
     if (!watch || !has_room(stream))
         return;
-    wait_no_more(watch);
+    qr_etcd_watch_wait_no_more(&stream->set, watch);
     qr_node_watch_resume(watch->watcher);
 }
 
-static void set_lags(etcd_watch *watch, bool lags)
+static void forget(qr_etcd_watch *watch)
 {
-    etcd_watch_stream *stream = watch->stream;
-    if (watch->lags != lags)
-        stream->lagging += lags ? 1 : (size_t)-1;
-    watch->lags = lags;
-}
-
-static void forget(etcd_watch *watch)
-{
-    etcd_watch_stream *stream = watch->stream;
-    wait_no_more(watch);
-    set_lags(watch, false);
+    watch_stream *stream = watch->stream;
+    qr_etcd_watch_remove(&stream->set, watch);
     qr_node_watch_end(watch->watcher);
-    *find(stream, watch->id) = watch->chain;
-    stream->count--;
     qr_free(watch);
     pass_on(stream);
 }
@@ -198,20 +119,20 @@ static void forget(etcd_watch *watch)
 /* ---- progress ---- */
 
 /* An event may have been applied whose watch has not had its turn yet. */
-static bool all_idle(const etcd_watch_stream *stream)
+static bool all_idle(const watch_stream *stream)
 {
-    for (size_t i = 0; i < stream->bucket_count; i++)
-        for (const etcd_watch *watch = stream->buckets[i]; watch; watch = watch->chain)
-            if (!qr_node_watch_idle(watch->watcher))
-                return false;
+    const qr_etcd_watch *watch = NULL;
+    while ((watch = qr_etcd_watch_after(&stream->set, watch)) != NULL)
+        if (!qr_node_watch_idle(watch->watcher))
+            return false;
     return true;
 }
 
 /* For the stream as a whole: true of all its watches, so each must have been told everything, and none may
  * begin only later. */
-static void tell_progress(etcd_watch_stream *stream)
+static void tell_progress(watch_stream *stream)
 {
-    if (!stream->progress_due || stream->lagging > 0 || !all_idle(stream))
+    if (!stream->progress_due || stream->set.lagging > 0 || !all_idle(stream))
         return;
     qr_etcd_header header = header_now(stream->call);
     if ((uint64_t)header.revision + 1 < stream->start_max)
@@ -222,7 +143,7 @@ static void tell_progress(etcd_watch_stream *stream)
     reply(stream, &answer, &header);
 }
 
-static void notify(etcd_watch *watch, const qr_etcd_header *header)
+static void notify(qr_etcd_watch *watch, const qr_etcd_header *header)
 {
     bool quiet = !watch->told;
     watch->told = false;
@@ -235,18 +156,18 @@ static void notify(etcd_watch *watch, const qr_etcd_header *header)
     reply(watch->stream, &answer, header);
 }
 
-static void notify_all(etcd_watch_stream *stream)
+static void notify_all(watch_stream *stream)
 {
     qr_etcd_header header = header_now(stream->call);
-    for (size_t i = 0; i < stream->bucket_count && has_room(stream); i++)
-        for (etcd_watch *watch = stream->buckets[i]; watch; watch = watch->chain)
-            if (watch->notify)
-                notify(watch, &header);
+    qr_etcd_watch *watch = NULL;
+    while (has_room(stream) && (watch = qr_etcd_watch_after(&stream->set, watch)) != NULL)
+        if (watch->notify)
+            notify(watch, &header);
 }
 
 /* ---- events ---- */
 
-static void say_created(etcd_watch *watch)
+static void say_created(qr_etcd_watch *watch)
 {
     qr_etcd_header header = header_now(watch->stream->call);
     /* From here on a client without a start revision counts. */
@@ -260,7 +181,7 @@ static void say_created(etcd_watch *watch)
 }
 
 /* With the revision 0 in the header, as etcd says it. */
-static void say_compacted(etcd_watch *watch, uint64_t compacted)
+static void say_compacted(qr_etcd_watch *watch, uint64_t compacted)
 {
     qr_etcd_header header = qr_etcd_call_header(watch->stream->call, 0, 0);
     header.raft_term = header_now(watch->stream->call).raft_term;
@@ -276,9 +197,9 @@ static void on_event(void *context, const qr_kv_event *event)
     qr_etcd_encode_event(context, event);
 }
 
-static void take_events(etcd_watch *watch)
+static void take_events(qr_etcd_watch *watch)
 {
-    etcd_watch_stream *stream = watch->stream;
+    watch_stream *stream = watch->stream;
     qr_buffer *events = &stream->call->door->events;
     qr_buffer_clear(events);
     uint64_t compacted;
@@ -293,7 +214,7 @@ static void take_events(etcd_watch *watch)
         qr_etcd_call_fail(stream->call, qr_etcd_error_of(status)); /* and all is forgotten */
         return;
     } else if (qr_node_watch_idle(watch->watcher)) {
-        set_lags(watch, false);
+        qr_etcd_watch_lag(&stream->set, watch, false);
     } else {
         qr_node_watch_resume(watch->watcher);
     }
@@ -303,10 +224,10 @@ static void take_events(etcd_watch *watch)
 
 static void on_ready(void *owner)
 {
-    etcd_watch *watch = owner;
-    set_lags(watch, true);
+    qr_etcd_watch *watch = owner;
+    qr_etcd_watch_lag(&watch->stream->set, watch, true);
     if (!has_room(watch->stream)) {
-        wait_for_room(watch);
+        qr_etcd_watch_wait(&watch->stream->set, watch);
         return;
     }
     if (!watch->created && qr_node_watch_started(watch->watcher))
@@ -316,7 +237,7 @@ static void on_ready(void *owner)
 
 static void on_room(qr_etcd_call *call)
 {
-    etcd_watch_stream *stream = call->work;
+    watch_stream *stream = call->work;
     count_unsent(stream);
     if (!has_room(stream))
         return;
@@ -328,7 +249,7 @@ static void on_room(qr_etcd_call *call)
 /* ---- requests ---- */
 
 /* What is answered at once takes memory too. */
-static bool may_reply(etcd_watch_stream *stream)
+static bool may_reply(watch_stream *stream)
 {
     if (has_room(stream))
         return true;
@@ -339,7 +260,7 @@ static bool may_reply(etcd_watch_stream *stream)
     return false;
 }
 
-static void refuse(etcd_watch_stream *stream, const char *reason)
+static void refuse(watch_stream *stream, const char *reason)
 {
     qr_etcd_header header = header_now(stream->call);
     QrEtcdpb__WatchResponse answer = QR_ETCDPB__WATCH_RESPONSE__INIT;
@@ -358,14 +279,7 @@ static bool span_of(const QrEtcdpb__WatchCreateRequest *request, qr_span *span)
     return span->kind != QR_SPAN_RANGE || qr_slice_compare(span->key, span->end) < 0;
 }
 
-static int64_t free_id(etcd_watch_stream *stream)
-{
-    while (*find(stream, stream->next_id))
-        stream->next_id++;
-    return stream->next_id++;
-}
-
-static void want_progress(etcd_watch_stream *stream)
+static void want_progress(watch_stream *stream)
 {
     const qr_etcd_call *call = stream->call;
     if (stream->notify_ms != UINT64_MAX)
@@ -377,10 +291,9 @@ static void want_progress(etcd_watch_stream *stream)
     stream->notify_ms = call->line->now_ms + stream->interval_ms;
 }
 
-static void keep(etcd_watch_stream *stream, const QrEtcdpb__WatchCreateRequest *request,
-                 qr_watch_config config)
+static void keep(watch_stream *stream, const QrEtcdpb__WatchCreateRequest *request, qr_watch_config config)
 {
-    etcd_watch *watch = qr_alloc_zero(1, sizeof *watch);
+    qr_etcd_watch *watch = qr_alloc_zero(1, sizeof *watch);
     config.owner = watch;
     watch->stream = stream;
     watch->from_now = config.start == 0;
@@ -392,11 +305,8 @@ static void keep(etcd_watch_stream *stream, const QrEtcdpb__WatchCreateRequest *
         refuse(stream, qr_etcd_error_text(QR_ETCD_E_TOO_MANY_REQUESTS));
         return;
     }
-    if (stream->count++ == stream->bucket_count)
-        grow(stream);
-    watch->id = request->watch_id ? request->watch_id : free_id(stream);
-    *find(stream, watch->id) = watch;
-    set_lags(watch, true);
+    qr_etcd_watch_add(&stream->set, watch, request->watch_id);
+    qr_etcd_watch_lag(&stream->set, watch, true);
     if (config.start > stream->start_max)
         stream->start_max = config.start;
     if (watch->notify)
@@ -405,18 +315,18 @@ static void keep(etcd_watch_stream *stream, const QrEtcdpb__WatchCreateRequest *
         say_created(watch); /* at once, so that answers keep the order of the requests */
 }
 
-static void create(etcd_watch_stream *stream, const QrEtcdpb__WatchCreateRequest *request)
+static void create(watch_stream *stream, const QrEtcdpb__WatchCreateRequest *request)
 {
     qr_watch_config config = {.want_previous = request->prev_kv, .ready = on_ready};
     if (!span_of(request, &config.span)) {
         refuse(stream, "mvcc: watcher range is empty");
         return;
     }
-    if (request->watch_id && stream->count > 0 && *find(stream, request->watch_id)) {
+    if (request->watch_id && qr_etcd_watch_find(&stream->set, request->watch_id)) {
         refuse(stream, "mvcc: duplicate watch ID provided on the WatchStream");
         return;
     }
-    if (stream->count >= QR_ETCD_WATCHES_MAX) {
+    if (stream->set.count >= QR_ETCD_WATCHES_MAX) {
         refuse(stream, qr_etcd_error_text(QR_ETCD_E_TOO_MANY_REQUESTS));
         return;
     }
@@ -429,9 +339,9 @@ static void create(etcd_watch_stream *stream, const QrEtcdpb__WatchCreateRequest
     keep(stream, request, config);
 }
 
-static void cancel(etcd_watch_stream *stream, int64_t id)
+static void cancel(watch_stream *stream, int64_t id)
 {
-    etcd_watch *watch = stream->count > 0 ? *find(stream, id) : NULL;
+    qr_etcd_watch *watch = qr_etcd_watch_find(&stream->set, id);
     if (!watch)
         return;
     if (!watch->created)
@@ -445,7 +355,7 @@ static void cancel(etcd_watch_stream *stream, int64_t id)
     tell_progress(stream);
 }
 
-static void plan_tick(etcd_watch_stream *stream)
+static void plan_tick(watch_stream *stream)
 {
     uint64_t now_ms = stream->call->line->now_ms, wake_ms = stream->notify_ms;
     bool looks = stream->call->wants_leader || stream->progress_due;
@@ -457,7 +367,7 @@ static void plan_tick(etcd_watch_stream *stream)
 
 static void on_tick(qr_etcd_call *call, uint64_t now_ms)
 {
-    etcd_watch_stream *stream = call->work;
+    watch_stream *stream = call->work;
     if (call->wants_leader) {
         qr_node_status status;
         qr_node_status_of(call->door->config.node, &status);
@@ -475,7 +385,7 @@ static void on_tick(qr_etcd_call *call, uint64_t now_ms)
     plan_tick(stream);
 }
 
-static void carry_out(etcd_watch_stream *stream, const QrEtcdpb__WatchRequest *request)
+static void carry_out(watch_stream *stream, const QrEtcdpb__WatchRequest *request)
 {
     switch (request->request_union_case) {
     case QR_ETCDPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST:
@@ -508,21 +418,23 @@ static void on_message(qr_etcd_call *call, qr_slice message)
 
 static void on_closed(qr_etcd_call *call)
 {
-    etcd_watch_stream *stream = call->work;
+    watch_stream *stream = call->work;
     call->work = NULL;
-    while (stream->waiting_first)
-        wait_no_more(stream->waiting_first);
-    for (size_t i = 0; i < stream->bucket_count; i++)
-        while (stream->buckets[i])
-            forget(stream->buckets[i]);
+    qr_etcd_watch_set *set = &stream->set;
+    while (set->waiting_first)
+        qr_etcd_watch_wait_no_more(set, set->waiting_first);
+    for (qr_etcd_watch *watch = qr_etcd_watch_after(set, NULL), *next; watch; watch = next) {
+        next = qr_etcd_watch_after(set, watch);
+        forget(watch);
+    }
     call->door->watch_unsent -= stream->unsent;
-    qr_free(stream->buckets);
+    qr_etcd_watch_set_free(set);
     qr_free(stream);
 }
 
 static void start_watch(qr_etcd_call *call, qr_slice message)
 {
-    etcd_watch_stream *stream = call->work = qr_alloc_zero(1, sizeof *stream);
+    watch_stream *stream = call->work = qr_alloc_zero(1, sizeof *stream);
     stream->call = call;
     stream->notify_ms = UINT64_MAX;
     on_message(call, message);
