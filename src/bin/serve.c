@@ -141,6 +141,12 @@ static void tell_process(void *context, qr_etcd_process *process)
                                  .open_files = os.open_files,
                                  .open_files_max = os.open_files_max,
                                  .cpu_us = os.cpu_us};
+    for (size_t i = 0; i < os.peer_count && i < QR_MEMBERS_MAX; i++) {
+        process->peers[i].id = os.peers[i].id;
+        process->peers[i].sent = os.peers[i].sent;
+        process->peers[i].received = os.peers[i].received;
+        process->peer_count = i + 1;
+    }
 }
 
 static void on_published(void *context)

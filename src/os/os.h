@@ -84,12 +84,19 @@ qr_status qr_os_listen(qr_os *os, const char *host, uint16_t port, qr_stream_doo
 qr_status qr_os_parse_url(const char *url, qr_arena *arena, const char **host, uint16_t *port,
                           const char **sentence);
 
+enum { QR_OS_PEERS_SHOWN_MAX = 32 }; /* of more the first ones are told */
+
 /* What this process and its disk have taken so far; for whoever shows it. */
 typedef struct qr_os_process {
     qr_histogram log_syncs;   /* writes and syncs in the lane of the log, waiting for the lane not counted */
     qr_histogram other_syncs; /* in the background */
     qr_histogram turns;       /* rounds of the loop in which something happened */
     uint64_t resident_bytes, open_files, open_files_max, cpu_us; /* 0 = not known */
+    struct {
+        uint64_t id, sent, received; /* bytes of messages since they became peers; sent: handed to the socket
+                                        or waiting for it */
+    } peers[QR_OS_PEERS_SHOWN_MAX];
+    size_t peer_count;
 } qr_os_process;
 void qr_os_process_of(qr_os *os, qr_os_process *process);
 

@@ -248,9 +248,22 @@ static qr_status peers_send(void *self, uint64_t to, qr_slice message)
     if (queued > 0 && queued + QR_OS_FRAME_HEAD + message.size > peers->queue_max)
         return QR_E_BUSY;
     qr_os_frame_add(&link->waiting, message);
+    link->sent += message.size;
     link->dirty = peers->dirty = true;
     qr_os_happened(peers->os);
     return QR_OK;
+}
+
+void qr_os_peers_count(const qr_os *os, qr_os_process *process)
+{
+    const qr_os_peers *peers = os->peers;
+    for (size_t i = 0; peers != NULL && i < peers->link_count && i < QR_OS_PEERS_SHOWN_MAX; i++) {
+        const qr_os_link *link = peers->links[i];
+        process->peers[i].id = link->id;
+        process->peers[i].sent = link->sent;
+        process->peers[i].received = link->received;
+        process->peer_count = i + 1;
+    }
 }
 
 static void write_link(qr_os_link *link)

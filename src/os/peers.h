@@ -53,9 +53,10 @@ struct qr_os_link {
     bool moved; /* to another address, while the old one was being looked up */
     qr_os_address addresses[QR_OS_ADDRESSES_MAX];
     size_t address_count, address_next;
-    qr_buffer waiting;     /* frames of this turn and those that do not fit under way */
-    bool dirty;            /* .waiting has news since the last write */
-    uint64_t logged_ms[2]; /* trouble in dialing, trouble in accepting; 0 = never */
+    qr_buffer waiting;       /* frames of this turn and those that do not fit under way */
+    bool dirty;              /* .waiting has news since the last write */
+    uint64_t sent, received; /* bytes of messages */
+    uint64_t logged_ms[2];   /* trouble in dialing, trouble in accepting; 0 = never */
 };
 
 struct qr_os_peers {

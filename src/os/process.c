@@ -26,4 +26,5 @@ void qr_os_process_of(qr_os *os, qr_os_process *process)
         process->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
                           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     qr_os_disks_count(os, process);
+    qr_os_peers_count(os, process);
 }

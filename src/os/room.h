@@ -143,6 +143,7 @@ void qr_os_disks_free(qr_os *os);
 
 /* peers.c */
 void qr_os_peers_flush(qr_os *os);
+void qr_os_peers_count(const qr_os *os, qr_os_process *process);
 bool qr_os_peers_written(const qr_os *os);
 void qr_os_peers_close(qr_os *os); /* every connection, at once */
 void qr_os_peers_end(qr_os *os);   /* the timers too; handles are closing when it returns */

@@ -373,10 +373,12 @@ static size_t consume(qr_os_wire *wire, qr_slice bytes)
             break;
         }
         used += size;
-        if (refused)
+        if (refused) {
             on_refusal(wire, payload);
-        else if (wire->os->handlers.on_message)
+        } else if (wire->os->handlers.on_message) {
+            wire->link->received += payload.size;
             wire->os->handlers.on_message(wire->os->context, wire->link->id, payload, qr_os_now_ms(wire->os));
+        }
     }
     return used;
 }

@@ -28,6 +28,10 @@ typedef struct qr_etcd_process {
     qr_histogram log_syncs, other_syncs; /* of the disk's lanes */
     qr_histogram turns;                  /* rounds of the loop */
     uint64_t resident_bytes, open_files, open_files_max, cpu_us;
+    struct {
+        uint64_t id, sent, received; /* bytes of messages */
+    } peers[QR_MEMBERS_MAX];
+    size_t peer_count;
 } qr_etcd_process;
 
 typedef struct qr_etcd_config {

@@ -142,6 +142,18 @@ static void print_calls(const qr_etcd_door *door, qr_buffer *out)
                              door->counts[i].handled[code], out);
 }
 
+static void print_peers(const qr_etcd_process *process, qr_buffer *out)
+{
+    declare(out, "etcd_network_peer_sent_bytes_total", "counter", "Bytes of messages to the other members.");
+    for (size_t i = 0; i < process->peer_count; i++)
+        qr_buffer_format(out, "etcd_network_peer_sent_bytes_total{To=\"%" PRIx64 "\"} %" PRIu64 "\n",
+                         process->peers[i].id, process->peers[i].sent);
+    declare(out, "etcd_network_peer_received_bytes_total", "counter", "Bytes of messages from them.");
+    for (size_t i = 0; i < process->peer_count; i++)
+        qr_buffer_format(out, "etcd_network_peer_received_bytes_total{From=\"%" PRIx64 "\"} %" PRIu64 "\n",
+                         process->peers[i].id, process->peers[i].received);
+}
+
 static void print_process(const qr_etcd_door *door, qr_buffer *out)
 {
     qr_etcd_process process = {0};
@@ -154,6 +166,7 @@ static void print_process(const qr_etcd_door *door, qr_buffer *out)
               "Syncs of everything else: checkpoints, and files made ready for the log.");
     histogram(out, "quorate_turn_duration_seconds", &process.turns,
               "Rounds of the loop in which something happened.");
+    print_peers(&process, out);
     gauge(out, "process_resident_memory_bytes", process.resident_bytes, "Resident memory.");
     gauge(out, "process_open_fds", process.open_files, "Open file descriptors.");
     gauge(out, "process_max_fds", process.open_files_max, "The limit to them.");
