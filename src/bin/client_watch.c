@@ -220,6 +220,9 @@ static bool take(void *context, qr_slice message)
     if (!readable) {
         self->over = true;
         self->result = qr_client_refuse("the answer cannot be read");
+    } else if (!one && answer->created && answer->canceled) { /* without an id: whose it is cannot be told */
+        self->over = true;
+        self->result = qr_client_refuse(canceled(self->client, answer));
     } else if (!one && answer->created) { /* it was canceled before that */
         say_cancel(self, answer->watch_id);
     } else if (sentence) {
@@ -237,6 +240,14 @@ static bool take(void *context, qr_slice message)
 
 /* ---- lines on standard input ---- */
 
+/* A server refuses it without saying which one it refuses. */
+static bool is_empty(const QrEtcdpb__WatchCreateRequest *create)
+{
+    qr_slice end = qr_protobuf_slice(create->range_end);
+    bool bounded = end.size > 1 || (end.size == 1 && end.data[0] != 0);
+    return bounded && qr_slice_compare(end, qr_protobuf_slice(create->key)) <= 0;
+}
+
 /* NULL, or what is wrong. */
 static const char *begin_watch(watching *self, const qr_client_words *words)
 {
@@ -251,6 +262,8 @@ static const char *begin_watch(watching *self, const qr_client_words *words)
                                            &one->options, &client->arena);
     if (!sentence)
         sentence = qr_client_watch_request(client, &one->options, &one->create);
+    if (!sentence && is_empty(&one->create))
+        sentence = "the range is empty";
     if (sentence)
         return sentence;
     one->stands = true;
