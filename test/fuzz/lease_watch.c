@@ -163,6 +163,7 @@ static void apply_body(stage *s, const qr_body *body)
         end_lease(s, ends);
         break;
     case QR_BODY_LEASE_EXPIRE: apply_expire(s, body); break;
+    case QR_BODY_ALARM: break; /* nobody raises one here */
     case QR_BODY_LEASE_EPOCH: s->epoch = body->epoch > s->epoch ? body->epoch : s->epoch; break;
     }
     s->revision += s->event_count > before;
