@@ -1,8 +1,11 @@
 /* A client: one operation after the other on keys that all clients share, each with its line in the history.
- * It stays with one member as long as that one answers, and goes on at the next one. */
+ * It stays with one member as long as that one answers, mostly, and goes on at the next one. */
 #include "chaos/inside.h"
 
-enum { PAUSE_MS = 20 /* before the next member is tried */ };
+enum {
+    PAUSE_MS = 20,  /* before the next member is tried */
+    MOVES_IN = 200, /* operations, on average, before it goes elsewhere of its own will */
+};
 
 typedef struct client {
     qr_chaos *c;
@@ -184,7 +187,7 @@ static void operate(client *self)
         remember(self, &op, op.kind == QR_JUDGE_DELETE ? 0 : op.value);
         atomic_fetch_add(&self->c->page->changes, 1);
     }
-    if (end != ANSWERED)
+    if (end != ANSWERED || qr_prng_below(&self->prng, MOVES_IN) == 0)
         hang_up(self);
 }
 

@@ -26,7 +26,7 @@ static void isolate(qr_chaos *c, uint32_t one)
 /* Who is in which half is drawn; the bridge reaches both. */
 static void halve(qr_chaos *c, uint32_t bridge)
 {
-    uint32_t order[SLOTS_MAX], count = c->slot_count;
+    uint32_t order[SLOTS_MAX], count = c->options->members;
     for (uint32_t i = 0; i < count; i++)
         order[i] = i;
     for (uint32_t i = count - 1; i > 0; i--) {
@@ -62,8 +62,8 @@ static void slow_down(qr_chaos *c, uint32_t one)
 void qr_chaos_links_break(qr_chaos *c, qr_chaos_fault fault)
 {
     qr_chaos_slot *leader = qr_prng_below(&c->prng, 2) ? qr_chaos_cluster_leader(c) : NULL;
-    uint32_t members = c->slot_count - 1; /* the last place is spare */
-    uint32_t one = leader ? (uint32_t)(leader - c->slots) : (uint32_t)qr_prng_below(&c->prng, members);
+    uint32_t one =
+        leader ? (uint32_t)(leader - c->slots) : (uint32_t)qr_prng_below(&c->prng, c->options->members);
     if (fault == QR_CHAOS_ISOLATE)
         isolate(c, one);
     else if (fault == QR_CHAOS_HALVES || fault == QR_CHAOS_BRIDGE)

@@ -183,11 +183,11 @@ bool qr_chaos_member_wait_ready(qr_chaos *c, qr_chaos_slot *s)
     bool learner;
     while (!write_through(c, s) || !qr_chaos_member_status(c, s, &id, &leader, &learner) || learner) {
         if (reap(s)) {
-            printf("not ok: %s has ended by itself, see the end of %s\n", s->name, s->log);
+            printf("not ok chaos: %s has ended by itself, see the end of %s\n", s->name, s->log);
             return false;
         }
         if (qr_chaos_now_us() > deadline_us) {
-            printf("not ok: no write through %s within %d s after healing\n", s->name, BACK_MS / 1000);
+            printf("not ok chaos: no write through %s within %d s after healing\n", s->name, BACK_MS / 1000);
             return false;
         }
         qr_chaos_sleep_ms(LOOK_MS);

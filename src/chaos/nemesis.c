@@ -187,7 +187,7 @@ static bool do_eio(qr_chaos *c)
     if (fault >= 0)
         close(fault);
     if (!halted)
-        printf("not ok: %s goes on although its syncs fail\n", victim->name);
+        printf("not ok chaos: %s goes on although its syncs fail\n", victim->name);
     last(c);
     unlink(victim->fault);
     return halted && qr_chaos_member_start(c, victim);
@@ -222,7 +222,7 @@ bool qr_chaos_round(qr_chaos *c, qr_chaos_fault fault)
     qr_arena_reset(&c->arena);
     bool good = perform(c, fault);
     if (!good)
-        printf("not ok: this fault could not be done as planned\n");
+        printf("not ok chaos: this fault could not be done as planned\n");
     good = qr_chaos_cluster_wait_ready(c) && good;
     span.end = qr_chaos_now_us();
     qr_chaos_history_add_fault(c, &span);

@@ -109,7 +109,7 @@ static bool find_revision(qr_chaos *c)
         qr_chaos_line_close(l);
     }
     if (c->begin_revision == 0)
-        printf("not ok: no member answers\n");
+        printf("not ok chaos: no member answers\n");
     return c->begin_revision != 0;
 }
 
@@ -195,7 +195,7 @@ static bool wait_for_watchers(qr_chaos *c)
             qr_chaos_sleep_ms(20);
         if (kill(c->watchers[i], SIGKILL) == 0) { /* of one that was waited for there is nothing left */
             waitpid(c->watchers[i], NULL, 0);
-            printf("not ok: watcher %u is not told everything within %d s\n", i, TOLD_MS / 1000);
+            printf("not ok chaos: watcher %u is not told everything within %d s\n", i, TOLD_MS / 1000);
             good = false;
         }
     }
@@ -226,6 +226,8 @@ static bool run(qr_chaos *c)
         good = break_things(c);
         wait_for_clients(c);
         good = good && qr_chaos_ask_all(c);
+        if (!good)
+            atomic_store(&c->page->until, 1); /* no more is to be expected */
         good = wait_for_watchers(c) && good;
     }
     return qr_chaos_verdict(c->history_path) && good;
@@ -245,7 +247,7 @@ int qr_chaos_run(const qr_chaos_options *options)
         bool good = options->endpoints != NULL || start_cluster(c);
         good = good && run(c);
         close_ground(c, good);
-        printf("%s\n", good ? "ok: nothing was found" : "not ok: see above");
+        printf("%s\n", good ? "nothing was found" : "see above");
         status = good ? 0 : 1;
     }
     qr_arena_free(&c->arena);

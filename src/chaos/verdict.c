@@ -21,7 +21,8 @@ static const void *ask(qr_chaos *c, const char *endpoint, const char *method, co
     qr_chaos_outcome end =
         l ? qr_chaos_line_ask(l, method, request, descriptor, FINAL_MS, &c->arena, &answer) : REFUSED;
     if (end != ANSWERED)
-        printf("not ok: %s of %s: %s\n", method, endpoint, l ? qr_chaos_line_why(l) : "nobody is there");
+        printf("not ok chaos: %s of %s: %s\n", method, endpoint,
+               l ? qr_chaos_line_why(l) : "nobody is there");
     qr_chaos_line_close(l);
     return end == ANSWERED ? answer : NULL;
 }
@@ -51,7 +52,7 @@ static bool read_all(qr_chaos *c, uint32_t number)
         qr_chaos_history_add_op(c, &op);
     }
     if (at != answer->n_kvs)
-        printf("not ok: %s has keys that nobody wrote\n", c->endpoints[number]);
+        printf("not ok chaos: %s has keys that nobody wrote\n", c->endpoints[number]);
     atomic_store(&c->page->until, op.revision);
     return at == answer->n_kvs;
 }
@@ -73,7 +74,7 @@ static bool compare_hashes(qr_chaos *c, const bool *asked)
         first = count++ == 0 ? answer->hash : first;
         same = same && answer->hash == first;
     }
-    printf("%s: %u members have %s hash at revision %" PRIu64 "\n", same ? "ok" : "not ok", count,
+    printf("%s chaos: %u members have %s hash at revision %" PRIu64 "\n", same ? "ok" : "not ok", count,
            same ? "the same" : "not the same", (uint64_t)atomic_load(&c->page->until));
     return same;
 }
@@ -94,7 +95,7 @@ bool qr_chaos_ask_all(qr_chaos *c)
 static bool speak(const qr_judge_finding *finding, const char *what)
 {
     bool good = finding->verdict == QR_JUDGE_OK;
-    printf("%s: %s\n", good ? "ok" : "not ok", what);
+    printf("%s chaos: %s\n", good ? "ok" : "not ok", what);
     if (!good)
         printf("    %s%s\n", finding->verdict == QR_JUDGE_TOO_HARD ? "no verdict: " : "", finding->text);
     return good;
@@ -190,7 +191,7 @@ bool qr_chaos_verdict(const char *path)
     qr_chaos_history h;
     bool good = qr_chaos_history_load(path, &h);
     if (!good)
-        printf("not ok: %s cannot be read\n", path);
+        printf("not ok chaos: %s cannot be read\n", path);
     if (good) {
         good = judge(&h);
         show(&h);

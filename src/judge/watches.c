@@ -227,7 +227,7 @@ static void judge_watch(court *c, const qr_judge_watch *watch, uint32_t number)
             who.next = note->revision + 1;
             break;
         case QR_JUDGE_COMPACTED:
-            if (who.next >= note->revision)
+            if (who.next >= note->revision || who.told + 1 >= note->revision)
                 violation(c, &who, 0, "it ends for a compaction that is behind it", note->revision, who.next);
             break;
         }
