@@ -104,15 +104,34 @@ static bool do_compact(qr_chaos *c)
 
 /* ------------------------------------------------------------------------- members ---- */
 
+/* The id of the member that is announced at that place; 0: there is none. False: nobody says. */
+static bool find_member(qr_chaos *c, const qr_chaos_slot *s, const char *url, uint64_t *id)
+{
+    QrEtcdpb__MemberListRequest request = QR_ETCDPB__MEMBER_LIST_REQUEST__INIT;
+    request.linearizable = true;
+    const QrEtcdpb__MemberListResponse *answer = qr_chaos_cluster_ask(
+        c, s, "etcdserverpb.Cluster/MemberList", &request.base, &qr_etcdpb__member_list_response__descriptor);
+    *id = 0;
+    for (size_t i = 0; answer != NULL && i < answer->n_members; i++)
+        if (answer->members[i]->n_peerurls > 0 && strcmp(answer->members[i]->peerurls[0], url) == 0)
+            *id = answer->members[i]->id;
+    return answer != NULL;
+}
+
+/* What counts is the list afterwards: an answer may be lost. */
 static bool remove_member(qr_chaos *c, qr_chaos_slot *s)
 {
     QrEtcdpb__MemberRemoveRequest request = QR_ETCDPB__MEMBER_REMOVE_REQUEST__INIT;
+    const char *url = qr_arena_format(&c->arena, "http://127.0.0.1:%u", s->proxy_port);
     request.id = atomic_load(&c->page->ids[s - c->slots]);
-    bool good = qr_chaos_cluster_ask(c, s, "etcdserverpb.Cluster/MemberRemove", &request.base,
-                                     &qr_etcdpb__member_remove_response__descriptor) != NULL;
+    qr_chaos_cluster_ask(c, s, "etcdserverpb.Cluster/MemberRemove", &request.base,
+                         &qr_etcdpb__member_remove_response__descriptor);
+    uint64_t id;
+    if (!find_member(c, s, url, &id) || id != 0)
+        return false;
     qr_chaos_member_end(s, SIGKILL); /* it would end by itself, once it hears of it */
     s->used = false;
-    return good;
+    return true;
 }
 
 /* An empty member in that place; it gets its vote by itself once it has caught up. */
@@ -122,11 +141,12 @@ static bool add_member(qr_chaos *c, qr_chaos_slot *s)
     char *urls[] = {qr_arena_format(&c->arena, "http://127.0.0.1:%u", s->proxy_port)};
     request.n_peerurls = 1;
     request.peerurls = urls;
-    const QrEtcdpb__MemberAddResponse *answer = qr_chaos_cluster_ask(
-        c, s, "etcdserverpb.Cluster/MemberAdd", &request.base, &qr_etcdpb__member_add_response__descriptor);
-    if (answer == NULL || answer->member == NULL)
+    qr_chaos_cluster_ask(c, s, "etcdserverpb.Cluster/MemberAdd", &request.base,
+                         &qr_etcdpb__member_add_response__descriptor);
+    uint64_t id;
+    if (!find_member(c, s, urls[0], &id) || id == 0)
         return false;
-    atomic_store(&c->page->ids[s - c->slots], answer->member->id);
+    atomic_store(&c->page->ids[s - c->slots], id);
     qr_chaos_remove_tree(s->data);
     s->used = s->joins = true;
     return qr_chaos_member_start(c, s) && qr_chaos_member_wait_ready(c, s);

@@ -12,7 +12,11 @@
 
 #include "chaos/inside.h"
 
-enum { TOLD_MS = 60000 /* patience with watchers in the end */, ENDPOINTS_MAX = 32 };
+enum {
+    TOLD_MS = 60000, /* patience with watchers in the end */
+    LOOK_MS = 20,
+    ENDPOINTS_MAX = 32,
+};
 
 static const struct {
     const char *name;
@@ -177,29 +181,62 @@ static bool break_things(qr_chaos *c)
 
 /* ------------------------------------------------------------------------------ end ---- */
 
-static void wait_for_clients(qr_chaos *c)
+/* True: it has ended, well or not, or there never was one. */
+static bool has_ended(pid_t *process, const char *what, uint32_t number, bool *good)
 {
-    atomic_store(&c->page->stopping, true);
-    for (uint32_t i = 0; i < c->options->clients; i++)
-        while (c->clients[i] > 0 && waitpid(c->clients[i], NULL, 0) < 0 && errno == EINTR)
-            continue;
+    int status = 0;
+    if (*process > 0 && waitpid(*process, &status, WNOHANG) != *process)
+        return false;
+    if (status != 0) {
+        printf("not ok chaos: %s %u has ended badly\n", what, number);
+        *good = false;
+    }
+    *process = 0;
+    return true;
 }
 
-/* They end when they were told everything. False: one was not. */
+/* Each ends with its operation. */
+static bool wait_for_clients(qr_chaos *c)
+{
+    bool good = true;
+    atomic_store(&c->page->stopping, true);
+    for (uint32_t i = 0; i < c->options->clients; i++)
+        while (!has_ended(&c->clients[i], "client", i, &good))
+            qr_chaos_sleep_ms(LOOK_MS);
+    return good;
+}
+
+/* They end when they were told everything. */
 static bool wait_for_watchers(qr_chaos *c)
 {
     uint64_t deadline_us = qr_chaos_now_us() + TOLD_MS * 1000ULL;
     bool good = true;
     for (uint32_t i = 0; i < WATCHERS; i++) {
-        while (waitpid(c->watchers[i], NULL, WNOHANG) == 0 && qr_chaos_now_us() < deadline_us)
-            qr_chaos_sleep_ms(20);
-        if (kill(c->watchers[i], SIGKILL) == 0) { /* of one that was waited for there is nothing left */
-            waitpid(c->watchers[i], NULL, 0);
-            printf("not ok chaos: watcher %u is not told everything within %d s\n", i, TOLD_MS / 1000);
-            good = false;
-        }
+        while (!has_ended(&c->watchers[i], "watcher", i, &good) && qr_chaos_now_us() < deadline_us)
+            qr_chaos_sleep_ms(LOOK_MS);
+        if (c->watchers[i] == 0)
+            continue;
+        kill(c->watchers[i], SIGKILL);
+        waitpid(c->watchers[i], NULL, 0);
+        printf("not ok chaos: watcher %u is not told everything within %d s\n", i, TOLD_MS / 1000);
+        good = false;
     }
     return good;
+}
+
+/* In somebody else's cluster nothing is left behind. */
+static void remove_keys(qr_chaos *c)
+{
+    QrEtcdpb__DeleteRangeRequest request = QR_ETCDPB__DELETE_RANGE_REQUEST__INIT;
+    request.key = qr_chaos_key(c, 0, &c->arena);
+    request.range_end = qr_chaos_key(c, (uint64_t)KEY_SLOTS * KEY_STRIDE, &c->arena);
+    const void *answer;
+    qr_chaos_line *l = qr_chaos_line_open(c->endpoints[0]);
+    if (l == NULL || qr_chaos_line_ask(l, "etcdserverpb.KV/DeleteRange", &request.base,
+                                       &qr_etcdpb__delete_range_response__descriptor, 10 * ASK_MS, &c->arena,
+                                       &answer) != ANSWERED)
+        printf("# the keys %s* are left there\n", c->prefix);
+    qr_chaos_line_close(l);
 }
 
 static void close_ground(qr_chaos *c, bool good)
@@ -224,11 +261,13 @@ static bool run(qr_chaos *c)
     if (good) {
         start_clients(c);
         good = break_things(c);
-        wait_for_clients(c);
+        good = wait_for_clients(c) && good;
         good = good && qr_chaos_ask_all(c);
         if (!good)
             atomic_store(&c->page->until, 1); /* no more is to be expected */
         good = wait_for_watchers(c) && good;
+        if (c->options->endpoints != NULL)
+            remove_keys(c);
     }
     return qr_chaos_verdict(c->history_path) && good;
 }
