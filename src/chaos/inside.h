@@ -61,9 +61,11 @@ typedef struct qr_chaos {
     int knock;   /* an eventfd: the proxy is to look at the page */
     uint64_t begin_revision;
     bool own_disks;
-    qr_prng prng;
-    qr_arena arena;                                                 /* of one round */
-    qr_arena words;                                                 /* of the whole run */
+    qr_prng prng;      /* of the plan */
+    qr_prng port_prng; /* what is free differs from run to run, so this must not move the plan */
+    qr_buffer told;    /* about the fault that is being done: who it meets */
+    qr_arena arena;    /* of one round */
+    qr_arena words;    /* of the whole run */
     pid_t proxy, watchers[WATCHERS], clients[QR_CHAOS_CLIENTS_MAX]; /* 0: not running */
 } qr_chaos;
 

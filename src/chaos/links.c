@@ -72,6 +72,8 @@ void qr_chaos_links_break(qr_chaos *c, qr_chaos_fault fault)
         one_way(c, one);
     else
         slow_down(c, one);
+    if (fault != QR_CHAOS_HALVES)
+        qr_buffer_format(&c->told, " %s", c->slots[one].name);
     if (qr_prng_below(&c->prng, 2))
         atomic_fetch_add(&c->page->resets, 1);
     knock(c);

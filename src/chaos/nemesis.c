@@ -17,6 +17,13 @@ static qr_chaos_slot *draw_member(qr_chaos *c)
     return &c->slots[qr_prng_below(&c->prng, c->options->members)];
 }
 
+/* For whoever reads along. */
+static qr_chaos_slot *tell(qr_chaos *c, qr_chaos_slot *s)
+{
+    qr_buffer_format(&c->told, " %s", s->name);
+    return s;
+}
+
 /* One, the leader, a majority, or all; returns how many, in victims. */
 static uint32_t draw_victims(qr_chaos *c, qr_chaos_slot **victims, bool may_be_all)
 {
@@ -25,7 +32,7 @@ static uint32_t draw_victims(qr_chaos *c, qr_chaos_slot **victims, bool may_be_a
     qr_chaos_slot *leader = draw == 1 ? qr_chaos_cluster_leader(c) : NULL;
     uint32_t first = leader ? (uint32_t)(leader - c->slots) : (uint32_t)(draw_member(c) - c->slots);
     for (uint32_t i = 0; i < count; i++)
-        victims[i] = &c->slots[(first + i) % members];
+        victims[i] = tell(c, &c->slots[(first + i) % members]);
     return count;
 }
 
@@ -86,7 +93,7 @@ static bool do_rolling(qr_chaos *c)
 
 static bool do_compact(qr_chaos *c)
 {
-    qr_chaos_slot *victim = draw_member(c);
+    qr_chaos_slot *victim = tell(c, draw_member(c));
     qr_chaos_member_end(victim, SIGKILL);
     last(c);
     QrEtcdpb__RangeRequest range = QR_ETCDPB__RANGE_REQUEST__INIT;
@@ -157,11 +164,11 @@ static bool do_members(qr_chaos *c)
     qr_chaos_slot *spare = &c->slots[c->options->members], *victim = draw_member(c);
     qr_chaos_slot *leader = qr_prng_below(&c->prng, 2) ? qr_chaos_cluster_leader(c) : NULL;
     if (qr_prng_below(&c->prng, 2)) {
-        bool good = add_member(c, spare);
+        bool good = add_member(c, tell(c, spare));
         last(c);
         return good && remove_member(c, spare);
     }
-    victim = leader != NULL ? leader : victim;
+    victim = tell(c, leader != NULL ? leader : victim);
     bool gone = remove_member(c, victim);
     last(c);
     return gone && add_member(c, victim);
@@ -171,7 +178,7 @@ static bool do_members(qr_chaos *c)
 
 static bool do_full(qr_chaos *c)
 {
-    qr_chaos_slot *victim = draw_member(c);
+    qr_chaos_slot *victim = tell(c, draw_member(c));
     qr_chaos_member_end(victim, SIGKILL);
     qr_chaos_disk_remove_spares(victim); /* what was set aside would last for a while */
     bool good = qr_chaos_disk_fill(victim) && qr_chaos_member_start(c, victim);
@@ -201,7 +208,7 @@ static bool do_power(qr_chaos *c)
 
 static bool do_eio(qr_chaos *c)
 {
-    qr_chaos_slot *victim = draw_member(c);
+    qr_chaos_slot *victim = tell(c, draw_member(c));
     int fault = open(victim->fault, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     bool halted = fault >= 0 && qr_chaos_member_wait_end(victim, HALT_MS);
     if (fault >= 0)
@@ -241,6 +248,8 @@ bool qr_chaos_round(qr_chaos *c, qr_chaos_fault fault)
     qr_chaos_span span = {.fault = fault, .begin = qr_chaos_now_us()};
     qr_arena_reset(&c->arena);
     bool good = perform(c, fault);
+    printf("%.*s\n", (int)c->told.size, (const char *)c->told.data);
+    fflush(stdout);
     if (!good)
         printf("not ok chaos: this fault could not be done as planned\n");
     good = qr_chaos_cluster_wait_ready(c) && good;

@@ -102,7 +102,7 @@ uint16_t qr_chaos_port(qr_chaos *c, int *listener)
     if (range == NULL || sscanf(range, "%u-%u", &low, &high) != 2 || low >= high || high > 65535)
         low = 12000, high = 30000;
     for (int attempt = 0; attempt < 1000; attempt++) {
-        uint16_t port = (uint16_t)qr_prng_between(&c->prng, low, high);
+        uint16_t port = (uint16_t)qr_prng_between(&c->port_prng, low, high);
         struct sockaddr_in address = {
             .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         int made = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -170,9 +170,12 @@ static bool break_things(qr_chaos *c)
     for (uint32_t i = 0; good && count > 0 && qr_chaos_now_us() < end_us && !qr_chaos_interrupted(); i++) {
         if (i % count == 0)
             shuffle(c, bag, count);
-        printf("# %s\n", faults[bag[i % count]].name);
-        fflush(stdout);
+        qr_prng plan = c->prng; /* a round may draw more or less, as the leader happens to be */
+        qr_prng_seed(&c->prng, c->options->seed + 1000003ULL * (i + 1));
+        qr_buffer_clear(&c->told);
+        qr_buffer_format(&c->told, "# %s", faults[bag[i % count]].name);
         good = qr_chaos_round(c, bag[i % count]);
+        c->prng = plan;
     }
     for (uint64_t now_us; count == 0 && (now_us = qr_chaos_now_us()) < end_us && !qr_chaos_interrupted();)
         qr_chaos_sleep_ms((end_us - now_us) / 1000 + 1);
@@ -277,6 +280,8 @@ int qr_chaos_run(const qr_chaos_options *options)
     qr_chaos *c = qr_alloc_zero(1, sizeof *c);
     c->options = options;
     qr_prng_seed(&c->prng, options->seed);
+    qr_prng_seed(&c->port_prng, qr_chaos_now_us());
+    qr_buffer_init(&c->told);
     qr_arena_init(&c->arena);
     qr_arena_init(&c->words);
     qr_chaos_catch_signals();
@@ -291,6 +296,7 @@ int qr_chaos_run(const qr_chaos_options *options)
     }
     qr_arena_free(&c->arena);
     qr_arena_free(&c->words);
+    qr_buffer_free(&c->told);
     qr_free(c);
     return status;
 }
