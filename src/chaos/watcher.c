@@ -6,6 +6,7 @@
 enum {
     SILENCE_MS = 400, /* then it asks how far the member is */
     SILENCES_MAX = 6, /* then it goes elsewhere */
+    ASKS_IN = 20,     /* answers, on average, before it asks in the middle of them */
     MOVES_IN = 500,   /* answers, on average, before it goes elsewhere of its own will */
     PAUSE_MS = 50,
 };
@@ -126,7 +127,7 @@ static void follow(watcher *self, qr_chaos_line *l)
         write_down(self);
         if (self->silences > SILENCES_MAX)
             break;
-        if (self->silences > 0)
+        if (self->silences > 0 || qr_prng_below(&self->prng, ASKS_IN) == 0)
             there = there && ask_how_far(l);
     }
     write_down(self);
