@@ -15,6 +15,7 @@ int qr_local_main(int argc, char **argv);    /* local: N members on this machine
 int qr_client_main(int argc, char **argv);   /* put get del txn compact status member */
 int qr_simulate_main(int argc, char **argv); /* sim */
 int qr_restore_main(int argc, char **argv);  /* restore: a data folder out of a backup */
+int qr_chaos_main(int argc, char **argv);    /* chaos: real processes under faults, and judges */
 int qr_verify_main(int argc, char **argv);   /* verify: the files of a stopped member */
 
 #endif

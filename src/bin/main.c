@@ -31,7 +31,8 @@ static const char help[] =
     "    backup     copy the whole state of a running cluster into a file\n"
     "    restore    make a member's data folder out of such a file, for a new cluster\n"
     "    verify     check the files of a stopped member, changing nothing\n"
-    "    sim        run whole clusters in the simulator, with faults, from seeds\n\n"
+    "    sim        run whole clusters in the simulator, with faults, from seeds\n"
+    "    chaos      break a cluster of real processes, and judge what its clients saw\n\n"
     "    version    print the version\n"
     "    help       print this page; 'quorate help VERB' is 'quorate VERB --help'\n\n"
     "EXAMPLES\n"
@@ -56,7 +57,7 @@ static const verb verbs[] = {
     {"move-leader", qr_client_main}, {"verify", qr_verify_main},   {"sim", qr_simulate_main},
     {"backup", qr_client_main},      {"restore", qr_restore_main}, {"watch", qr_client_main},
     {"lease", qr_client_main},       {"lock", qr_client_main},     {"elect", qr_client_main},
-    {"endpoint", qr_client_main},    {"alarm", qr_client_main},
+    {"endpoint", qr_client_main},    {"alarm", qr_client_main},    {"chaos", qr_chaos_main},
 };
 
 static const verb *find(const char *name)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bin/bin.h"
+#include "bin/planted.h"
 #include "bin/serve_backup.h"
 #include "raft/raft.h"
 #include "tree/tree.h"
@@ -378,9 +379,16 @@ static bool put_aside(member *self, qr_node_config *node, const char **sentence)
     return qr_node_put_aside(node, &self->arena, sentence) == QR_OK;
 }
 
+/* In builds with planted bugs (core/bugs.h), and nowhere else, one may be asked for: to see that tests with
+ * real processes see it. */
+static uint32_t planted_bug(void)
+{
+    return qr_planted_find(getenv("QUORATE_BUG"));
+}
+
 static qr_tree_config tree_of(const member *self)
 {
-    return (qr_tree_config){.admit_bytes = self->config.quota_bytes};
+    return (qr_tree_config){.admit_bytes = self->config.quota_bytes, .bug = planted_bug()};
 }
 
 /* A checkpoint of the leader's is loaded beside the tree that serves. */
@@ -412,6 +420,7 @@ static qr_status open_node(member *self)
         .level_max = config->level_max,
         .apply_knows = qr_bin_apply_knows,
         .new_machine = new_machine,
+        .bug = planted_bug(),
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},
         .halted = on_halted,

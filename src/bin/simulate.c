@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bin/bin.h"
+#include "bin/planted.h"
 #include "fixed/fixed.h"
 #include "raft/raft.h"
 
@@ -50,19 +51,11 @@ typedef struct campaign {
 
 /* ---------------------------------------------------------------- options ---- */
 
-static const struct {
-    int row;
-    const char *name, *what;
-} bugs[] = {{0, "none", "no bug"},
-#define BUG_ROW(id, row, text, explanation) {row, text, explanation},
-            QR_BUG_LIST(BUG_ROW)
-#undef BUG_ROW
-};
-
 static int list_bugs(void)
 {
-    for (size_t i = 1; i < sizeof bugs / sizeof bugs[0]; i++)
-        printf("%-30s row %2d  %s\n", bugs[i].name, bugs[i].row, bugs[i].what);
+    for (size_t i = 1; i < QR_BUG_COUNT; i++)
+        printf("%-30s row %2d  %s\n", qr_planted_bugs[i].name, qr_planted_bugs[i].row,
+               qr_planted_bugs[i].what);
 #ifndef QR_PLANTED_BUGS
     printf("(this build has none of them: meson setup -Dplanted_bugs=true)\n");
 #endif
@@ -104,14 +97,8 @@ static bool parse_engine(const char *name, qr_simulate_options *options)
 
 static bool parse_bug(const char *name, qr_simulate_options *options)
 {
-    for (size_t i = 1; i < sizeof bugs / sizeof bugs[0]; i++)
-        if (strcmp(name, bugs[i].name) == 0)
-            options->bug = (uint32_t)i;
-#ifdef QR_PLANTED_BUGS
+    options->bug = qr_planted_find(name);
     return options->bug != 0;
-#else
-    return false;
-#endif
 }
 
 enum {
@@ -188,7 +175,7 @@ static void say_failure(const qr_simulate_options *options, const qr_simulate_re
     if (options->fault_ms)
         printf(" --fault-ms %u", options->fault_ms);
     if (options->bug)
-        printf(" --bug %s", bugs[options->bug].name);
+        printf(" --bug %s", qr_planted_bugs[options->bug].name);
     printf(" --story\n");
     fflush(stdout);
 }

@@ -248,7 +248,9 @@ qr_status qr_restore__opened(qr_node *node, qr_arena *arena, const char **senten
     const qr_checkpoint_about *about = &node->opened->about;
     qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_LOAD, about->index, about->revision, about->digest, 0);
     keeper->told_index = engine.first_index - 1;
-    keeper->news = true; /* the life before may have ended before it could say so */
+    /* The life before may have ended before it could say so. It costs a segment: each of a row of starts must
+     * not begin one for nothing. */
+    keeper->news = qr_wal_has_before(node->wal, keeper->previous.index);
     qr_restore__tell_engine(node->opened, false);
     qr_restore__free(node->opened);
     node->opened = NULL;

@@ -157,6 +157,11 @@ static void release_oldest(qr_wal *wal)
     submit(wal, QR_DISK_RENAME, MAKING_RENAME);
 }
 
+bool qr_wal_has_before(const qr_wal *wal, uint64_t index)
+{
+    return wal->segments[0].index_max <= index;
+}
+
 void qr_wal_release(qr_wal *wal, uint64_t index)
 {
     if (index > wal->workshop.release)

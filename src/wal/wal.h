@@ -84,6 +84,8 @@ void qr_wal_fetch(qr_wal *wal, uint64_t from, uint64_t to, size_t size_max, qr_w
  * hold nothing newer are recycled, unless pinned by a fetch. The caller has appended a durable brief
  * (begin_segment) first. */
 void qr_wal_release(qr_wal *wal, uint64_t index);
+/* Would a release up to there let any segment go, once a new one with a fresh brief stands behind it? */
+bool qr_wal_has_before(const qr_wal *wal, uint64_t index);
 /* Ends the current segment early, so that a new one with a fresh brief begins with the next append. */
 void qr_wal_begin_segment(qr_wal *wal);
 

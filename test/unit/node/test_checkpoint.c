@@ -96,6 +96,25 @@ static void the_log_and_old_checkpoints_do_not_grow_without_end(void **state)
     cluster_free(c);
 }
 
+/* Each start is ready to let the log in front of the checkpoint go, but begins a segment only if one can. */
+static void starts_do_not_make_the_log_longer(void **state)
+{
+    cluster *c = cluster_new(1, INTERVAL);
+    cluster_member *member = &c->members[0];
+    cluster_leader(c);
+    cluster_write_many(c, member, 'a', 300);
+    cluster_run(c, 20);
+    uint64_t before = cluster_status(member).log_segments;
+    for (int start = 0; start < 10; start++) {
+        restart(c, member);
+        cluster_leader(c);
+        cluster_write_many(c, member, 'b', 1);
+        cluster_run(c, 20);
+    }
+    assert_in_range(cluster_status(member).log_segments, 1, before + 1);
+    cluster_free(c);
+}
+
 static void a_damaged_checkpoint_is_replaced_by_the_one_before(void **state)
 {
     cluster *c = cluster_new(1, INTERVAL);
@@ -385,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_restart_begins_with_the_checkpoint_and_goes_on_with_the_log),
+        cmocka_unit_test(starts_do_not_make_the_log_longer),
         cmocka_unit_test(the_log_and_old_checkpoints_do_not_grow_without_end),
         cmocka_unit_test(a_damaged_checkpoint_is_replaced_by_the_one_before),
         cmocka_unit_test(a_missing_checkpoint_is_noticed),
