@@ -132,6 +132,7 @@ typedef struct qr_effect {
         struct {
             uint64_t ticket;
             qr_slice record;
+            size_t head; /* bytes of the record before those of its entries */
             /* The entries in the record, for FETCH; both 0 = none. They replace every entry from index_first
              * on that an earlier record held. */
             uint64_t index_first, index_last;
@@ -139,6 +140,7 @@ typedef struct qr_effect {
         struct {
             uint64_t to;
             qr_slice bytes;
+            size_t head; /* of them before those of entries */
         } send;
         struct { /* each index once, in order, without gaps, from the first one of this life on */
             uint64_t index, term;
@@ -208,6 +210,8 @@ typedef struct qr_engine_status {
     bool alive[QR_MEMBERS_MAX]; /* leader only: itself, and who answered within the last election_ms */
 } qr_engine_status;
 
+typedef enum qr_opaque { QR_OPAQUE_MESSAGE, QR_OPAQUE_RECORD } qr_opaque;
+
 typedef struct qr_engine_ops {
     const char *name; /* "raft" */
     qr_engine *(*open)(const qr_engine_config *config);
@@ -223,6 +227,17 @@ typedef struct qr_engine_ops {
     /* For checkers: term of the entry at index, 0 if it is not in memory; its bytes. */
     uint64_t (*entry)(const qr_engine *engine, uint64_t index, qr_entry_kind *kind, qr_slice *bytes);
     void (*free)(qr_engine *engine);
+    /* For a black box (doc/design/blackbox.md); NULL: this engine has none. image() gives the whole state,
+     * between a TICK and the next event, with the entries that are still to be COMMITted redacted as
+     * core/redact.h does it (whole: not), and of earlier ones the sizes. restore() gives it to an engine that
+     * was just opened with the same configuration; CORRUPT. Then equal events have equal effects, but for
+     * what commands hold. */
+    void (*image)(const qr_engine *engine, bool whole, qr_buffer *out);
+    qr_status (*restore)(qr_engine *engine, bool whole, qr_slice image);
+    /* A message or a record with its commands redacted, and back. Malformed ones become others that are
+     * malformed as well. expand() is CORRUPT for what redact() never gives. */
+    void (*redact)(qr_opaque what, qr_slice bytes, qr_buffer *out);
+    qr_status (*expand)(qr_opaque what, qr_slice redacted, qr_buffer *out);
 } qr_engine_ops;
 
 /* What every engine's struct begins with. */

@@ -381,6 +381,7 @@ struct qr_node {
     qr_node_config config;
     uint64_t incarnation, boot;
     qr_engine *engine;
+    qr_box *box; /* NULL: not opened yet, or nothing is recorded */
     qr_machine *machine;
     qr_machine *retired; /* being freed; NULL: none */
     qr_wal *wal;
@@ -616,6 +617,7 @@ qr_status qr_envelope__open(qr_node *node, uint64_t from, qr_slice message, qr_e
 
 /* recover.c: the node's records and brief around the engine's */
 qr_status qr_recover__open(qr_node *node, qr_arena *arena, const char **sentence);
+qr_engine_config qr_recover__engine_config(qr_node *node);
 void qr_recover__persist(qr_node *node, const qr_effect *effect);
 void qr_recover__fetch(qr_node *node, uint64_t from, uint64_t to);
 void qr_recover__brief(void *context, qr_buffer *out);

@@ -22,6 +22,17 @@ static void init(qr_node *node, const qr_node_config *config)
         node->config.request_ms = QR_NODE_REQUEST_MS;
 }
 
+/* What the engine was told while opening is in its first image. */
+static void open_box(qr_node *node)
+{
+    const qr_node_config *config = &node->config;
+    if (config->box == NULL)
+        return;
+    qr_engine_config engine = qr_recover__engine_config(node);
+    node->box = qr_box_new(config->box, config->engine, &engine, config->cluster, config->group, node->boot);
+    qr_box_clock(node->box, config->now_ms, config->wall_ms);
+}
+
 qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **opened, const char **sentence)
 {
     QR_ASSERT(config->heartbeat_ms > 0 && config->election_ms > config->heartbeat_ms);
@@ -51,6 +62,7 @@ qr_status qr_node_open(const qr_node_config *config, qr_arena *arena, qr_node **
     qr_lease__open(node);
     qr_trace_add(&node->trace, QR_TRACE_BOOT, node->incarnation, node->boot, engine.first_index,
                  engine.last_index);
+    open_box(node);
     *opened = node;
     return QR_OK;
 }
@@ -72,6 +84,7 @@ void qr_node_free(qr_node *node)
     qr_receive__free(node);
     qr_restore__free(node->opened);
     qr_lease__free(node);
+    qr_box_free(node->box);
     if (node->wal != NULL)
         qr_wal_close(node->wal);
     if (node->engine != NULL)
@@ -130,7 +143,10 @@ void qr_node__step(qr_node *node, qr_event *event)
         return;
     event->now_ms = node->now_ms;
     qr_effects_clear(&node->effects);
+    uint64_t traces = node->trace.count;
+    qr_box_before(node->box, node->engine, node->now_ms);
     node->engine->ops->step(node->engine, event, &node->effects);
+    qr_box_step(node->box, event, &node->effects, node->trace.count - traces);
     if (event->kind != QR_EVENT_APPLIED) /* after which an engine has nothing to say */
         node->stepped = event->kind != QR_EVENT_TICK;
     qr_node__carry_out(node);
@@ -370,6 +386,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
     }
     node->now_ms = node->trace.now_ms = now_ms;
     node->wall_ms = wall_ms;
+    qr_box_clock(node->box, now_ms, wall_ms);
     tell_durable(node);
     upkeep(node);
     qr_alarm__turn(node);

@@ -13,6 +13,7 @@
 #define QR_NODE_NODE_H
 
 #include "base/base.h"
+#include "box/box.h"
 #include "core/engine.h"
 #include "core/machine.h"
 #include "core/trace.h"
@@ -56,6 +57,7 @@ typedef struct qr_node_config {
     size_t trace_room;                                                /* records; 0 = hash and sink only */
     void (*trace_sink)(void *context, const qr_trace_record *record); /* may be NULL */
     void *trace_context;
+    const qr_box_sink *box; /* takes the recording of what the engine is told; borrowed; NULL: none is made */
     uint32_t bug;
     /* Told once, when the replica halts for good: a failed disk, a broken invariant. It answers nothing any
      * more. */

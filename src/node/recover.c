@@ -14,12 +14,10 @@ typedef struct recovery {
     const char *sentence; /* why the visitor gave up */
 } recovery;
 
-static void open_engine(qr_node *node)
+qr_engine_config qr_recover__engine_config(qr_node *node)
 {
-    if (node->engine != NULL)
-        return;
     const qr_node_config *config = &node->config;
-    qr_engine_config engine = {
+    return (qr_engine_config){
         .self = config->self,
         .incarnation = node->incarnation,
         .seed = config->seed,
@@ -32,7 +30,14 @@ static void open_engine(qr_node *node)
         .trace = &node->trace,
         .bug = config->bug,
     };
-    node->engine = config->engine->open(&engine);
+}
+
+static void open_engine(qr_node *node)
+{
+    if (node->engine != NULL)
+        return;
+    qr_engine_config config = qr_recover__engine_config(node);
+    node->engine = node->config.engine->open(&config);
 }
 
 void qr_recover__brief_head(qr_buffer *out, uint64_t incarnation, uint64_t boot)

@@ -113,6 +113,7 @@ static void outbox_send(qr_raft_engine *raft)
         qr_effect *effect = qr_effects_add(raft->effects, QR_EFFECT_SEND, after);
         effect->send.to = mail->to;
         effect->send.bytes = qr_arena_copy(&raft->effects->arena, qr_buffer_slice(&raft->scratch));
+        effect->send.head = effect->send.bytes.size;
     }
     raft->outbox_count = 0;
 }
@@ -413,4 +414,8 @@ const qr_engine_ops qr_raft = {
     .status = raft_status,
     .entry = raft_entry,
     .free = raft_free,
+    .image = qr_raft_image,
+    .restore = qr_raft_restore,
+    .redact = qr_raft_redact,
+    .expand = qr_raft_expand,
 };

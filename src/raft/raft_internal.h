@@ -3,6 +3,7 @@
  *   election.c   terms, votes, roles              replicate.c  leader and follower of APPEND, commit
  *   read.c       linearizable reads               fetch.c      entries that only the disk has, COMMIT effects
  *   message.c    bytes of messages                members.c    configurations, and the way between them
+ *   image.c      the whole state as bytes, for a black box
  *   raft.c       the contract: events in, effects out
  *
  * A turn: each event changes the state and notes what is to be said; TICK, the last event of a turn, says it
@@ -309,5 +310,11 @@ void qr_raft_want(qr_raft_engine *raft, uint64_t from, uint64_t to, bool for_sel
 void qr_raft_emit(qr_raft_engine *raft);
 void qr_raft_fetch_tick(qr_raft_engine *raft);
 void qr_raft_on_entries(qr_raft_engine *raft, const qr_event *event);
+
+/* image.c: see qr_engine_ops */
+void qr_raft_image(const qr_engine *engine, bool whole, qr_buffer *out);
+qr_status qr_raft_restore(qr_engine *engine, bool whole, qr_slice image);
+void qr_raft_redact(qr_opaque what, qr_slice bytes, qr_buffer *out);
+qr_status qr_raft_expand(qr_opaque what, qr_slice redacted, qr_buffer *out);
 
 #endif

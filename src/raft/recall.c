@@ -276,6 +276,7 @@ static void persist_one(qr_raft_engine *raft)
     qr_effect *effect = qr_effects_add(raft->effects, QR_EFFECT_PERSIST, 0);
     effect->persist.ticket = raft->tickets;
     effect->persist.record = qr_slice_of(whole, head->size + bytes);
+    effect->persist.head = head->size;
     effect->persist.index_first = last >= first ? first : 0;
     effect->persist.index_last = last >= first ? last : 0;
     if (parts & RECORD_HARD) {

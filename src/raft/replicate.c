@@ -334,6 +334,7 @@ static void send_append(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t last,
         qr_effects_add(raft->effects, QR_EFFECT_SEND, 0); /* the own disk may still be busy with it */
     effect->send.to = peer->id;
     effect->send.bytes = qr_slice_of(whole, raft->scratch.size + bytes);
+    effect->send.head = raft->scratch.size;
     peer->round_sent = raft->round;
     peer->commit_sent = raft->commit;
 }

@@ -293,6 +293,7 @@ static qr_node_config config_of(qr_sim_node *node)
         .network = {.self = node, .send = edge_send},
         .trace_sink = on_trace,
         .trace_context = node,
+        .box = &node->box,
         .bug = world->config->bug,
         .halted = on_halted,
         .role = on_role,
@@ -375,6 +376,7 @@ void qr_sim_node_boot(qr_sim_node *node)
             node->seat.lost_incarnation = node->incarnation;
         }
     }
+    qr_sim_box_open(node);
     qr_arena arena;
     qr_arena_init(&arena);
     const char *sentence = NULL;
@@ -427,6 +429,7 @@ void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
     qr_node_free(node->node);
     node->dying = false;
     node->node = NULL;
+    qr_sim_box_repeat(node);
     if (node->taken != NULL)
         qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s",
                     node->number + 1, node->taken->mark);
@@ -497,7 +500,9 @@ void qr_sim_node_free(qr_sim_node *node)
         node->dying = true;
         qr_sim_disk_crash(node->disk, true);
         qr_node_free(node->node);
+        qr_sim_box_repeat(node);
     }
     node->node = NULL;
+    qr_buffer_free(&node->recording);
     qr_sim_disk_free(node->disk);
 }

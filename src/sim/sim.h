@@ -50,6 +50,7 @@ typedef struct qr_sim_report {
         renewed;     /* entries; requests; disks lost; incarnations that took the place of another */
     uint64_t spoilt; /* messages with a bit turned on their way */
     uint64_t cores;  /* runs in which a quorum had to work alone first */
+    uint64_t recorded; /* steps of engines that were repeated from their black boxes */
     uint64_t damages, put_aside; /* disks struck; logs that were put aside for it */
 } qr_sim_report;
 

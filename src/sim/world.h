@@ -153,6 +153,8 @@ struct qr_sim_node {
     qr_sim_op *taken;
     qr_sim_seat seat;
     qr_members counted_in; /* a leader's configuration when it was last looked at */
+    qr_box_sink box;       /* of this process, and */
+    qr_buffer recording;   /* what it has recorded */
     uint64_t spoils;       /* the next message to this member is spoilt; 0 = nobody */
 };
 
@@ -329,6 +331,10 @@ bool qr_sim_damage_running(qr_sim_node *node);
 bool qr_sim_damage_at_rest(qr_sim_node *node);
 /* Faults are over: whoever has run over rotten files is started anew, so that they are found now. */
 void qr_sim_damage_heal(qr_sim_world *world);
+
+/* boxes.c */
+void qr_sim_box_open(qr_sim_node *node);
+void qr_sim_box_repeat(qr_sim_node *node); /* after its process is gone */
 
 /* oracle.c */
 void qr_sim_oracle_init(qr_sim_world *world);
