@@ -197,6 +197,7 @@ static const struct {
     {"elect", QR_CLIENT_ELECT, qr_client_run_elect},
     {"endpoint", QR_CLIENT_ENDPOINT, qr_client_run_endpoint},
     {"alarm", QR_CLIENT_ALARM, qr_client_run_alarm},
+    {"blackbox", QR_CLIENT_BLACKBOX, qr_client_run_blackbox},
 };
 
 static const char *split_endpoints(qr_client *client)

@@ -33,6 +33,7 @@ typedef enum qr_client_verb {
     QR_CLIENT_ELECT = 1 << 12,
     QR_CLIENT_ENDPOINT = 1 << 13,
     QR_CLIENT_ALARM = 1 << 14,
+    QR_CLIENT_BLACKBOX = 1 << 15,
 } qr_client_verb;
 
 /* What a verb ends with. */
@@ -194,6 +195,10 @@ const char *qr_client_txn_request(qr_client *client, qr_slice text, QrEtcdpb__Tx
 /* ---- client_backup.c ---- */
 
 int qr_client_run_backup(qr_client *client); /* the exit status */
+
+/* ---- client_blackbox.c ---- */
+
+int qr_client_run_blackbox(qr_client *client);
 
 /* ---- client_status.c: how the cluster is; returns the exit status ---- */
 

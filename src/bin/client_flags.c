@@ -3,7 +3,7 @@
 #include "bin/client.h"
 
 enum {
-    ANY = 0x7fff,
+    ANY = 0xffff,
     READS = QR_CLIENT_GET,
     SPANS = QR_CLIENT_GET | QR_CLIENT_DEL | QR_CLIENT_WATCH,
     HOLDS = QR_CLIENT_LOCK | QR_CLIENT_ELECT,

@@ -95,6 +95,13 @@ static const struct {
      "Makes MEMBER (an id, or a name) the leader. It must be a voter. The call goes to the present leader,\n"
      "which is found through --endpoints. Writes pause for about one round trip.",
      "  quorate move-leader m2\n"},
+    {QR_CLIENT_BLACKBOX, "quorate blackbox pull FILE [FOLDER...]",
+     "collect what the members have recorded of the newest past: every event that their consensus was told.\n"
+     "Asks every member of the cluster that can be reached, beginning with --endpoints; members that cannot\n"
+     "are left out, and named. With FOLDERs reads these data folders instead, of members that run or not.\n"
+     "'quorate replay FILE' tells the story.",
+     "  quorate blackbox pull incident.box\n"
+     "  quorate blackbox pull incident.box /var/lib/quorate/a /var/lib/quorate/b\n"},
     {QR_CLIENT_BACKUP, "quorate backup FILE",
      "Copies the whole state of the cluster as one member has it now, keys, history and all else, into "
      "FILE,\n"

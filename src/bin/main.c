@@ -31,6 +31,8 @@ static const char help[] =
     "    backup     copy the whole state of a running cluster into a file\n"
     "    restore    make a member's data folder out of such a file, for a new cluster\n"
     "    verify     check the files of a stopped member, changing nothing\n"
+    "    blackbox   collect what the members have recorded of an incident\n"
+    "    replay     repeat it step by step, and tell its story\n"
     "    sim        run whole clusters in the simulator, with faults, from seeds\n"
     "    chaos      break a cluster of real processes, and judge what its clients saw\n\n"
     "    version    print the version\n"
@@ -58,6 +60,7 @@ static const verb verbs[] = {
     {"backup", qr_client_main},      {"restore", qr_restore_main}, {"watch", qr_client_main},
     {"lease", qr_client_main},       {"lock", qr_client_main},     {"elect", qr_client_main},
     {"endpoint", qr_client_main},    {"alarm", qr_client_main},    {"chaos", qr_chaos_main},
+    {"blackbox", qr_client_main},    {"replay", qr_replay_main},
 };
 
 static const verb *find(const char *name)

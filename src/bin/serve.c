@@ -3,7 +3,8 @@
  *
  * Order at the start: folder, peer port, recovery, door, client ports, links to the others, loop. What can go
  * wrong in the configuration goes wrong before anything is written. At the end: the loop first (connections
- * closed, disk quiet), then the node (which answers what it still holds), the door, the loop's remains. */
+ * closed, disk quiet), then the node (which answers what it still holds), its black box, the door, the loop's
+ * remains. */
 #include "bin/serve_group.h"
 
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #include "bin/bin.h"
 #include "bin/planted.h"
 #include "bin/serve_backup.h"
+#include "box/ring.h"
 #include "raft/raft.h"
 #include "tree/tree.h"
 
@@ -38,6 +40,7 @@ typedef struct member {
     qr_node *node;
     qr_etcd_door *door;
     qr_group group;
+    qr_ring *ring;             /* of the black box; NULL: none */
     qr_serve_backups *backups; /* NULL: none are scheduled */
     bool published, stopping, handing_over;
     uint64_t publish_ms; /* next try */
@@ -398,6 +401,24 @@ static qr_machine *new_machine(void *context)
     return qr_tree_open(&tree);
 }
 
+static void on_ring_stopped(void *context, qr_status status)
+{
+    const member *self = context;
+    qr_log(self->os, QR_LOG_WARN, "the black box cannot be written: nothing more is recorded", "data-dir",
+           self->config.data_dir, "error", qr_status_sentence(status), NULL);
+}
+
+static void open_ring(member *self)
+{
+    if (self->config.blackbox_bytes == 0)
+        return;
+    self->ring = qr_ring_open(&(qr_ring_config){.disk = &self->disk,
+                                                .bytes = self->config.blackbox_bytes,
+                                                .whole = self->config.blackbox_values,
+                                                .stopped = on_ring_stopped,
+                                                .context = self});
+}
+
 static qr_status open_node(member *self)
 {
     const qr_serve_config *config = &self->config;
@@ -423,6 +444,7 @@ static qr_status open_node(member *self)
         .bug = planted_bug(),
         .disk = self->disk,
         .network = {.self = self, .send = send_to_peer},
+        .box = self->ring != NULL ? qr_ring_sink(self->ring) : NULL,
         .halted = on_halted,
         .role = on_role,
         .level = on_level,
@@ -444,6 +466,20 @@ static qr_status open_node(member *self)
     return status == QR_OK ? QR_OK : failed(self, status, "the data folder cannot be recovered", sentence);
 }
 
+static bool recorded(void *context, uint32_t file, uint64_t offset,
+                     void (*done)(void *owner, qr_status status, qr_slice bytes), void *owner)
+{
+    const member *self = context;
+    if (file < QR_RING_FILES)
+        qr_ring_read(self->ring, file, offset, done, owner);
+    return file < QR_RING_FILES;
+}
+
+static void recorded_end(void *context, void *owner)
+{
+    qr_ring_read_end(((member *)context)->ring, owner);
+}
+
 static void open_door(member *self)
 {
     const qr_serve_config *config = &self->config;
@@ -462,6 +498,8 @@ static void open_door(member *self)
         .election_ms = config->election_ms,
         .wall_ms = wall_ms,
         .process = tell_process,
+        .recorded = self->ring != NULL ? recorded : NULL,
+        .recorded_end = recorded_end,
         .published = on_published,
         .listed = on_listed,
         .context = self,
@@ -559,8 +597,10 @@ static qr_status start(member *self)
         return status;
     tell_beginning(self);
     status = listen_urls(self, &self->config.listen_peer, true);
-    if (status == QR_OK)
+    if (status == QR_OK) {
+        open_ring(self);
         status = open_node(self);
+    }
     if (status != QR_OK)
         return status;
     open_door(self);
@@ -594,8 +634,11 @@ static int serve(member *self, const qr_flags *flags)
         self->exit_status = EXIT_FAILED;
     }
     self->handing_over = false;
+    if (self->ring != NULL)
+        qr_ring_hold(self->ring);
     if (self->node != NULL)
         qr_node_free(self->node);
+    qr_ring_close(self->ring);
     qr_etcd_door_free(self->door);
     qr_os_free(self->os);
     qr_group_close(&self->group);

@@ -28,6 +28,8 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint32_t heartbeat_ms, election_ms;
     uint64_t quota_bytes; /* 0 = off */
     uint64_t checkpoint_bytes;
+    uint64_t blackbox_bytes; /* 0 = none */
+    bool blackbox_values;
     uint64_t scrub_interval_ms; /* 0 = never by time */
     uint16_t level_max;         /* 0 = no hold */
     uint32_t request_max, txn_ops_max;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bin/serve.h"
+#include "box/ring.h"
 
 #define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
 
@@ -13,6 +14,7 @@ enum {
     BACKUP_TIME_MAX = 100000, /* of any unit */
     WATCH_PROGRESS_MIN_MS = 100,
     BACKUP_KEEP_MAX = 1000,
+    BLACKBOX_BYTES_MAX = 1024 * 1024 * 1024,
 };
 
 static qr_status invalid(const char **sentence, const char *text)
@@ -346,6 +348,21 @@ static qr_status configure_level(const qr_flags *flags, qr_serve_config *config,
     return invalid(sentence, "--feature-level-max takes a level from 1 on, or 0 for no hold");
 }
 
+static qr_status configure_blackbox(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                    const char **sentence)
+{
+    const char *values = qr_flags_text(flags, QR_SERVE_BLACKBOX_VALUES);
+    config->blackbox_values = strcmp(values, "on") == 0;
+    if (!config->blackbox_values && strcmp(values, "off") != 0)
+        return invalid(sentence,
+                       qr_arena_format(arena, "--blackbox-values is on or off, not \"%s\"", values));
+    int64_t bytes = qr_flags_number(flags, QR_SERVE_BLACKBOX_BYTES);
+    config->blackbox_bytes = (uint64_t)bytes;
+    return bytes == 0 ? QR_OK
+                      : bounded(flags, QR_SERVE_BLACKBOX_BYTES, (int64_t)QR_RING_BYTES_MIN,
+                                BLACKBOX_BYTES_MAX, arena, sentence);
+}
+
 static qr_status configure_backups(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
                                    const char **sentence)
 {
@@ -399,6 +416,8 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         status = configure_watches(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_backups(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = configure_blackbox(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_scrub(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -51,6 +51,11 @@
       "What a member of several does with a damaged log: put it aside (damaged-*) and get everything from "  \
       "the others "                                                                                          \
       "again, or refuse to start.")                                                                          \
+    X(BLACKBOX_BYTES, "blackbox-bytes", NUMBER, "16777216", "BYTES",                                         \
+      "Of the newest inputs of consensus, kept in the data folder (blackbox-*) for 'quorate blackbox' and "  \
+      "'quorate replay'; 0: none are. Not one of etcd's.")                                                   \
+    X(BLACKBOX_VALUES, "blackbox-values", TEXT, "off", "on|off",                                             \
+      "Keep the commands of clients there, keys and values with them, instead of their sizes and hashes.")   \
     X(QUOTA, "quota-backend-bytes", NUMBER, "0", "BYTES",                                                    \
       "Live bytes above which puts that come to this member are refused, and raise the alarm NOSPACE, "      \
       "under "                                                                                               \

@@ -199,6 +199,7 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.reads_checked += report->reads_checked;
     all->total.watch_events += report->watch_events;
     all->total.checkpoints += report->checkpoints;
+    all->total.recorded += report->recorded;
     all->total.damages += report->damages;
     all->total.spoilt += report->spoilt;
     all->total.cores += report->cores;
@@ -244,6 +245,7 @@ static void say_summary(const campaign *all)
     printf("%" PRIu64 " disks damaged, %" PRIu64 " logs put aside; %" PRIu64 " messages spoilt; %" PRIu64
            " quorums healed alone first\n",
            total->damages, total->put_aside, total->spoilt, total->cores);
+    printf("%" PRIu64 " steps of engines repeated from their recordings\n", total->recorded);
     printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);
 }

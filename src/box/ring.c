@@ -4,6 +4,16 @@
 
 #include "box/replay.h"
 
+typedef struct reading reading;
+struct reading {
+    qr_ring *ring;
+    reading *next;
+    qr_disk_op op;
+    void (*done)(void *owner, qr_status status, qr_slice bytes); /* NULL: nobody waits any more */
+    void *owner;
+    uint8_t bytes[QR_RING_READ_MAX];
+};
+
 struct qr_ring {
     qr_ring_config config;
     qr_box_sink sink;
@@ -14,7 +24,8 @@ struct qr_ring {
     size_t begins_at;  /* there */
     qr_buffer writing;
     qr_disk_op op;
-    bool busy, failed;
+    bool busy, failed, held;
+    reading *readings; /* under way */
 };
 
 void qr_ring_name(uint32_t file, char name[QR_DISK_NAME_MAX])
@@ -102,9 +113,50 @@ static bool put(void *self, bool begins, qr_slice bytes)
         ring->begins_at = ring->waiting.size;
     }
     qr_buffer_add_slice(&ring->waiting, bytes);
-    if (!ring->busy)
+    if (!ring->busy && !ring->held)
         go_on(ring);
     return true;
+}
+
+/* ------------------------------------------------------------ reading ---- */
+
+static void on_read(qr_disk_op *op)
+{
+    reading *one = op->owner;
+    reading **link = &one->ring->readings;
+    while (*link != one)
+        link = &(*link)->next;
+    *link = one->next;
+    if (one->done != NULL)
+        one->done(one->owner, op->status, qr_slice_of(one->bytes, op->status == QR_OK ? (size_t)op->got : 0));
+    qr_free(one);
+}
+
+void qr_ring_read(qr_ring *ring, uint32_t file, uint64_t offset,
+                  void (*done)(void *owner, qr_status status, qr_slice bytes), void *owner)
+{
+    reading *one = qr_alloc(sizeof *one);
+    one->ring = ring;
+    one->next = ring->readings;
+    ring->readings = one;
+    one->done = done;
+    one->owner = owner;
+    one->op = (qr_disk_op){.kind = QR_DISK_READ,
+                           .lane = QR_LANE_BACKGROUND,
+                           .offset = offset,
+                           .target = one->bytes,
+                           .size = sizeof one->bytes,
+                           .done = on_read,
+                           .owner = one};
+    qr_ring_name(file, one->op.name);
+    ring->config.disk->submit(ring->config.disk->self, &one->op);
+}
+
+void qr_ring_read_end(qr_ring *ring, const void *owner)
+{
+    for (reading *one = ring->readings; one != NULL; one = one->next)
+        if (one->owner == owner)
+            one->done = NULL;
 }
 
 /* ------------------------------------------------------------ object ---- */
@@ -148,11 +200,18 @@ const qr_box_sink *qr_ring_sink(const qr_ring *ring)
     return &ring->sink;
 }
 
+void qr_ring_hold(qr_ring *ring)
+{
+    QR_ASSERT(!ring->busy && ring->readings == NULL);
+    ring->held = true;
+}
+
 void qr_ring_close(qr_ring *ring)
 {
     if (ring == NULL)
         return;
-    while (!ring->busy && !ring->failed && prepare(ring)) {
+    QR_ASSERT(!ring->busy);
+    while (!ring->failed && prepare(ring)) {
         ring->config.disk->run(ring->config.disk->self, &ring->op);
         if (!went_well(&ring->op))
             fail(ring);

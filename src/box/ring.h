@@ -27,7 +27,15 @@ typedef struct qr_ring_config {
 /* Looks at the files that are there (synchronously) and will take the oldest first. */
 qr_ring *qr_ring_open(const qr_ring_config *config);
 const qr_box_sink *qr_ring_sink(const qr_ring *ring);
-/* Writes what waits, unless something is still on its way. When the disk is at rest. NULL is fine. */
+/* The next bytes of a file from offset on, for done(), from the replica's thread: at most QR_RING_READ_MAX,
+ * none at its end, NOT_FOUND. end(): the owner is told nothing any more. */
+enum { QR_RING_READ_MAX = 64 * 1024 };
+void qr_ring_read(qr_ring *ring, uint32_t file, uint64_t offset,
+                  void (*done)(void *owner, qr_status status, qr_slice bytes), void *owner);
+void qr_ring_read_end(qr_ring *ring, const void *owner);
+/* The disk is at rest for good: what comes now waits for close(), which writes it synchronously. NULL is fine
+ * for close(). */
+void qr_ring_hold(qr_ring *ring);
 void qr_ring_close(qr_ring *ring);
 void qr_ring_name(uint32_t file, char name[QR_DISK_NAME_MAX]);
 

@@ -107,6 +107,7 @@ const qr_etcd_service qr_etcd_cluster_service = {"etcdserverpb.Cluster", methods
 static const qr_etcd_method own_methods[] = {
     {.name = "MemberReplace", .start = qr_etcd_start_member_replace},
     {.name = "MemberStatus", .start = qr_etcd_start_member_status},
+    {.name = "BlackBox", .start = qr_etcd_start_black_box, .streaming = &qr_etcd_black_box_streaming},
 };
 
 const qr_etcd_service qr_etcd_own_service = {"quorate.Cluster", own_methods,

@@ -22,6 +22,10 @@ void qr_etcd_start_member_update(qr_etcd_call *call, qr_slice message);
 void qr_etcd_start_member_promote(qr_etcd_call *call, qr_slice message);
 void qr_etcd_start_member_replace(qr_etcd_call *call, qr_slice message);
 
+/* black_box.c */
+void qr_etcd_start_black_box(qr_etcd_call *call, qr_slice message);
+extern const qr_etcd_streaming qr_etcd_black_box_streaming;
+
 /* member_status.c */
 void qr_etcd_start_member_status(qr_etcd_call *call, qr_slice message);
 

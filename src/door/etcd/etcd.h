@@ -50,6 +50,12 @@ typedef struct qr_etcd_config {
     uint32_t election_ms;       /* a lease lasts at least one and a half; 0 = 1000 */
     int64_t (*wall_ms)(void *context);
     void (*process)(void *context, qr_etcd_process *process); /* fills it in. May be NULL */
+    /* The bytes of a file of the black box from offset on, given to done() later; none: its end, or there is
+     * no such file now. One at a time for an owner; end(): done is not to be called any more. False: there
+     * are no more files. NULL: nothing is recorded. */
+    bool (*recorded)(void *context, uint32_t file, uint64_t offset,
+                     void (*done)(void *owner, qr_status status, qr_slice bytes), void *owner);
+    void (*recorded_end)(void *context, void *owner);
     /* Told once, when the member's own name and client URLs are in the replicated catalogue. May be NULL. */
     void (*published)(void *context);
     /* The catalogue as applied here, asked for with qr_etcd_door_list(): an entry for everyone who ever was a
