@@ -190,7 +190,7 @@ static bool read_group(walk *w, group *g, uint64_t count_max, qr_buffer *bytes)
     bool sound = !w->in.failed && g->count > 0 && g->count <= count_max && (!g->has_bytes || g->count == 1) &&
                  g->term > 0 && g->term <= QR_RAFT_NUMBER_MAX && g->kind > 0 && g->kind <= QR_ENTRY_NOOP &&
                  g->size <= QR_RAFT_ENTRY_MAX &&
-                 g->count * (g->size + sizeof(qr_raft_entry)) <= IMAGE_BYTES_MAX - w->bytes;
+                 g->count <= (IMAGE_BYTES_MAX - w->bytes) / (g->size + sizeof(qr_raft_entry));
     if (!sound) {
         w->in.failed = true;
         return false;
