@@ -298,10 +298,12 @@ static uint64_t mix_effect(uint64_t check, const qr_effect *effect)
         break;
     case QR_EFFECT_HALT: numbers[0] = qr_hash(qr_slice_text(effect->halt.why), 0); break;
     }
-    check = qr_hash_mix(check, (uint64_t)effect->kind << 56 ^ effect->after);
+    uint8_t bytes[6 * 8];
+    qr_store_u64(bytes, (uint64_t)effect->kind);
+    qr_store_u64(bytes + 8, effect->after);
     for (size_t i = 0; i < 4; i++)
-        check = qr_hash_mix(check, numbers[i]);
-    return check;
+        qr_store_u64(bytes + 16 + i * 8, numbers[i]);
+    return qr_hash(qr_slice_of(bytes, sizeof bytes), check);
 }
 
 uint64_t qr_box_check(uint64_t check, const qr_effects *effects, uint64_t traces)
