@@ -70,7 +70,7 @@
       "node asks voters about leases before they know that they are voters")                                 \
     X(ALARM_IGNORED, 26, "alarm-ignored", "tree lets the store grow while an alarm of no space stands")      \
     X(ALARM_NOT_SAVED, 8, "alarm-not-saved", "tree leaves alarms out of what it saves")                      \
-    X(IMAGE_FORGETS, 33, "image-forgets", "raft leaves a vote out of the image for a black box")
+    X(IMAGE_FORGETS, 26, "image-forgets", "raft leaves a vote out of the image for a black box")
 
 typedef enum qr_bug {
     QR_BUG_NONE,
