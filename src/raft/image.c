@@ -29,6 +29,7 @@ static void number(walk *w, uint64_t *value)
 static uint64_t bounded(walk *w, uint64_t value, uint64_t max)
 {
     number(w, &value);
+    QR_ASSERT(w->out == NULL || value <= max); /* a walk that writes changes nothing */
     if (value > max)
         w->in.failed = true;
     return w->in.failed ? 0 : value;
@@ -132,6 +133,7 @@ static void walk_flying(walk *w, qr_raft_peer *peer)
         flying->bytes = (size_t)bounded(w, flying->bytes, QR_RAFT_UNCOMMITTED_MAX);
         bytes += flying->bytes;
     }
+    QR_ASSERT(w->out == NULL || peer->flying_bytes == bytes);
     peer->flying_bytes = (size_t)bytes;
 }
 
@@ -146,6 +148,7 @@ static void walk_peer(walk *w, qr_raft_peer *peer)
     WALK_ENUM(w, peer->link, QR_RAFT_LINK_DOWN);
     WALK_ENUM(w, peer->vote, QR_RAFT_NO);
     WALK_ENUM(w, peer->progress, QR_RAFT_CHECKPOINT);
+    peer->window = (uint32_t)bounded(w, peer->window, UINT32_MAX);
     flag(w, &peer->answered);
     flag(w, &peer->answered_any);
     flag(w, &peer->probing);

@@ -112,6 +112,7 @@ typedef struct qr_raft_fetched { /* old entries read back from the disk; all of 
     qr_buffer bytes;
 } qr_raft_fetched;
 
+/* What is added here, or above, and lives longer than a turn belongs into image.c as well. */
 typedef struct qr_raft_engine {
     qr_engine base;
     qr_engine_config config; /* members: of a new group only */
