@@ -17,12 +17,12 @@ typedef struct qr_box qr_box;
 enum {
     QR_BOX_FORMAT = 1,
     QR_BOX_SEGMENT_MIN = 16 * 1024, /* bytes */
-    QR_BOX_FRAME_MAX = 64 * 1024 * 1024,
+    QR_BOX_FRAME_MAX = 1024 * 1024 * 1024,
 };
 
 /* Who keeps the segments. */
 typedef struct qr_box_sink {
-    size_t segment_bytes; /* a segment ends once it is that long; its image may be half of it */
+    size_t segment_bytes; /* a segment ends once it is that long; its image may be three quarters of it */
     bool whole;           /* commands are kept with all their bytes, secrets of clients among them */
     void *self;
     /* The next bytes of the segment, or of a new one. Copies them. False: there is no room for them now, and

@@ -127,8 +127,8 @@ static void add_head(qr_box *box, bool follows)
     frame_end(out, at);
 }
 
-/* An image is taken between turns only. One that would fill most of a segment is not taken: the log behind
- * `emitted` is too long just now. */
+/* An image is taken between turns only. One that fills most of a segment is of no use: there are too many
+ * entries in memory just now. */
 static void begin(qr_box *box, const qr_engine *engine)
 {
     bool follows = box->recording;
@@ -141,7 +141,7 @@ static void begin(qr_box *box, const qr_engine *engine)
     size_t at = frame_begin(&box->frames, QR_BOX_IMAGE);
     box->engine->image(engine, box->sink->whole, &box->frames);
     frame_end(&box->frames, at);
-    box->recording = box->frames.size <= box->sink->segment_bytes / 2;
+    box->recording = box->frames.size <= box->sink->segment_bytes / 4 * 3;
     box->retry_ms = box->now_ms + RETRY_MS;
     box->begins = true;
     box->size = 0;

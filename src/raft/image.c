@@ -8,6 +8,7 @@
 
 enum {
     IMAGE_FORMAT = 1,
+    KIND_BITS = 2,
     IMAGE_BYTES_MAX = 1024 * 1024 * 1024, /* of entries, when expanded */
 };
 
@@ -176,9 +177,9 @@ typedef struct group {
 
 static void write_group(walk *w, const group *g, qr_slice bytes)
 {
-    const uint64_t numbers[] = {g->count, g->term, g->kind, g->size};
-    for (size_t i = 0; i < 4; i++)
-        qr_buffer_varint(w->out, numbers[i]);
+    qr_buffer_varint(w->out, g->count << KIND_BITS | g->kind);
+    qr_buffer_varint(w->out, g->term);
+    qr_buffer_varint(w->out, g->size);
     if (g->has_bytes)
         qr_redact(bytes, w->whole || g->kind != QR_ENTRY_COMMAND, w->out);
 }
@@ -186,9 +187,11 @@ static void write_group(walk *w, const group *g, qr_slice bytes)
 /* The bytes of each entry of the group, as far as they are known, in `bytes`. */
 static bool read_group(walk *w, group *g, uint64_t count_max, qr_buffer *bytes)
 {
-    uint64_t *numbers[] = {&g->count, &g->term, &g->kind, &g->size};
-    for (size_t i = 0; i < 4; i++)
-        *numbers[i] = qr_reader_varint(&w->in);
+    uint64_t first = qr_reader_varint(&w->in);
+    g->count = first >> KIND_BITS;
+    g->kind = first & ((1 << KIND_BITS) - 1);
+    g->term = qr_reader_varint(&w->in);
+    g->size = qr_reader_varint(&w->in);
     qr_buffer_clear(bytes);
     bool sound = !w->in.failed && g->count > 0 && g->count <= count_max && (!g->has_bytes || g->count == 1) &&
                  g->term > 0 && g->term <= QR_RAFT_NUMBER_MAX && g->kind > 0 && g->kind <= QR_ENTRY_NOOP &&

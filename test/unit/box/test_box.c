@@ -370,6 +370,41 @@ static void test_a_slow_disk_makes_a_gap(void **state)
     fake_disk_free(self.disk);
 }
 
+typedef struct reader_state {
+    uint32_t told;
+    size_t size;
+    qr_status status;
+} reader_state;
+
+static void on_read(void *owner, qr_status status, qr_slice bytes)
+{
+    reader_state *self = owner;
+    self->told++;
+    self->size = bytes.size;
+    self->status = status;
+}
+
+static void test_the_ring_is_read_and_readers_may_leave(void **state)
+{
+    ring_state self = {.disk = fake_disk_new()};
+    reader_state stays = {0}, leaves = {0};
+    ring_open(&self);
+    const qr_box_sink *sink = qr_ring_sink(self.ring);
+    assert_true(sink->put(sink->self, true, qr_slice_of(secret, 10)));
+    fake_disk_pump(self.disk);
+    qr_ring_read(self.ring, 0, 4, on_read, &stays);
+    qr_ring_read(self.ring, 0, 0, on_read, &leaves);
+    qr_ring_read_end(self.ring, &leaves);
+    fake_disk_pump(self.disk);
+    assert_true(stays.told == 1 && stays.size == 6 && stays.status == QR_OK && leaves.told == 0);
+    qr_ring_read(self.ring, 1, 0, on_read, &stays);
+    fake_disk_pump(self.disk);
+    assert_true(stays.told == 2 && stays.size == 0 && stays.status == QR_E_NOT_FOUND);
+    qr_ring_hold(self.ring);
+    qr_ring_close(self.ring);
+    fake_disk_free(self.disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_a_new_life_spares_the_last_one),
         cmocka_unit_test(test_a_full_disk_ends_the_recording_once),
         cmocka_unit_test(test_a_slow_disk_makes_a_gap),
+        cmocka_unit_test(test_the_ring_is_read_and_readers_may_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
