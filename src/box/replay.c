@@ -240,7 +240,8 @@ static const char *repeat_frame(qr_replay *replay, qr_reader *in, uint64_t *now_
     return NULL;
 }
 
-/* The engine as it was at the head: the one that has come here, if there is one, must be in that state. */
+/* The engine as it was at the head. One that has come here by itself must be in that state; the image goes on
+ * all the same, so that nothing is only in the engine that it replaces. */
 static const char *at_head(qr_replay *replay, const qr_box_segment *segment)
 {
     const qr_engine_config *config = &segment->config;
@@ -249,9 +250,8 @@ static const char *at_head(qr_replay *replay, const qr_box_segment *segment)
     if (goes_on) {
         qr_buffer_clear(&replay->image);
         replay->ops->image(replay->engine, segment->whole, &replay->image);
-        return qr_slice_equal(qr_buffer_slice(&replay->image), segment->image)
-                   ? NULL
-                   : "the state at the end of the segment before is another one";
+        if (!qr_slice_equal(qr_buffer_slice(&replay->image), segment->image))
+            return "the state at the end of the segment before is another one";
     }
     forget_engine(replay);
     replay->ops = replay->config.engine(replay->config.context, segment->engine);
