@@ -185,6 +185,7 @@ static qr_node_config config_of(cluster *c, cluster_member *member)
         .engine = &qr_raft,
         .machine = new_ledger(NULL),
         .disk = member->disk->disk,
+        .bug = c->bug,
         .network = {.self = member, .send = send},
         .restored = on_restored,
         .context = member,

@@ -34,6 +34,7 @@ struct cluster {
     size_t queued, queue_room;
     uint64_t sent, lose_each, double_each; /* each n-th message; 0: none */
     uint64_t checkpoint_bytes;
+    uint32_t bug; /* core/bugs.h */
     qr_arena arena;
     qr_status answers[CLUSTER_ANSWERS_MAX]; /* in order of cluster_write */
     size_t asked, answered;

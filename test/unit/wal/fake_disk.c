@@ -281,6 +281,64 @@ void fake_disk_crash(fake_disk *disk, fake_crash how, qr_prng *prng)
     disk->change_count = 0;
 }
 
+static uint32_t sectors_of(const fake_write *write)
+{
+    return (uint32_t)((write->offset % SECTOR + write->bytes.size + SECTOR - 1) / SECTOR);
+}
+
+size_t fake_disk_unsynced(const fake_disk *disk, uint32_t sectors[], size_t room)
+{
+    size_t count = 0;
+    for (int i = 0; i < disk->file_count; i++)
+        for (size_t w = 0; w < disk->files[i]->write_count; w++, count++)
+            if (count < room)
+                sectors[count] = sectors_of(&disk->files[i]->writes[w]);
+    for (int i = 0; i < disk->change_count; i++, count++)
+        if (count < room)
+            sectors[count] = 0;
+    return count;
+}
+
+/* The part of the write in its n-th sector. */
+static void put_sector(qr_buffer *image, const fake_write *write, uint32_t n)
+{
+    uint64_t begin = (write->offset / SECTOR + n) * SECTOR, end = begin + SECTOR;
+    begin = begin > write->offset ? begin : write->offset;
+    end = end < write->offset + write->bytes.size ? end : write->offset + write->bytes.size;
+    put_bytes(image, begin, write->bytes.data + (begin - write->offset), (size_t)(end - begin));
+}
+
+static void meet_fate(qr_buffer *image, const fake_write *write, const fake_fate *fate)
+{
+    for (uint32_t n = 0; n < sectors_of(write); n++)
+        if (fate->kind == FATE_KEPT || (fate->kind == FATE_HEAD && n < fate->sector) ||
+            (fate->kind == FATE_HOLE && n != fate->sector))
+            put_sector(image, write, n);
+    if (fate->kind == FATE_SIZE || fate->kind == FATE_HOLE)
+        put_bytes(image, write->offset + write->bytes.size, NULL, 0);
+}
+
+void fake_disk_crash_as(fake_disk *disk, const fake_fate fates[])
+{
+    size_t number = 0;
+    memset(disk->queued, 0, sizeof disk->queued);
+    for (int i = 0; i < disk->file_count; i++) {
+        fake_file *file = disk->files[i];
+        if (file->write_count == 0)
+            continue;
+        for (size_t w = 0; w < file->write_count; w++)
+            meet_fate(&file->durable, &file->writes[w], &fates[number++]);
+        forget_writes(file);
+        copy_buffer(&file->now, &file->durable);
+    }
+    for (int i = 0; i < disk->change_count; i++)
+        if (fates[number++].kind == FATE_KEPT)
+            apply(disk->durable, &disk->durable_count, &disk->changes[i]);
+    memcpy(disk->now, disk->durable, sizeof disk->durable);
+    disk->now_count = disk->durable_count;
+    disk->change_count = 0;
+}
+
 /* ---------------------------------------------------------------- life ---- */
 
 fake_disk *fake_disk_new(void)

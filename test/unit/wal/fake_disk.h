@@ -58,6 +58,18 @@ typedef enum fake_crash {
     CRASH_RANDOM,      /* each kept, lost or torn at 512 bytes */
 } fake_crash;
 
+/* What becomes of one thing that is not synced: a write, or a change of the folder (kept or lost). */
+typedef struct fake_fate {
+    enum {
+        FATE_LOST,
+        FATE_KEPT,
+        FATE_HEAD, /* only the first .sector sectors */
+        FATE_HOLE, /* all but that sector */
+        FATE_SIZE, /* the size of the file came through, the bytes did not */
+    } kind;
+    uint32_t sector; /* of 512 bytes */
+} fake_fate;
+
 fake_disk *fake_disk_new(void);
 fake_disk *fake_disk_clone(const fake_disk *disk); /* without what is queued, and without hooks */
 void fake_disk_free(fake_disk *disk);
@@ -66,7 +78,11 @@ void fake_disk_pump(fake_disk *disk); /* all of them */
 /* Leaves a write or a folder change as it is while it is under way: visible, not durable. */
 void fake_disk_begin(fake_disk *disk, const qr_disk_op *op);
 void fake_disk_crash(fake_disk *disk, fake_crash how, qr_prng *prng);
-qr_buffer *fake_disk_file(fake_disk *disk, const char *name); /* what a reader sees; NULL: not there */
-uint64_t fake_disk_digest(const fake_disk *disk);             /* of all names and bytes */
+/* Writes that are not synced, file by file in their order, then changes of the folder in theirs. A write has
+ * so many sectors; a change has 0. */
+size_t fake_disk_unsynced(const fake_disk *disk, uint32_t sectors[], size_t room);
+void fake_disk_crash_as(fake_disk *disk, const fake_fate fates[]); /* one for each of them */
+qr_buffer *fake_disk_file(fake_disk *disk, const char *name);      /* what a reader sees; NULL: not there */
+uint64_t fake_disk_digest(const fake_disk *disk);                  /* of all names and bytes */
 
 #endif
