@@ -66,6 +66,7 @@
     X(ENVELOPE_UNCHECKED, 19, "checksum-not-compared", "node takes messages that were damaged on their way") \
     X(MESSAGE_STORM, 23, "answers-cause-messages", "raft sends again whenever it is answered")               \
     X(CHECKPOINT_WITHHELD, 24, "checkpoint-not-sent", "raft does not offer its checkpoint to those behind")  \
+    X(READ_COMPACTED, 29, "compacted-is-read", "tree reads what is compacted until it is freed here, too")   \
     X(SURVEY_MIXED, 27, "survey-of-two-configurations",                                                      \
       "node asks voters about leases before they know that they are voters")                                 \
     X(ALARM_IGNORED, 26, "alarm-ignored", "tree lets the store grow while an alarm of no space stands")      \

@@ -192,6 +192,21 @@ static void draft_compaction(qr_sim_world *world, qr_sim_op *op)
     qr_buffer_free(&body);
 }
 
+/* A look at the past within a write, most often right where compaction may be: every member has to find the
+ * same there, whatever it has freed by then (row 29). */
+static void draft_past(qr_sim_world *world, const qr_sim_op *op, sim_draft *draft)
+{
+    const qr_sim_model *model = &world->oracle.model;
+    uint64_t edge = below(world, 2) ? model->compacted : model->revision;
+    qr_op range = some_range(world);
+    range.range.revision = below(world, 3) ? edge + below(world, 3) : 1 + below(world, model->revision + 1);
+    range.range.revision -= range.range.revision > 1;
+    if (range.range.revision == 0)
+        range.range.revision = 1;
+    draft->then_ops[draft->txn.then_count++] = range;
+    draft_put(world, op, draft);
+}
+
 static void draft_request(qr_sim_world *world, qr_sim_op *op)
 {
     if (world->plan.alarms && qr_sim_alarm_draft(world, op))
@@ -210,6 +225,8 @@ static void draft_request(qr_sim_world *world, qr_sim_op *op)
         draft_increment(world, op, &draft);
     else if (draw < 640)
         draft_delete(world, &draft);
+    else if (draw < 665)
+        draft_past(world, op, &draft);
     else if (draw < 740)
         draft_many(world, op, &draft);
     else if (draw < 743 && world->plan.handovers && world->nodes > 1) {

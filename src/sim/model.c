@@ -194,15 +194,15 @@ typedef struct sim_run {
 
 static void run_range(sim_run *run, const qr_range *range)
 {
-    uint64_t count = 0;
+    uint64_t count = 0, at = range->revision ? range->revision : run->now;
     for (size_t i = 0; i < run->seen->count; i++)
-        count += version_at(&run->seen->keys[i], run->now) && in_span(&range->span, run->seen->keys[i].name);
+        count += version_at(&run->seen->keys[i], at) && in_span(&range->span, run->seen->keys[i].name);
     bool more = range->limit && count > range->limit;
     qr_buffer_format(run->text, "range %" PRIu64 "%s", count, more ? "+" : "");
     uint64_t said = 0;
     for (size_t i = 0; i < run->seen->count && !range->count_only; i++) {
         const qr_sim_key *key = &run->seen->keys[i];
-        const qr_sim_version *version = version_at(key, run->now);
+        const qr_sim_version *version = version_at(key, at);
         if (version == NULL || !in_span(&range->span, key->name) || (range->limit && said == range->limit))
             continue;
         said++;
@@ -315,6 +315,19 @@ static qr_status refused(const qr_sim_model *model, bool is_written, bool grows)
     return status;
 }
 
+/* The workload looks into the past alone and without conditions. */
+static qr_status past_of(const qr_sim_model *model, const qr_txn *txn)
+{
+    for (size_t i = 0; i < txn->then_count; i++) {
+        uint64_t revision = txn->then_ops[i].kind == QR_OP_RANGE ? txn->then_ops[i].range.revision : 0;
+        if (revision > model->revision)
+            return QR_E_FUTURE_REVISION;
+        if (revision != 0 && revision < model->compacted)
+            return QR_E_COMPACTED;
+    }
+    return QR_OK;
+}
+
 static void say_status(qr_buffer *text, qr_status status)
 {
     qr_buffer_format(text, "%s", qr_status_name(status));
@@ -326,6 +339,8 @@ void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text)
     qr_status refusal = refused(model, writes(txn, false), writes(txn, true));
     if (refusal == QR_OK && lacks_lease(model, txn))
         refusal = QR_E_LEASE_NOT_FOUND;
+    if (refusal == QR_OK)
+        refusal = past_of(model, txn);
     if (refusal != QR_OK) {
         say_status(text, refusal);
         return;
