@@ -447,8 +447,9 @@ void qr_change__applied(qr_node *node, uint64_t index, qr_slice bytes)
     }
     qr_change_asked *asked = &changes->asked;
     /* What a member that lags sees come about may be somebody else's doing, long ago: the leader's word
-     * counts. But who removes himself may never hear it. */
-    bool is_new = node->caught_up && !asked->was_so;
+     * counts. But who removes himself may never hear it; and where he does not stand after he did, he was
+     * removed, while entries from before his time say nothing. */
+    bool is_new = node->caught_up && !asked->was_so && changes->belonged;
     bool may_be_ours = asked->agreed || ((asked->sent || asked->uncertain) && is_new && goes_itself(node));
     if (asked->wanted && may_be_ours && is_done(&members, &asked->change))
         finish(node, QR_OK);

@@ -693,6 +693,31 @@ static void entries_from_before_its_time_do_not_remove_a_joiner(void **state)
     stage_free(s);
 }
 
+static void entries_from_before_its_time_are_no_removal_that_was_asked_for(void **state)
+{
+    stage *s = stage_new(NEW);
+    engine_of(s)->term = TERM;
+    engine_of(s)->leader = A;
+    turns(s, 2);
+    qr_members members = {0};
+    for (uint64_t id = A; id <= C; id++)
+        qr_members_add(&members, (qr_member){.id = id, .role = QR_ROLE_VOTER});
+    want(s, (qr_change){.kind = QR_CHANGE_REMOVE, .id = NEW});
+    assert_int_equal(s->sent_to, A);
+    append(engine_of(s), &members);
+    commit_all(s);
+    assert_int_equal(s->answers, 0);
+    qr_members_add(&members, (qr_member){.id = NEW, .role = QR_ROLE_LEARNER});
+    append(engine_of(s), &members);
+    commit_all(s);
+    members.count = 3;
+    append(engine_of(s), &members);
+    commit_all(s);
+    assert_int_equal(s->answers, 1);
+    assert_int_equal(s->status, QR_OK);
+    stage_free(s);
+}
+
 static void a_stopping_node_answers(void **state)
 {
     stage *s = stage_new(B);
@@ -729,6 +754,7 @@ int main(void)
         cmocka_unit_test(configurations_are_told),
         cmocka_unit_test(a_removed_member_is_told),
         cmocka_unit_test(entries_from_before_its_time_do_not_remove_a_joiner),
+        cmocka_unit_test(entries_from_before_its_time_are_no_removal_that_was_asked_for),
         cmocka_unit_test(a_stopping_node_answers),
     };
     return cmocka_run_group_tests_name("members of a node", tests, NULL, NULL);
