@@ -699,6 +699,8 @@ static void entries_from_before_its_time_are_no_removal_that_was_asked_for(void 
     engine_of(s)->term = TERM;
     engine_of(s)->leader = A;
     turns(s, 2);
+    memset(&engine_of(s)->log[engine_of(s)->last++], 0, sizeof *engine_of(s)->log); /* of the leader's term */
+    commit_all(s);
     qr_members members = {0};
     for (uint64_t id = A; id <= C; id++)
         qr_members_add(&members, (qr_member){.id = id, .role = QR_ROLE_VOTER});
