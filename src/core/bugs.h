@@ -67,8 +67,6 @@
     X(MESSAGE_STORM, 23, "answers-cause-messages", "raft sends again whenever it is answered")               \
     X(CHECKPOINT_WITHHELD, 24, "checkpoint-not-sent", "raft does not offer its checkpoint to those behind")  \
     X(READ_COMPACTED, 29, "compacted-is-read", "tree reads what is compacted until it is freed here, too")   \
-    X(SURVEY_MIXED, 27, "survey-of-two-configurations",                                                      \
-      "node asks voters about leases before they know that they are voters")                                 \
     X(ALARM_IGNORED, 26, "alarm-ignored", "tree lets the store grow while an alarm of no space stands")      \
     X(ALARM_NOT_SAVED, 8, "alarm-not-saved", "tree leaves alarms out of what it saves")                      \
     X(IMAGE_FORGETS, 26, "image-forgets", "raft leaves a vote out of the image for a black box")

@@ -10,7 +10,6 @@
  * All answers that count together were given in one configuration, which the voter had in its log: who got
  * another say in between may have heard nothing of what counted before (qr_lease__voter()). So with each
  * configuration the survey begins anew; what was found before stays true. */
-#include "core/bugs.h"
 #include "node/internal.h"
 
 /* Moments before the leader's clock began are no less than 0 this way. */
@@ -117,7 +116,6 @@ static void ask_voter(qr_node *node, uint64_t peer, bool knows)
     qr_lease_memory *memory = memory_of(leases, peer);
     if (memory == NULL)
         memory = make_memory(node, peer);
-    knows = knows || QR_BUG(node->config.bug, SURVEY_MIXED);
     if (!knows || memory->retry_ms == UINT64_MAX)
         memory->retry_ms = knows ? 0 : UINT64_MAX; /* its acknowledgement will bring a turn */
     if (node->now_ms < memory->retry_ms)
