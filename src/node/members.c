@@ -218,12 +218,15 @@ static bool comes_again(qr_status status)
     return status == QR_E_BUSY || status == QR_E_NOT_LEADER || status == QR_E_NO_LEADER;
 }
 
+static bool takes_out(const qr_change *change, uint64_t id)
+{
+    return change->id == id && (change->kind == QR_CHANGE_REMOVE || change->kind == QR_CHANGE_REPLACE);
+}
+
 /* The change that was asked for here takes this very member out. */
 static bool goes_itself(const qr_node *node)
 {
-    const qr_change *change = &node->changes.asked.change;
-    return change->id == node->config.self &&
-           (change->kind == QR_CHANGE_REMOVE || change->kind == QR_CHANGE_REPLACE);
+    return takes_out(&node->changes.asked.change, node->config.self);
 }
 
 /* What the leader said. */
@@ -354,6 +357,17 @@ static bool is_news(qr_node *node, uint64_t from, uint64_t tag, uint32_t copy)
     return life->verdict == QR_E_BUSY;
 }
 
+/* Which copies came from somebody is forgotten when it goes, so a late one would look new. What it may still
+ * ask is whether it is gone. */
+static bool is_of_a_member(qr_node *node, uint64_t from, uint64_t tag, uint32_t copy, const qr_change *change)
+{
+    if (qr_members_find(&node->changes.told, from) != NULL)
+        return true;
+    if (takes_out(change, from) && node->role == QR_LEADER && is_done(&node->changes.applied, change))
+        tell_verdict(node, from, tag, copy, QR_OK);
+    return false;
+}
+
 void qr_change__forwarded(qr_node *node, uint64_t from, qr_reader *body)
 {
     uint64_t tag = qr_reader_u64(body);
@@ -367,7 +381,7 @@ void qr_change__forwarded(qr_node *node, uint64_t from, qr_reader *body)
     bool known = kind >= QR_CHANGE_ADD && kind <= QR_CHANGE_REPLACE && flags <= (FLAG_AGAIN | FLAG_VOTER);
     if (body->failed || qr_reader_left(body) > 0 || !known || term != node->term)
         return;
-    if (is_news(node, from, tag, copy))
+    if (is_of_a_member(node, from, tag, copy, &change) && is_news(node, from, tag, copy))
         lead(node, from, tag, copy, &change, (flags & FLAG_AGAIN) != 0);
 }
 

@@ -569,6 +569,28 @@ static void refusals_come_back(void **state)
     stage_free(follower);
 }
 
+/* B adds a member; then B and the new one go. A copy of B's request that comes late must not bring it back,
+ * though nothing is known of B any more. */
+static void a_late_copy_of_one_that_is_gone_does_nothing(void **state)
+{
+    stage *leader = leader_new(), *follower = follower_new(B);
+    want(follower, (qr_change){.kind = QR_CHANGE_ADD, .id = NEW});
+    deliver(follower, leader);
+    commit_all(leader);
+    want(leader, (qr_change){.kind = QR_CHANGE_REMOVE, .id = NEW});
+    commit_all(leader);
+    want(leader, (qr_change){.kind = QR_CHANGE_REMOVE, .id = B});
+    commit_all(leader);
+    assert_int_equal(leader->answers, 2);
+    turns(leader, 2);
+    size_t asked = engine_of(leader)->asked;
+    deliver(follower, leader);
+    turns(leader, 2);
+    assert_int_equal(engine_of(leader)->asked, asked);
+    stage_free(leader);
+    stage_free(follower);
+}
+
 /* The verdict is lost and the change is asked for again: it has happened, and that is no mistake of the
  * client.
  */
@@ -749,6 +771,7 @@ int main(void)
         cmocka_unit_test(nothing_is_judged_before_the_term_has_an_entry),
         cmocka_unit_test(a_follower_sends_it_to_the_leader),
         cmocka_unit_test(refusals_come_back),
+        cmocka_unit_test(a_late_copy_of_one_that_is_gone_does_nothing),
         cmocka_unit_test(a_repeated_change_is_well),
         cmocka_unit_test(seeing_it_applied_is_no_answer_but_to_who_goes),
         cmocka_unit_test(deadlines_tell_what_is_known),
