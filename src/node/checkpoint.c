@@ -215,7 +215,7 @@ bool qr_keeper__has_grown(const qr_node *node, uint64_t times)
 void qr_keeper__give_up(qr_node *node)
 {
     qr_keeper *keeper = &node->keeper;
-    qr_checkpoint_abandon(keeper->writer);
+    qr_checkpoint_abandon(keeper->writer, &keeper->abandoned);
     keeper->writer = NULL;
     if (!keeper->saved)
         node->machine->ops->save_end(node->machine);
@@ -331,8 +331,8 @@ uint64_t qr_keeper__wake_ms(const qr_node *node)
 void qr_keeper__free(qr_node *node)
 {
     qr_keeper *keeper = &node->keeper;
-    if (keeper->writer != NULL)
-        qr_checkpoint_writer_drop(keeper->writer);
+    qr_checkpoint_writer_drop(keeper->writer);
+    qr_checkpoint_writer_drop(keeper->abandoned);
     if (keeper->writer != NULL && !keeper->saved)
         node->machine->ops->save_end(node->machine);
     if (keeper->remover != NULL)

@@ -304,7 +304,8 @@ typedef struct qr_keeper {
     uint64_t part;                  /* index of what was received in part and given up; 0 = none */
     qr_checkpoint_remover *remover; /* NULL: nothing is being removed */
 
-    qr_checkpoint_writer *writer; /* NULL: none is being made */
+    qr_checkpoint_writer *writer;    /* NULL: none is being made */
+    qr_checkpoint_writer *abandoned; /* given up, and not removed yet */
     qr_kept making;
     bool saved, finished; /* the machine is written; the writer knows */
     uint64_t origins_sum; /* of what is being saved */

@@ -43,6 +43,7 @@ struct qr_checkpoint_writer {
     uint64_t offset;   /* in the file: where the next write goes */
     uint64_t unsynced; /* bytes */
     qr_disk_op op, undo;
+    qr_checkpoint_writer *next, **list; /* of those that were abandoned */
 };
 
 /* ------------------------------------------------------------ packing ---- */
@@ -268,15 +269,22 @@ static void abandoned(qr_disk_op *op)
 {
     qr_checkpoint_writer *writer = op->owner;
     QR_ASSERT(writer->stage == STAGE_IDLE);
+    qr_checkpoint_writer **at = writer->list;
+    while (*at != writer)
+        at = &(*at)->next;
+    *at = writer->next;
     writer_free(writer);
 }
 
-void qr_checkpoint_abandon(qr_checkpoint_writer *writer)
+void qr_checkpoint_abandon(qr_checkpoint_writer *writer, qr_checkpoint_writer **list)
 {
     if (writer == NULL || writer->stage == STAGE_OVER)
         return;
     QR_ASSERT(!writer->is_abandoned);
     writer->is_abandoned = true;
+    writer->list = list;
+    writer->next = *list;
+    *list = writer;
     /* Submitted now and not when the operation under way has ended: so it comes before whatever a new writer
      * of the same index does with the same name. */
     memcpy(writer->undo.name, writer->op.name, sizeof writer->undo.name);
@@ -285,6 +293,9 @@ void qr_checkpoint_abandon(qr_checkpoint_writer *writer)
 
 void qr_checkpoint_writer_drop(qr_checkpoint_writer *writer)
 {
-    if (writer != NULL)
+    while (writer != NULL) {
+        qr_checkpoint_writer *next = writer->next;
         writer_free(writer);
+        writer = next;
+    }
 }

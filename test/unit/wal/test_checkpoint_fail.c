@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+static qr_checkpoint_writer *abandoned; /* and not removed yet */
+
 static const size_t sizes[] = {500, 80, 300000, 0, 500000, 1};
 static const size_t sizes_long[] = {500, 80, 4500000};
 static const kit_plan plan = {.index = 9, .seed = 2, .count = 6, .sizes = sizes};
@@ -166,7 +168,7 @@ static void test_the_sync_between(void **state)
         while (f.ops < at)
             assert_true(fake_disk_step(disk));
         if (how == 1) {
-            qr_checkpoint_abandon(made.writer);
+            qr_checkpoint_abandon(made.writer, &abandoned);
         } else if (how == 2) {
             fake_disk_crash(disk, CRASH_KEEP_ALL, NULL);
             qr_checkpoint_writer_drop(made.writer);
@@ -195,7 +197,7 @@ static void test_abandon_at_every_operation(void **state)
         }
         qr_checkpoint_writer *writer = made.writer;
         assert_int_equal(writer == NULL, at == ops);
-        qr_checkpoint_abandon(writer);
+        qr_checkpoint_abandon(writer, &abandoned);
         made.writer = NULL;
         /* Another one of the same index begins at once, in the way of the one that goes. */
         assert_int_equal(kit_make(disk, &small, NULL), QR_OK);
@@ -220,7 +222,7 @@ static void test_abandon_removes_the_part(void **state)
             kit_feed(&made);
             fake_disk_step(disk);
         }
-        qr_checkpoint_abandon(made.writer);
+        qr_checkpoint_abandon(made.writer, &abandoned);
         fake_disk_pump(disk);
         assert_int_equal(made.done, 0);
         assert_true(fake_disk_digest(disk) == digest);
@@ -262,14 +264,14 @@ static void on_done(void *context, qr_status status, uint64_t bytes)
     quitter *q = context;
     (void)status, (void)bytes;
     q->done++;
-    qr_checkpoint_abandon(q->writer); /* too late, and harmless */
+    qr_checkpoint_abandon(q->writer, &abandoned); /* too late, and harmless */
 }
 
 static void on_ready(void *context)
 {
     quitter *q = context;
     q->ready++;
-    qr_checkpoint_abandon(q->writer);
+    qr_checkpoint_abandon(q->writer, &abandoned);
 }
 
 static void test_abandon_inside_the_callbacks(void **state)
@@ -297,7 +299,7 @@ static void test_abandon_inside_the_callbacks(void **state)
             fake_disk_pump(disk);
         }
     }
-    qr_checkpoint_abandon(NULL);
+    qr_checkpoint_abandon(NULL, &abandoned);
     qr_checkpoint_writer_drop(NULL);
     fake_disk_free(disk);
 }
