@@ -282,6 +282,7 @@ typedef struct qr_leases {
     uint64_t recalled_term, recall; /* of .memories: the term, the name of the survey, and */
     uint64_t recalled_members;      /* the index of the configuration whose voters are asked */
     bool ready;                     /* the deadlines are known */
+    uint64_t rerouted_ms;           /* when role, term or leader became what they are */
     uint64_t epoch_asked;           /* the term for which an epoch was proposed */
     bool end_asked;                 /* the end of some was proposed and is not decided */
     uint64_t propose_again_ms;      /* after the pending writes were full */

@@ -243,6 +243,7 @@ void qr_lease__reroute(qr_node *node)
 {
     qr_leases *leases = &node->leases;
     leases->retry_ms = 0;
+    leases->rerouted_ms = node->now_ms;
     leases->epoch_asked = 0;
     leases->heap_count = 0;
     qr_lease__forget_rounds(node);

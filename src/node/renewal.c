@@ -254,7 +254,9 @@ static bool judge(qr_node *node, const qr_lease_ask *ask, qr_lease_time *time)
         return false;
     if (ask->renews) {
         lease->renewed_ms = node->now_ms;
-        qr_lease__due(node, lease, node->now_ms + lease->ttl_ms);
+        /* A leader of before may still confirm what it heard of before this one was elected. */
+        uint64_t late_ms = node->leases.rerouted_ms + QR_LEASE_GRACE_MS;
+        qr_lease__due(node, lease, (late_ms > node->now_ms ? late_ms : node->now_ms) + lease->ttl_ms);
         qr_trace_add(&node->trace, QR_TRACE_LEASE_RENEW, (uint64_t)lease->id, lease->generation,
                      lease->ttl_ms, 0);
     }
