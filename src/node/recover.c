@@ -170,12 +170,25 @@ qr_status qr_recover__open(qr_node *node, qr_arena *arena, const char **sentence
     return QR_OK;
 }
 
+/* What stands on the disk from this entry on, or is on its way there, is not the log any more, even before
+ * its successor is there: a checkpoint that counted on it would meet the old entries after a crash. */
+static void replace_from(qr_node *node, uint64_t first)
+{
+    uint64_t *durable = &node->keeper.durable_entry;
+    *durable = *durable < first ? *durable : first - 1;
+    for (size_t i = node->tickets_first; i < node->tickets_count; i++)
+        if (node->tickets[i].index_last >= first)
+            node->tickets[i].index_last = first - 1;
+}
+
 void qr_recover__persist(qr_node *node, const qr_effect *effect)
 {
     qr_buffer *record = &node->message;
     qr_buffer_clear(record);
     qr_buffer_u8(record, RECORD_ENGINE);
     qr_buffer_add_slice(record, effect->persist.record);
+    if (effect->persist.index_first > 0)
+        replace_from(node, effect->persist.index_first);
     uint64_t position = qr_wal_append(node->wal, qr_buffer_slice(record), effect->persist.index_first,
                                       effect->persist.index_last);
     qr_keeper__appended(node, position, record->size);
