@@ -290,6 +290,7 @@ static void on_completed(uv_async_t *async)
     for (qr_disk_op *op; (op = lane_pop(&done)) != NULL;) {
         QR_ASSERT(disk->outstanding > 0);
         disk->outstanding--;
+        qr_os_disk_log_done(disk->os, op);
         op->done(op);
     }
     qr_os_happened(disk->os);
@@ -317,6 +318,7 @@ static void disk_submit(void *self, qr_disk_op *op)
     qr_os_disk *disk = self;
     QR_ASSERT(op->done != NULL && op->lane < QR_LANE_COUNT);
     disk->outstanding++;
+    qr_os_disk_log_submitted(disk->os, op);
     pthread_mutex_lock(&disk->mutex);
     QR_ASSERT(!disk->ending);
     lane_push(&disk->lanes[op->lane], op);
@@ -328,6 +330,7 @@ static void disk_run(void *self, qr_disk_op *op)
 {
     qr_os_disk *disk = self;
     execute(disk, op);
+    qr_os_disk_log_run(disk->os, op);
 }
 
 typedef struct listed {

@@ -141,6 +141,11 @@ void qr_os_disks_count(const qr_os *os, qr_os_process *process); /* adds up what
 void qr_os_disks_close(qr_os *os); /* ends the threads; handles are closing when it returns */
 void qr_os_disks_free(qr_os *os);
 
+/* disk_log.c: a line of level debug for an operation; by the loop thread only */
+void qr_os_disk_log_submitted(qr_os *os, const qr_disk_op *op); /* before the disk thread sees it */
+void qr_os_disk_log_done(qr_os *os, const qr_disk_op *op);      /* before its owner is told */
+void qr_os_disk_log_run(qr_os *os, const qr_disk_op *op);       /* synchronously */
+
 /* peers.c */
 void qr_os_peers_flush(qr_os *os);
 void qr_os_peers_count(const qr_os *os, qr_os_process *process);
