@@ -89,6 +89,11 @@ static void back_off(qr_node *node)
     keeper->retry_ms = node->now_ms + keeper->pause_ms;
 }
 
+static void on_disk_failed(void *context)
+{
+    qr_node__halt(context, "a checkpoint cannot be written to the disk");
+}
+
 static void on_made(void *context, qr_status status, uint64_t bytes)
 {
     qr_node *node = context;
@@ -104,7 +109,7 @@ static void on_made(void *context, qr_status status, uint64_t bytes)
         return;
     }
     if (status != QR_OK) {
-        qr_node__halt(node, "a checkpoint cannot be written to the disk");
+        on_disk_failed(node);
         return;
     }
     keeper->making.size = bytes;
@@ -215,7 +220,7 @@ bool qr_keeper__has_grown(const qr_node *node, uint64_t times)
 void qr_keeper__give_up(qr_node *node)
 {
     qr_keeper *keeper = &node->keeper;
-    qr_checkpoint_abandon(keeper->writer, &keeper->abandoned);
+    qr_checkpoint_abandon(keeper->writer, on_disk_failed, &keeper->abandoned);
     keeper->writer = NULL;
     if (!keeper->saved)
         node->machine->ops->save_end(node->machine);

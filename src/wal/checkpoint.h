@@ -58,9 +58,10 @@ qr_checkpoint_writer *qr_checkpoint_begin(const qr_disk *disk, const qr_checkpoi
 size_t qr_checkpoint_wants(const qr_checkpoint_writer *writer);
 void qr_checkpoint_add(qr_checkpoint_writer *writer, qr_checkpoint_kind kind, qr_slice chunk); /* copied */
 void qr_checkpoint_finish(qr_checkpoint_writer *writer); /* no more chunks; done() follows */
-/* Gives it up: no callback comes any more, the .part is removed; frees itself when that has ended, and stands
- * in the list until then. */
-void qr_checkpoint_abandon(qr_checkpoint_writer *writer, qr_checkpoint_writer **list);
+/* Gives it up: none of its callbacks comes any more, the .part is removed; frees itself when that has ended,
+ * and stands in the list until then. failed: the disk failed meanwhile (IO), and the member must halt. */
+void qr_checkpoint_abandon(qr_checkpoint_writer *writer, void (*failed)(void *context),
+                           qr_checkpoint_writer **list);
 void qr_checkpoint_writer_drop(qr_checkpoint_writer *writer); /* and those behind it in such a list */
 
 /* ---- finding and reading ---- */

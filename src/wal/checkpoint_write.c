@@ -44,6 +44,7 @@ struct qr_checkpoint_writer {
     uint64_t unsynced; /* bytes */
     qr_disk_op op, undo;
     qr_checkpoint_writer *next, **list; /* of those that were abandoned */
+    void (*failed)(void *context);      /* of one that was */
 };
 
 /* ------------------------------------------------------------ packing ---- */
@@ -167,13 +168,22 @@ static void op_failed(qr_checkpoint_writer *writer, wal_stage stage, qr_status s
         finish(writer, QR_E_IO);
 }
 
+/* Nothing depends on the file any more, but a disk that fails is not to be trusted with the log either. */
+static void judge_abandoned(const qr_checkpoint_writer *writer, qr_status status)
+{
+    if (status == QR_E_IO)
+        writer->failed(writer->context);
+}
+
 static void op_done(qr_disk_op *op)
 {
     qr_checkpoint_writer *writer = op->owner;
     wal_stage stage = writer->stage;
     writer->stage = STAGE_IDLE;
-    if (writer->is_abandoned)
-        return; /* the removal behind this operation frees it */
+    if (writer->is_abandoned) { /* the removal behind this operation frees it */
+        judge_abandoned(writer, op->status);
+        return;
+    }
     if (op->status != QR_OK) {
         op_failed(writer, stage, op->status);
         return;
@@ -273,15 +283,18 @@ static void abandoned(qr_disk_op *op)
     while (*at != writer)
         at = &(*at)->next;
     *at = writer->next;
+    judge_abandoned(writer, op->status);
     writer_free(writer);
 }
 
-void qr_checkpoint_abandon(qr_checkpoint_writer *writer, qr_checkpoint_writer **list)
+void qr_checkpoint_abandon(qr_checkpoint_writer *writer, void (*failed)(void *context),
+                           qr_checkpoint_writer **list)
 {
     if (writer == NULL || writer->stage == STAGE_OVER)
         return;
     QR_ASSERT(!writer->is_abandoned);
     writer->is_abandoned = true;
+    writer->failed = failed;
     writer->list = list;
     writer->next = *list;
     *list = writer;

@@ -150,6 +150,12 @@ static void test_failing_at_every_operation(void **state)
 
 /* ------------------------------------------------------------ giving up ---- */
 
+static void must_not_fail(void *context)
+{
+    (void)context;
+    fail();
+}
+
 /* The sync between the slices of a long one. */
 static void test_the_sync_between(void **state)
 {
@@ -168,7 +174,7 @@ static void test_the_sync_between(void **state)
         while (f.ops < at)
             assert_true(fake_disk_step(disk));
         if (how == 1) {
-            qr_checkpoint_abandon(made.writer, &abandoned);
+            qr_checkpoint_abandon(made.writer, must_not_fail, &abandoned);
         } else if (how == 2) {
             fake_disk_crash(disk, CRASH_KEEP_ALL, NULL);
             qr_checkpoint_writer_drop(made.writer);
@@ -197,7 +203,7 @@ static void test_abandon_at_every_operation(void **state)
         }
         qr_checkpoint_writer *writer = made.writer;
         assert_int_equal(writer == NULL, at == ops);
-        qr_checkpoint_abandon(writer, &abandoned);
+        qr_checkpoint_abandon(writer, must_not_fail, &abandoned);
         made.writer = NULL;
         /* Another one of the same index begins at once, in the way of the one that goes. */
         assert_int_equal(kit_make(disk, &small, NULL), QR_OK);
@@ -222,11 +228,45 @@ static void test_abandon_removes_the_part(void **state)
             kit_feed(&made);
             fake_disk_step(disk);
         }
-        qr_checkpoint_abandon(made.writer, &abandoned);
+        qr_checkpoint_abandon(made.writer, must_not_fail, &abandoned);
         fake_disk_pump(disk);
         assert_int_equal(made.done, 0);
         assert_true(fake_disk_digest(disk) == digest);
         fake_disk_free(disk);
+    }
+}
+
+static void on_failed(void *context)
+{
+    kit_made *made = context;
+    made->status = QR_E_IO;
+}
+
+/* Nobody waits for the file any more, but the member has to hear that its disk fails. */
+static void test_abandoned_and_then_the_disk_fails(void **state)
+{
+    (void)state;
+    faults all, f;
+    uint64_t ops = count_ops(&plan, &all);
+    for (uint64_t at = 0; at + 1 < ops; at++) {
+        for (uint64_t later = 0; later < 2; later++) { /* the operation under way, or the removal */
+            f = (faults){.at = at + later, .status = QR_E_IO};
+            fake_disk *disk = start(&f);
+            kit_made made;
+            kit_begin(disk, &plan, &made);
+            kit_feed(&made);
+            while (f.ops < at) {
+                fake_disk_step(disk);
+                kit_feed(&made);
+            }
+            assert_int_equal(made.done, 0);
+            qr_checkpoint_abandon(made.writer, on_failed, &abandoned);
+            made.status = QR_OK;
+            fake_disk_pump(disk);
+            assert_int_equal(made.done, 0);
+            assert_int_equal(made.status, QR_E_IO);
+            fake_disk_free(disk);
+        }
     }
 }
 
@@ -264,14 +304,14 @@ static void on_done(void *context, qr_status status, uint64_t bytes)
     quitter *q = context;
     (void)status, (void)bytes;
     q->done++;
-    qr_checkpoint_abandon(q->writer, &abandoned); /* too late, and harmless */
+    qr_checkpoint_abandon(q->writer, must_not_fail, &abandoned); /* too late, and harmless */
 }
 
 static void on_ready(void *context)
 {
     quitter *q = context;
     q->ready++;
-    qr_checkpoint_abandon(q->writer, &abandoned);
+    qr_checkpoint_abandon(q->writer, must_not_fail, &abandoned);
 }
 
 static void test_abandon_inside_the_callbacks(void **state)
@@ -299,7 +339,7 @@ static void test_abandon_inside_the_callbacks(void **state)
             fake_disk_pump(disk);
         }
     }
-    qr_checkpoint_abandon(NULL, &abandoned);
+    qr_checkpoint_abandon(NULL, must_not_fail, &abandoned);
     qr_checkpoint_writer_drop(NULL);
     fake_disk_free(disk);
 }
@@ -411,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_the_sync_between),
         cmocka_unit_test(test_abandon_at_every_operation),
         cmocka_unit_test(test_abandon_removes_the_part),
+        cmocka_unit_test(test_abandoned_and_then_the_disk_fails),
         cmocka_unit_test(test_drop_at_every_operation),
         cmocka_unit_test(test_abandon_inside_the_callbacks),
         cmocka_unit_test(test_close_at_every_operation),
