@@ -116,6 +116,7 @@ static void encode_ops(const qr_op *ops, size_t count, unsigned depth, qr_buffer
             qr_buffer_u8(out, ops[i].del.want_previous);
             break;
         case QR_OP_TXN: encode_txn(ops[i].txn, depth + 1, out); break;
+        case QR_OP_CHECK: break;
         }
     }
 }
@@ -420,6 +421,7 @@ static const qr_op *decode_ops(body_reader *reader, qr_arena *arena, size_t *cou
             ops[i].txn = nested;
             break;
         }
+        case QR_OP_CHECK: break;
         }
     }
     return ops;

@@ -335,6 +335,7 @@ static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *resul
         *result = (qr_op_result){.kind = QR_OP_TXN, .revision = work->tree->now.revision, .txn = nested};
         return status;
     }
+    case QR_OP_CHECK: break;
     }
     return QR_E_INVALID;
 }
