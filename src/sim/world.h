@@ -122,7 +122,10 @@ typedef struct qr_sim_oracle {
 /* What has to be true of a lease in the world's time; the model has the rest (leases.c). */
 typedef struct qr_sim_life {
     uint64_t granted_us; /* applied by whoever was the first */
-    uint64_t renewed_us; /* last confirmed by a leader */
+    uint64_t renewed_us; /* last confirmed by a leader, while it lived */
+    uint64_t said_us;    /* last confirmed by a leader at all */
+    /* The one before, of that generation, was revoked then; 0 = it had expired. */
+    uint64_t revoked_us, revoked_generation;
     uint64_t touched_us; /* a renewal was last under way */
 } qr_sim_life;
 
