@@ -54,6 +54,7 @@ static void say_result(qr_buffer *text, const qr_txn_result *result)
         case QR_OP_PUT: qr_buffer_format(text, "put"); break;
         case QR_OP_DELETE: qr_buffer_format(text, "delete %" PRIu64, op->count); break;
         case QR_OP_TXN: say_result(text, op->txn); break;
+        case QR_OP_CHECK: qr_buffer_format(text, "check"); break;
         }
         for (size_t k = 0; op->kind != QR_OP_TXN && k < op->kv_count; k++) {
             const qr_key_value *kv = &op->kvs[k];
@@ -270,6 +271,7 @@ static void run_txn(sim_run *run, const qr_txn *txn)
         case QR_OP_PUT: run_put(run, &ops[i].put); break;
         case QR_OP_DELETE: run_delete(run, &ops[i].del); break;
         case QR_OP_TXN: run_txn(run, ops[i].txn); break;
+        case QR_OP_CHECK: QR_ASSERT(!"the workload checks nothing in between"); break;
         }
     }
     qr_buffer_u8(run->text, '}');
