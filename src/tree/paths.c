@@ -58,6 +58,8 @@ static qr_status check_record(const qr__version *own, const qr_check *check)
 
 qr_status qr__check(const qr_tree *tree, const qr_check *check)
 {
+    if (QR_BUG(tree->config.bug, CHECK_IGNORED))
+        return QR_OK;
     switch (check->space) {
     case QR_SPACE_KEYS: return check_path(tree, check);
     case QR_SPACE_ACLS: return check_record(live_in(tree, QR__SPACE_ACLS, check->key), check);
@@ -99,6 +101,9 @@ qr_status qr__record_allowed(const qr_tree *tree, const qr_put *put)
 
 void qr__record_end(qr__work *work, uint8_t space, qr_slice key)
 {
+    if ((space == QR_SPACE_ACLS && QR_BUG(work->tree->config.bug, ACL_OUTLIVES_KEY)) ||
+        (space == QR_SPACE_SESSIONS && QR_BUG(work->tree->config.bug, SESSION_OUTLIVES_LEASE)))
+        return;
     qr__entry *entry = qr__index_find(qr__space_of(work->tree, space), key);
     if (entry && qr__is_live(entry->newest))
         qr__delete_key(work, space, entry);

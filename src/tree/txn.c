@@ -381,9 +381,9 @@ qr_status qr__txn_apply(qr__work *work, const qr_txn *txn, qr_txn_result *result
         return status;
     work->decisions = made.list;
     status = execute(work, txn, result);
-    if (status != QR_OK)
+    if (status != QR_OK && !QR_BUG(work->tree->config.bug, UNDO_FORGETS))
         qr__undo_all(work);
-    else
+    else if (status == QR_OK)
         QR_ASSERT(work->next_decision == made.count);
     return status;
 }
