@@ -41,7 +41,10 @@
     X(DENIED, "permission denied")                                                                           \
     /* changes of members */                                                                                 \
     X(NOT_READY, "the member has not caught up yet")                                                         \
-    X(QUORUM, "too few of the remaining members are alive")
+    X(QUORUM, "too few of the remaining members are alive")                                                  \
+    /* the machine's verdicts on paths */                                                                    \
+    X(HAS_CHILDREN, "there are keys below this one")                                                         \
+    X(HAS_LEASE, "the key has a lease")
 
 /* QR_OK, or QR_E_<NAME>. */
 typedef enum qr_status {

@@ -11,6 +11,10 @@ typedef struct qr_kv_event {
     qr_key_value previous; /* the key as it was right before kv.mod_revision */
     bool deleted;
     bool has_previous; /* it is wanted, there was one, and it was not compacted */
+    /* How many of the directories above the key got a child or lost one by it: 1 is the nearest; more, if
+     * those between came or went with it. 0 when the key is no valid path, or was there (or stays there) all
+     * the same, for something below it. */
+    uint8_t levels;
 } qr_kv_event;
 
 typedef struct qr_events_query {

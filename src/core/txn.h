@@ -11,11 +11,13 @@
 enum {
     QR_SPACE_DIRECTORY = 0x02, /* directory records: kept by the tree itself, never written by requests */
     QR_SPACE_LEASES = 0x04,
-    QR_SPACE_SESSIONS = 0x06,
+    QR_SPACE_SESSIONS = 0x06, /* a record named by the id of a lease, 8 bytes, greatest first; ends with it */
     QR_SPACE_USERS = 0x08,
     QR_SPACE_CATALOGUE = 0x0a, /* what members say of themselves: names and addresses */
     QR_SPACE_ALARMS = 0x0c,    /* kept by their own commands, never read or written by transactions */
-    QR_SPACE_KEYS = 0x10,      /* clients' keys */
+    /* Who may do what with a key: a record named by the key, written by transactions; ends with its key. */
+    QR_SPACE_ACLS = 0x0e,
+    QR_SPACE_KEYS = 0x10, /* clients' keys */
 };
 
 enum {
@@ -23,6 +25,8 @@ enum {
     QR_VALUE_MAX = 1024 * 1024 * 2,
     QR_TXN_DEPTH_MAX = 130,   /* nested transactions; a door's op limit is stricter */
     QR_TXN_OPS_MAX = 1 << 16, /* operations and conditions in one command, all levels together */
+    QR_ACL_MAX = 16 * 1024,   /* bytes of a record of rights */
+    QR_SESSION_MAX = 512,     /* bytes of a session's record */
     QR_ATTRIBUTE_MAX = 512,   /* bytes of the attribute string of a key */
     QR_PATH_MAX = 4096,       /* directory records are kept for paths up to this size */
     QR_PATH_LEVELS_MAX = 64,  /* and this depth */
@@ -74,6 +78,7 @@ enum {                             /* qr_put.options */
        QR_PUT_SET_ATTRIBUTE = 1 << 6,
        QR_PUT_EXPECT_VERSION = 1 << 7,   /* else VERSION_MISMATCH; 0 = must not exist */
        QR_PUT_DETACH_ON_EXPIRY = 1 << 8, /* the end of the lease detaches the key instead of deleting it */
+       QR_PUT_EXPECT_ABSENT = 1 << 9,    /* else EXISTS: neither the key nor one below it is there */
 };
 
 typedef struct qr_put {
@@ -92,6 +97,27 @@ typedef struct qr_delete {
     qr_span span;
     bool want_previous;
 } qr_delete;
+
+/* Is judged where it stands among the operations, and sees what those before it did. The first test that does
+ * not hold undoes the whole command and gives its status. In the space of keys a key is taken as a path,
+ * which is there while its key lives or one below it does ("/" always is). */
+enum {                              /* qr_check.tests */
+       QR_CHECK_PRESENT = 1 << 0,   /* it is there: KEY_NOT_FOUND */
+       QR_CHECK_ABSENT = 1 << 1,    /* it is not: EXISTS */
+       QR_CHECK_UNLEASED = 1 << 2,  /* its key, if it has one, has no lease: HAS_LEASE */
+       QR_CHECK_CHILDLESS = 1 << 3, /* nothing is below it: HAS_CHILDREN */
+       /* `states` as given: VERSION_MISMATCH. In the space of keys how many states its data had before the
+        * present one (qr_directory.versions + version - 1, or versions without a key); else the version, 0 =
+        * no record. */
+       QR_CHECK_STATES = 1 << 4,
+};
+
+typedef struct qr_check {
+    uint8_t space; /* KEYS, ACLS or SESSIONS */
+    uint32_t tests;
+    qr_slice key;
+    uint64_t states;
+} qr_check;
 
 typedef enum qr_order { QR_ORDER_NONE, QR_ORDER_UP, QR_ORDER_DOWN } qr_order;
 typedef enum qr_sort { QR_SORT_KEY, QR_SORT_VERSION, QR_SORT_CREATE, QR_SORT_MOD, QR_SORT_VALUE } qr_sort;
@@ -112,7 +138,7 @@ typedef struct qr_range {
 
 typedef struct qr_txn qr_txn;
 
-typedef enum qr_op_kind { QR_OP_RANGE = 1, QR_OP_PUT, QR_OP_DELETE, QR_OP_TXN } qr_op_kind;
+typedef enum qr_op_kind { QR_OP_RANGE = 1, QR_OP_PUT, QR_OP_DELETE, QR_OP_TXN, QR_OP_CHECK } qr_op_kind;
 
 typedef struct qr_op {
     qr_op_kind kind;
@@ -121,6 +147,7 @@ typedef struct qr_op {
         qr_put put;
         qr_delete del;
         const qr_txn *txn;
+        qr_check check;
     };
 } qr_op;
 
@@ -136,7 +163,7 @@ struct qr_txn {
     size_t else_count;
 };
 
-bool qr_txn_writes(const qr_txn *txn); /* any put or delete in any branch, or a nested txn */
+bool qr_txn_writes(const qr_txn *txn); /* any put, delete or check in any branch, or a nested txn */
 
 /* ------------------------------------------------------- command bodies ----
  * What the tree is given as qr_command.body. */
@@ -183,7 +210,8 @@ typedef struct qr_body {
     qr_txn txn;
     uint64_t revision;
     int64_t lease;
-    uint64_t ttl_ms; /* 1 .. QR_LEASE_TTL_MS_MAX */
+    uint64_t ttl_ms;  /* 1 .. QR_LEASE_TTL_MS_MAX */
+    qr_slice session; /* LEASE_GRANT: the record of that name in QR_SPACE_SESSIONS; empty = none */
     uint64_t epoch;
     qr_alarm_act alarm_act;
     qr_alarm alarm;             /* member, kind */
@@ -233,6 +261,9 @@ struct qr_txn_result {
     bool succeeded;    /* the conditions held */
     const qr_op_result *ops;
     size_t op_count;
+    /* Of a command that failed in one of its own operations (not in a nested txn's): which one. The only
+     * field that is filled in then. SIZE_MAX: it was none of them. */
+    size_t failed_op;
 };
 
 /* Of a QR_BODY_ALARM. */
@@ -250,15 +281,17 @@ typedef enum qr_query_kind {
     QR_QUERY_DIRECTORY, /* result: qr_directory, of span.key as a path */
     QR_QUERY_LEASE,     /* result: qr_leases_result, of one lease or none */
     QR_QUERY_LEASES,    /* result: qr_leases_result, of all */
+    QR_QUERY_PATH,      /* result: qr_path_result */
 } qr_query_kind;
 
 typedef struct qr_query {
     qr_query_kind kind;
     qr_txn txn;
-    uint64_t revision; /* HASH: of all versions up to it; 0 = the newest */
-    qr_slice path;     /* DIRECTORY */
-    int64_t lease;     /* LEASE */
-    bool want_keys;    /* LEASE */
+    uint64_t revision;                    /* HASH: of all versions up to it; 0 = the newest */
+    qr_slice path;                        /* DIRECTORY, PATH */
+    bool want_children, want_descendants; /* PATH */
+    int64_t lease;                        /* LEASE */
+    bool want_keys;                       /* LEASE */
 } qr_query;
 
 typedef struct qr_lease_record {
@@ -306,5 +339,20 @@ typedef struct qr_directory {
     uint64_t versions; /* states of its own data before the present one or before the present key's first */
     int64_t first_ms, bare_ms; /* the times of these revisions, by the proposers' clocks */
 } qr_directory;
+
+/* All there is about a path. */
+typedef struct qr_path_result {
+    uint64_t revision;       /* of the store */
+    bool present;            /* by its key, or by one below it ("/" always is) */
+    const qr_key_value *kv;  /* its own key; NULL if it has none */
+    bool has_directory;      /* there is a record of it */
+    qr_directory directory;  /* zeros if not */
+    const qr_key_value *acl; /* its record in QR_SPACE_ACLS; NULL if it has none */
+    /* want_children: the last components of the names of those right below it, in order of their bytes, each
+     * once. Only children that are valid paths. directory.children of them. */
+    const qr_slice *children;
+    size_t child_count;
+    uint64_t descendants; /* want_descendants: paths that are there below it, at any depth */
+} qr_path_result;
 
 #endif

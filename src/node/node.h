@@ -158,6 +158,12 @@ typedef struct qr_request {
  * will not be. */
 qr_status qr_node_submit(qr_node *node, const qr_request *request);
 
+/* ---- at once, between turns, from what is applied here: no older than what this member showed before it
+ * restarted, and perhaps behind the leader. NOT_READY: a restarted member is not back there yet; HALTED; else
+ * what the machine says. ---- */
+qr_status qr_node_look(qr_node *node, const void *query, qr_arena *arena, const void **result);
+qr_status qr_node_look_events(qr_node *node, const qr_events_query *query, qr_events_result *result);
+
 void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t now_ms);
 void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms);
 /* wall_ms: milliseconds since 1970, only for stamps. */

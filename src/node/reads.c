@@ -117,6 +117,23 @@ static bool serve_queue(qr_node *node, qr_read_queue *queue)
     return queue->count == 0;
 }
 
+static qr_status may_look(const qr_node *node)
+{
+    return node->halted ? QR_E_HALTED : node->caught_up ? QR_OK : QR_E_NOT_READY;
+}
+
+qr_status qr_node_look(qr_node *node, const void *query, qr_arena *arena, const void **result)
+{
+    qr_status status = may_look(node);
+    return status == QR_OK ? node->machine->ops->query(node->machine, query, arena, result) : status;
+}
+
+qr_status qr_node_look_events(qr_node *node, const qr_events_query *query, qr_events_result *result)
+{
+    qr_status status = may_look(node);
+    return status == QR_OK ? node->machine->ops->events(node->machine, query, result) : status;
+}
+
 void qr_reads__serve(qr_node *node)
 {
     node->read_bytes = 0;

@@ -412,8 +412,8 @@ static sim_luck draw_luck(qr_sim_disk *disk)
     return draw < 4 ? LUCK_NONE : draw < 6 ? LUCK_ALL : LUCK_MIXED;
 }
 
-/* Opening a log writes its last chunk again, which may be acknowledged: the same bytes over the same bytes, at
- * whatever sector the power fails. */
+/* Opening a log writes its last chunk again, which may be acknowledged: the same bytes over the same bytes,
+ * at whatever sector the power fails. */
 static bool repeats(const sim_file *file, const sim_write *write)
 {
     return file->durable.size >= write->offset + write->size &&

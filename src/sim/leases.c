@@ -19,16 +19,6 @@ static uint64_t below(qr_sim_world *world, uint64_t bound)
 
 /* ------------------------------------------------------------ the requests ---- */
 
-static void write_body(qr_sim_world *world, qr_sim_op *op, const qr_body *body)
-{
-    qr_buffer bytes;
-    qr_buffer_init(&bytes);
-    qr_body_encode(body, &bytes);
-    op->kind = QR_REQUEST_WRITE;
-    op->body = qr_arena_copy(&world->arena, qr_buffer_slice(&bytes));
-    qr_buffer_free(&bytes);
-}
-
 static void draft_attached(qr_sim_world *world, qr_sim_op *op, int64_t lease)
 {
     uint64_t number = below(world, world->plan.keys);
@@ -42,7 +32,7 @@ static void draft_attached(qr_sim_world *world, qr_sim_op *op, int64_t lease)
         put->put.options = QR_PUT_DETACH_ON_EXPIRY;
     *txn = (qr_txn){.then_ops = put, .then_count = 1};
     op->txn = txn;
-    write_body(world, op, &(qr_body){.kind = QR_BODY_TXN, .txn = *txn});
+    qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_TXN, .txn = *txn});
 }
 
 bool qr_sim_lease_draft(qr_sim_world *world, qr_sim_op *op)
@@ -51,9 +41,12 @@ bool qr_sim_lease_draft(qr_sim_world *world, qr_sim_op *op)
     int64_t lease = (int64_t)(1 + below(world, QR_SIM_LEASES_MAX));
     uint64_t ttl_ms = 100 + below(world, QR_SIM_TTL_MS_MAX - 100);
     if (draw < 6) {
-        write_body(world, op, &(qr_body){.kind = QR_BODY_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms});
+        qr_body body = {.kind = QR_BODY_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms};
+        if (world->plan.paths && below(world, 2))
+            body.session = qr_slice_text(op->mark);
+        qr_sim_write_body(op, &body);
     } else if (draw < 7) {
-        write_body(world, op, &(qr_body){.kind = QR_BODY_LEASE_REVOKE, .lease = lease});
+        qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_LEASE_REVOKE, .lease = lease});
     } else if (draw < 13) {
         draft_attached(world, op, lease);
     } else if (draw < 30) {

@@ -172,6 +172,7 @@ static void draw_alarms(qr_sim_world *world)
     plan->alarms = one_in(&prng, 3);
     if (plan->alarms && one_in(&prng, 2))
         plan->admit_bytes = qr_prng_between(&prng, 500, 5000);
+    plan->paths = one_in(&prng, 2);
 }
 
 void qr_sim_plan_draw(qr_sim_world *world)

@@ -64,6 +64,9 @@ static void say_txn(FILE *out, const qr_txn *txn)
             fprintf(out, " range %.*s", (int)op->range.span.key.size, (const char *)op->range.span.key.data);
             break;
         case QR_OP_TXN: say_txn(out, op->txn); break;
+        case QR_OP_CHECK:
+            fprintf(out, " check %.*s", (int)op->check.key.size, (const char *)op->check.key.data);
+            break;
         }
     }
 }

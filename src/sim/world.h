@@ -183,7 +183,7 @@ typedef struct qr_sim_plan {
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
         stalls, failing_syncs, no_space, damage, clogs, old_leaders, left_behind, handovers, compactions,
-        all_die, leases, lost_kinds, alarms;
+        all_die, leases, lost_kinds, alarms, paths;
     uint64_t admit_bytes; /* above which a member has no room for puts; 0 = off */
     bool apart;
     bool core;           /* before all is healed, a quorum has to work alone */
@@ -229,7 +229,8 @@ struct qr_sim_world {
     qr_sim_oracle oracle;
     qr_sim_life lives[QR_SIM_LEASES_MAX + 1]; /* of the leases, by id */
     qr_sim_watch watches[QR_SIM_WATCHES_MAX];
-    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm;
+    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm,
+        prng_path;
     qr_arena arena;
     uint64_t flight;
     uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
@@ -287,6 +288,7 @@ void qr_sim_level_learned(qr_sim_world *world, uint64_t index, uint16_t version)
 
 /* client.c */
 void qr_sim_client_init(qr_sim_world *world);
+void qr_sim_write_body(qr_sim_op *op, const qr_body *body);    /* makes it a write of that */
 void qr_sim_client_next(qr_sim_world *world, uint32_t client); /* thinks up a request and sends it off */
 void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op); /* it reaches the node */
 void qr_sim_client_unreachable(qr_sim_op *op);                 /* there was nobody to take it */
@@ -300,6 +302,9 @@ void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply);
 void qr_sim_lease_look(qr_sim_world *world); /* in calm weather: does anything last too long? */
 uint32_t qr_sim_lease_count(const qr_sim_world *world);
+
+/* paths.c */
+bool qr_sim_path_draft(qr_sim_world *world, qr_sim_op *op); /* false: something else this time */
 
 /* alarms.c */
 bool qr_sim_alarm_draft(qr_sim_world *world, qr_sim_op *op); /* false: the request is to be another one */

@@ -1,0 +1,38 @@
+/* The ZooKeeper door: ZooKeeper's client protocol (3.8, 3.9) on the one tree. doc/doors/zookeeper.md says
+ * what is covered and every known difference, doc/doors/one-tree.md what is what. One door serves all client
+ * connections of a node. */
+#ifndef QR_DOOR_ZOOKEEPER_ZOOKEEPER_H
+#define QR_DOOR_ZOOKEEPER_ZOOKEEPER_H
+
+#include "door/zookeeper/four.h"
+#include "edge/stream.h"
+#include "node/node.h"
+
+#define QR_ZOOKEEPER_VERSION "3.8.0" /* the one version that we report */
+
+typedef struct qr_zookeeper_config {
+    qr_node *node;    /* borrowed */
+    uint8_t server;   /* the first byte of new session ids, below 254: myid, or drawn from the member's id */
+    uint32_t tick_ms; /* 0 = 2000; bounds and defaults of times are multiples of it */
+    uint32_t session_min_ms, session_max_ms; /* 0 = 2 and 20 ticks */
+    uint32_t connections_max;                /* 0 = 10,000 */
+    uint32_t connections_of_host_max;        /* maxClientCnxns; 0 = no bound */
+    uint32_t packet_max;                     /* jute.maxbuffer; 0 = QR_JUTE_PACKET_MAX */
+    qr_zookeeper_word_set words;             /* the four-letter words that are answered */
+    bool linearizable_reads;                 /* reads wait as a sync does */
+    qr_slice super_digest;                   /* "super:" and its digest; empty = nobody is super. Copied */
+    uint64_t seed;                           /* of passwords: 64 unguessable bits, and */
+    void (*random)(void *context, uint8_t *bytes,
+                   size_t size); /* more of them; NULL: from the seed (tests) */
+    int64_t (*wall_ms)(void *context);
+    void *context;
+} qr_zookeeper_config;
+
+typedef struct qr_zookeeper_door qr_zookeeper_door;
+
+qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config);
+qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door);
+/* All streams must be closed before. Writes that are under way are waited for by the node: free it first. */
+void qr_zookeeper_door_free(qr_zookeeper_door *door);
+
+#endif
