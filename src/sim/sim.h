@@ -47,10 +47,11 @@ typedef struct qr_sim_report {
     uint64_t checkpoints, restores, transfers; /* made; started from; taken over from a leader */
     uint64_t transfers_cut[QR_SIM_PARTS];      /* faults in the midst of a transfer, by where */
     uint64_t configurations, changes, changes_refused, wipes,
-        renewed;       /* entries; requests; disks lost; incarnations that took the place of another */
-    uint64_t spoilt;   /* messages with a bit turned on their way */
-    uint64_t cores;    /* runs in which a quorum had to work alone first */
-    uint64_t recorded; /* steps of engines that were repeated from their black boxes */
+        renewed;        /* entries; requests; disks lost; incarnations that took the place of another */
+    uint64_t spoilt;    /* messages with a bit turned on their way */
+    uint64_t malformed; /* messages and records whose checksum was right */
+    uint64_t cores;     /* runs in which a quorum had to work alone first */
+    uint64_t recorded;  /* steps of engines that were repeated from their black boxes */
     uint64_t damages, put_aside; /* disks struck; logs that were put aside for it */
 } qr_sim_report;
 
