@@ -502,15 +502,28 @@ void qr_sim_node_init(qr_sim_world *world, uint32_t number)
     plan_boot(node, qr_prng_below(&world->prng_world, 20000));
 }
 
+/* What is left is what `quorate verify` calls sound, if nothing has rotted. */
+static void verify(qr_sim_node *node)
+{
+    qr_sim_world *world = node->world;
+    if (qr_sim_failed(world) || world->config->verify == NULL)
+        return;
+    qr_disk disk = qr_sim_disk_edge(node->disk);
+    const char *sentence = world->config->verify(&disk);
+    if (sentence != NULL && world->report->damages == 0)
+        qr_sim_fail(world, "verify-finds-no-damage", "the files of n%u: %s", node->number + 1, sentence);
+}
+
 void qr_sim_node_free(qr_sim_node *node)
 {
     if (node->node != NULL) {
         node->dying = true;
-        qr_sim_disk_crash(node->disk, true);
+        qr_sim_disk_crash(node->disk, node->world->config->seed & 1);
         qr_node_free(node->node);
         qr_sim_box_repeat(node);
     }
     node->node = NULL;
+    verify(node);
     qr_buffer_free(&node->recording);
     qr_sim_disk_free(node->disk);
 }
