@@ -512,6 +512,7 @@ static void verify(qr_sim_node *node)
     const char *sentence = world->config->verify(&disk);
     if (sentence != NULL && world->report->damages == 0)
         qr_sim_fail(world, "verify-finds-no-damage", "the files of n%u: %s", node->number + 1, sentence);
+    qr_sim_altered_look(node);
 }
 
 void qr_sim_node_free(qr_sim_node *node)

@@ -286,6 +286,9 @@ static inline bool qr_sim_node_up(const qr_sim_node *node)
     return node->node != NULL;
 }
 
+/* altered.c */
+void qr_sim_altered_look(qr_sim_node *node); /* one that is gone */
+
 /* malformed.c */
 /* A message that the member cannot take, in the place of this one; false: this one shall go. */
 bool qr_sim_malformed_message(qr_sim_node *node, uint64_t to, qr_slice message, qr_buffer *out);
