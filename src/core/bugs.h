@@ -46,8 +46,6 @@
       "node acknowledges a renewal without a round of a quorum")                                             \
     X(LEASE_FORGETS, 27, "renewals-forgotten", "node says that it has noted renewals, and has not")          \
     X(LEASE_BY_FOLLOWER, 27, "lease-ended-by-follower", "node proposes the end of leases while it follows")  \
-    X(SURVEY_MIXED, 27, "survey-of-two-configurations",                                                      \
-      "node counts answers about leases together that were given in two configurations")                     \
     X(TOMBSTONE_LOST, 28, "tombstone-lost",                                                                  \
       "tree does not tell of a deletion at exactly the compacted revision")                                  \
     X(REVISION_SPLIT, 28, "revision-split", "tree ends a reading of events in the middle of a revision")     \

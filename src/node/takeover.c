@@ -10,7 +10,6 @@
  * All answers that count together were given in one configuration, which the voter had in its log: who got
  * another say in between may have heard nothing of what counted before (qr_lease__voter()). So with each
  * configuration the survey begins anew; what was found before stays true. */
-#include "core/bugs.h"
 #include "node/internal.h"
 
 /* Moments before the leader's clock began are no less than 0 this way. */
@@ -178,21 +177,13 @@ static bool has_told(const void *context, uint64_t id)
     return id == node->config.self || (memory != NULL && memory->whole);
 }
 
-/* The survey under way is of this configuration. */
-static bool is_surveyed(const qr_node *node, uint64_t members_index)
-{
-    const qr_leases *leases = &node->leases;
-    return leases->recalled_term == node->term &&
-           (leases->recalled_members == members_index || QR_BUG(node->config.bug, SURVEY_MIXED));
-}
-
 static void find_deadlines(qr_node *node)
 {
     qr_leases *leases = &node->leases;
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
     qr_lease__voter(node, &engine.members);
-    if (!is_surveyed(node, engine.members_index) || !qr_quorum_has(&engine.members, has_told, node))
+    if (engine.members_index != leases->recalled_members || !qr_quorum_has(&engine.members, has_told, node))
         return;
     for (size_t i = 0; i < leases->memory_count; i++)
         leases->memories[i].at = 0;
@@ -266,7 +257,7 @@ void qr_lease__take_over(qr_node *node)
     qr_leases *leases = &node->leases;
     qr_engine_status engine;
     node->engine->ops->status(node->engine, &engine);
-    if (!is_surveyed(node, engine.members_index))
+    if (leases->recalled_term != node->term || leases->recalled_members != engine.members_index)
         begin_survey(node, engine.members_index);
     if (!leases->ready) /* those who have told may be enough by now, since members leave; alone it needs
                            nobody */
