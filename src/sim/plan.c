@@ -175,6 +175,15 @@ static void draw_alarms(qr_sim_world *world)
     plan->paths = one_in(&prng, 2);
 }
 
+/* Likewise. */
+static void draw_malformed(qr_sim_world *world)
+{
+    qr_prng prng;
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 7));
+    if (one_in(&prng, 3))
+        world->plan.malformed = PICK(&prng, 1000, 10000, 50000);
+}
+
 void qr_sim_plan_draw(qr_sim_world *world)
 {
     qr_prng prng;
@@ -199,4 +208,5 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_late_faults(world);
     draw_changes(world);
     draw_alarms(world);
+    draw_malformed(world);
 }

@@ -159,6 +159,11 @@ struct qr_sim_node {
     qr_box_sink box;       /* of this process, and */
     qr_buffer recording;   /* what it has recorded */
     uint64_t spoils;       /* the next message to this member is spoilt; 0 = nobody */
+    struct {
+        qr_engine_ops ops; /* the engine's, but for recall */
+        uint32_t in;       /* the n-th record from now is malformed; 0 = none */
+        bool refused;
+    } misreads;
 };
 
 /* ------------------------------------------------------------------ plan ---- */
@@ -186,6 +191,7 @@ typedef struct qr_sim_plan {
         all_die, leases, lost_kinds, alarms, paths;
     uint64_t admit_bytes; /* above which a member has no room for puts; 0 = off */
     bool apart;
+    uint32_t malformed;  /* messages per million; 0: records are not either */
     bool core;           /* before all is healed, a quorum has to work alone */
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
@@ -230,7 +236,7 @@ struct qr_sim_world {
     qr_sim_life lives[QR_SIM_LEASES_MAX + 1]; /* of the leases, by id */
     qr_sim_watch watches[QR_SIM_WATCHES_MAX];
     qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm,
-        prng_path;
+        prng_path, prng_malformed;
     qr_arena arena;
     uint64_t flight;
     uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
@@ -279,6 +285,16 @@ static inline bool qr_sim_node_up(const qr_sim_node *node)
 {
     return node->node != NULL;
 }
+
+/* altered.c */
+void qr_sim_altered_look(qr_sim_node *node); /* one that is gone */
+
+/* malformed.c */
+/* A message that the member cannot take, in the place of this one; false: this one shall go. */
+bool qr_sim_malformed_message(qr_sim_node *node, uint64_t to, qr_slice message, qr_buffer *out);
+/* The engine for a start, that may read a record malformed. */
+const qr_engine_ops *qr_sim_malformed_start(qr_sim_node *node);
+void qr_sim_malformed_entry(qr_sim_world *world, qr_entry_kind kind, qr_slice bytes); /* may be read so */
 
 /* level.c */
 void qr_sim_level_init(qr_sim_node *node);
