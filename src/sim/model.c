@@ -369,12 +369,13 @@ static bool lacks_lease(const qr_sim_model *model, const qr_txn *txn)
 }
 
 /* Of the workload's transactions, which are not nested. */
-static bool writes(const qr_txn *txn, bool puts_only)
+static bool writes(const qr_txn *txn, bool growth_only)
 {
     for (size_t i = 0; i < txn->then_count + txn->else_count; i++) {
         bool then = i < txn->then_count;
-        qr_op_kind kind = then ? txn->then_ops[i].kind : txn->else_ops[i - txn->then_count].kind;
-        if (kind == QR_OP_PUT || ((kind == QR_OP_DELETE || kind == QR_OP_CHECK) && !puts_only))
+        const qr_op *op = then ? &txn->then_ops[i] : &txn->else_ops[i - txn->then_count];
+        bool grows = op->kind == QR_OP_PUT && op->put.space != QR_SPACE_SESSIONS;
+        if (grows || (op->kind != QR_OP_RANGE && !growth_only))
             return true;
     }
     return false;
