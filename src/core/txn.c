@@ -14,7 +14,8 @@ enum {
     RANGE_MOD_MAX = 1 << 5,
     RANGE_CREATE_MIN = 1 << 6,
     RANGE_CREATE_MAX = 1 << 7,
-    PUT_OPTIONS_ALL = (QR_PUT_EXPECT_ABSENT << 1) - 1,
+    PUT_OPTIONS_ALL = (QR_PUT_SAME_KEY << 1) - 1,
+    OPTIONS_OF_PATHS = QR_PUT_EXPECT_ABSENT | QR_PUT_SAME_KEY,
     CHECKS_ALL = (QR_CHECK_STATES << 1) - 1,
     /* Kinds on the wire beside those of qr_body_kind: a transaction with something of QR_LEVEL_PATHS in it,
      * and a grant with a session. The kind alone tells the level. */
@@ -125,9 +126,7 @@ static bool has_op_of_paths(const qr_op *ops, size_t count)
         bool is = false;
         switch (op->kind) {
         case QR_OP_RANGE: is = op->range.span.space == QR_SPACE_ACLS; break;
-        case QR_OP_PUT:
-            is = op->put.space == QR_SPACE_ACLS || (op->put.options & QR_PUT_EXPECT_ABSENT);
-            break;
+        case QR_OP_PUT: is = op->put.space == QR_SPACE_ACLS || (op->put.options & OPTIONS_OF_PATHS); break;
         case QR_OP_DELETE: is = op->del.span.space == QR_SPACE_ACLS; break;
         case QR_OP_TXN: is = is_of_paths(op->txn); break;
         case QR_OP_CHECK: is = true; break;
@@ -374,7 +373,7 @@ static void read_put(body_reader *reader, qr_put *put)
     if (options & ~(uint64_t)PUT_OPTIONS_ALL)
         fail(reader, QR_E_INVALID);
     put->options = (uint32_t)options;
-    reader->of_paths |= options & QR_PUT_EXPECT_ABSENT;
+    reader->of_paths |= (options & OPTIONS_OF_PATHS) != 0;
     put->key = read_bytes(reader, QR_KEY_MAX);
     if (put->key.size == 0)
         fail(reader, QR_E_INVALID);

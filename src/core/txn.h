@@ -79,6 +79,8 @@ enum {                             /* qr_put.options */
        QR_PUT_EXPECT_VERSION = 1 << 7,   /* else VERSION_MISMATCH; 0 = must not exist */
        QR_PUT_DETACH_ON_EXPIRY = 1 << 8, /* the end of the lease detaches the key instead of deleting it */
        QR_PUT_EXPECT_ABSENT = 1 << 9,    /* else EXISTS: neither the key nor one below it is there */
+       QR_PUT_SAME_KEY = 1 << 10, /* of the put right before it: a record of rights for a numbered key. `key`
+                                     says nothing. INVALID: there is none */
 };
 
 typedef struct qr_put {

@@ -83,18 +83,18 @@ static bool is_lease(const qr_tree *tree, qr_slice name)
 }
 
 /* Rights stand with a key that lives, or with "/"; a session with its lease. */
-qr_status qr__record_allowed(const qr_tree *tree, const qr_put *put)
+qr_status qr__record_allowed(const qr_tree *tree, const qr_put *put, qr_slice key)
 {
     if (put->space == QR_SPACE_ACLS) {
         if (put->value.size > QR_ACL_MAX)
             return QR_E_TOO_LARGE;
-        bool stands = qr_slice_equal(put->key, qr_slice_text("/")) || live_in(tree, QR__SPACE_KEYS, put->key);
+        bool stands = qr_slice_equal(key, qr_slice_text("/")) || live_in(tree, QR__SPACE_KEYS, key);
         return stands ? QR_OK : QR_E_KEY_NOT_FOUND;
     }
     if (put->space == QR_SPACE_SESSIONS) {
         if (put->value.size == 0 || put->value.size > QR_SESSION_MAX)
             return QR_E_INVALID;
-        return is_lease(tree, put->key) ? QR_OK : QR_E_KEY_NOT_FOUND;
+        return is_lease(tree, key) ? QR_OK : QR_E_KEY_NOT_FOUND;
     }
     return QR_OK;
 }

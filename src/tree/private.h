@@ -305,6 +305,7 @@ typedef struct qr__work {
     qr__figures before;
     uint32_t sub;      /* changes made so far */
     uint64_t returned; /* key-values in the result so far */
+    qr_slice last_key; /* of the last put in the space of keys; empty = none */
     qr__undo *undo;
     const bool *decisions; /* which branch each txn on the chosen path takes, in order of execution */
     size_t next_decision;
@@ -355,7 +356,7 @@ const char *qr__alarms_broken(const qr_tree *tree);
 qr_status qr__check(const qr_tree *tree, const qr_check *check);
 bool qr__path_present(const qr_tree *tree, qr_slice key);
 /* May that be put into a space whose records stand with something else? */
-qr_status qr__record_allowed(const qr_tree *tree, const qr_put *put);
+qr_status qr__record_allowed(const qr_tree *tree, const qr_put *put, qr_slice key);
 void qr__record_end(qr__work *work, uint8_t space, qr_slice key); /* if there is one */
 void qr__path_query(const qr_tree *tree, const qr_query *query, qr_arena *arena, qr_path_result *result);
 const char *qr__records_broken(const qr_tree *tree);

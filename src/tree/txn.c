@@ -115,11 +115,11 @@ static qr_status numbered_key(qr__work *work, const qr_put *put, qr_slice *key)
     return qr__path_valid(*key) ? QR_OK : QR_E_INVALID;
 }
 
-static qr_status put_allowed(qr__work *work, const qr_put *put, const qr__version *old)
+static qr_status put_allowed(qr__work *work, const qr_put *put, qr_slice key, const qr__version *old)
 {
-    if (put->key.size == 0)
+    if (key.size == 0)
         return QR_E_INVALID;
-    qr_status status = qr__record_allowed(work->tree, put);
+    qr_status status = qr__record_allowed(work->tree, put, key);
     if (status != QR_OK)
         return status;
     if (put->key.size > QR_KEY_MAX || put->value.size > QR_VALUE_MAX ||
@@ -222,12 +222,14 @@ qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
     qr_status status = put->options & QR_PUT_NUMBERED ? numbered_key(work, put, &key) : QR_OK;
     if (status != QR_OK)
         return status;
+    if (put->options & QR_PUT_SAME_KEY)
+        key = work->last_key;
     if ((put->options & QR_PUT_EXPECT_ABSENT) && put->space == QR_SPACE_KEYS && qr__path_present(tree, key))
         return QR_E_EXISTS;
     qr__path path;
     const qr__entry *before = qr__index_path(index, key, &path);
     const qr__version *old = before && qr__is_live(before->newest) ? before->newest : NULL;
-    status = put_allowed(work, put, old);
+    status = put_allowed(work, put, key, old);
     if (status != QR_OK)
         return status;
     qr__version *version = version_after(work, put, old);
@@ -239,6 +241,8 @@ qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
     }
     const qr__entry *entry = qr__change(work, put->space, key, &path, version);
     *result = (qr_op_result){.kind = QR_OP_PUT, .revision = tree->now.revision, .key = qr__key_of(entry)};
+    if (put->space == QR_SPACE_KEYS)
+        work->last_key = result->key;
     if (old && (put->options & QR_PUT_WANT_PREVIOUS)) {
         qr_key_value *previous = qr_arena_alloc(work->arena, sizeof *previous);
         qr__fill(entry, old, false, previous);

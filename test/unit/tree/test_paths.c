@@ -99,6 +99,14 @@ static void test_checks_stand_between(void **state)
     assert_int_equal(done->failed_op, SIZE_MAX);
     assert_int_equal(done->revision, revision + 1);
     assert_slice(done->ops[3].key, "/d/n-0000000000");
+    qr_op rights = rights_op("ignored", "r");
+    rights.put.options = QR_PUT_SAME_KEY;
+    numbered.put.options = QR_PUT_NUMBERED;
+    assert_non_null(harness_apply(h, HARNESS_TXN(numbered, rights)));
+    assert_true(has_rights(h, "/d/n-0000000001"));
+    harness_apply(h, HARNESS_TXN(rights));
+    assert_int_equal(h->status, QR_E_INVALID);
+    revision++;
     digest = digest_of(h);
     harness_apply(h, HARNESS_TXN(put_op("/e", ""), check_op("/e", QR_CHECK_PRESENT, 0),
                                  check_op("/d", QR_CHECK_CHILDLESS, 0), put_op("/f", "")));
