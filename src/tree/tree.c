@@ -163,7 +163,6 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
         return QR_OK;
     }
     case QR_QUERY_LEASE:
-    case QR_QUERY_PATH: return QR_E_UNSUPPORTED;
     case QR_QUERY_LEASES: {
         qr_leases_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
         qr__lease_query(tree, query, arena, answer);
