@@ -1,7 +1,7 @@
 /* door: what the files of the door share. A connection has at most one session, whose requests stand in one
- * line: writes go to the node one after another without waiting for their answers, a read waits for all before
- * it, and answers leave in the order of their requests. Before any answer is built, the events of what the
- * member has applied by then are queued (notify.c). */
+ * line: writes go to the node one after another without waiting for their answers, a read waits for all
+ * before it, and answers leave in the order of their requests. Before any answer is built, the events of what
+ * the member has applied by then are queued (notify.c). */
 #ifndef QR_DOOR_ZOOKEEPER_DOOR_H
 #define QR_DOOR_ZOOKEEPER_DOOR_H
 

@@ -68,11 +68,8 @@ void qr__zk_line_finish(qr__zk_call *call, int32_t err, uint64_t revision)
 qr_status qr__zk_line_submit(qr__zk_call *call, qr_request_kind kind,
                              void (*done)(void *owner, const qr_reply *reply))
 {
-    qr_request request = {.kind = kind,
-                          .body = call->request.command,
-                          .query = &call->barrier,
-                          .done = done,
-                          .owner = call};
+    qr_request request = {
+        .kind = kind, .body = call->request.command, .query = &call->barrier, .done = done, .owner = call};
     qr_status status = qr_node_submit(call->connection->door->config.node, &request);
     if (status == QR_OK)
         call->connection->flights++;

@@ -1,5 +1,5 @@
-/* Events of the tree, as watch events. The door has a position in the member's history; what lies behind it is
- * read before any answer is built, and when the node rings. */
+/* Events of the tree, as watch events. The door has a position in the member's history; what lies behind it
+ * is read before any answer is built, and when the node rings. */
 #include "door/zookeeper/door.h"
 #include "door/zookeeper/node.h"
 #include "door/zookeeper/path.h"
@@ -54,7 +54,8 @@ static qr_slice above(qr_slice path, size_t levels)
     return path;
 }
 
-/* A change and what it meant for the directories above: those between come before the key, and go after it. */
+/* A change and what it meant for the directories above: those between come before the key, and go after it.
+ */
 static void fire_change(const revision *all, const change *one, bool parent_too)
 {
     if (one->levels == 0) {
@@ -196,9 +197,8 @@ void qr__zk_catch_up(qr_zookeeper_door *door)
                              .tell = on_event,
                              .context = &all};
     qr_events_result result;
-    qr_status status = revision_now < door->seen
-                           ? QR_E_COMPACTED
-                           : qr_node_look_events(door->config.node, &query, &result);
+    qr_status status =
+        revision_now < door->seen ? QR_E_COMPACTED : qr_node_look_events(door->config.node, &query, &result);
     if (status == QR_OK) {
         fire_revision(&all);
         door->seen = result.next - 1;
@@ -211,9 +211,7 @@ void qr__zk_catch_up(qr_zookeeper_door *door)
     door->catching_up = false;
 }
 
-static void discard(void *context, const qr_kv_event *event)
-{
-}
+static void discard(void *context, const qr_kv_event *event) {}
 
 /* Without watches what rang is left unread, and the bell is silent until the first one comes. */
 static void on_bell(void *owner)
@@ -232,9 +230,8 @@ static void on_bell(void *owner)
 void qr__zk_bell_start(qr_zookeeper_door *door)
 {
     if (!door->bell) {
-        qr_watch_config config = {.span = {.kind = QR_SPAN_FROM, .space = QR_SPACE_KEYS},
-                                  .ready = on_bell,
-                                  .owner = door};
+        qr_watch_config config = {
+            .span = {.kind = QR_SPAN_FROM, .space = QR_SPACE_KEYS}, .ready = on_bell, .owner = door};
         door->bell = qr_node_watch(door->config.node, &config);
     } else if (qr_node_watch_started(door->bell) && !qr_node_watch_idle(door->bell)) {
         qr_node_watch_resume(door->bell);

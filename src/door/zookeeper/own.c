@@ -154,8 +154,6 @@ void qr__zk_own(qr__zk_call *call)
     case QR_JUTE_OP_CHECK_WATCHES:
     case QR_JUTE_OP_REMOVE_WATCHES:
     case QR_JUTE_OP_ADD_WATCH: on_path_type(call); break;
-    default: /* sasl is not offered */
-        call->request.closes = true;
-        answer(call, QR_ZOOKEEPER_AUTH_FAILED);
+    default: /* sasl is not offered */ call->request.closes = true; answer(call, QR_ZOOKEEPER_AUTH_FAILED);
     }
 }

@@ -1,4 +1,5 @@
-/* A session is a lease with a record (doc/formats/session.md); it lives on whatever becomes of the connection.
+/* A session is a lease with a record (doc/formats/session.md); it lives on whatever becomes of the
+ * connection.
  *
  *   new:    GRANT -------------------------------------------> attached
  *   resume: READ the record, judge the password --> WRITE the record anew, if it is still the one

@@ -25,7 +25,7 @@ struct qr__zk_watch {
     qr__zk_watched *at;
     qr__zk_watcher *watcher;
     uint32_t kinds;
-    qr__zk_watch **link, *next;                /* of the path */
+    qr__zk_watch **link, *next;                 /* of the path */
     qr__zk_watch **watcher_link, *watcher_next; /* of the watcher */
 };
 

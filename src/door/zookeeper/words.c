@@ -7,7 +7,7 @@
 
 static const char *mode(const qr_node_status *status)
 {
-    return status->engine.members.count == 1 ? "standalone"
+    return status->engine.members.count == 1  ? "standalone"
            : status->engine.role == QR_LEADER ? "leader"
                                               : "follower";
 }
@@ -64,15 +64,14 @@ static void server(const qr_zookeeper_door *door, const qr_node_status *status, 
 
 static void monitor(const qr_zookeeper_door *door, const qr_node_status *status, qr_buffer *out)
 {
-    qr_buffer_format(out,
-                     "zk_version\t" QR_ZOOKEEPER_VERSION "-quorate\nzk_avg_latency\t%.4f\n"
-                     "zk_max_latency\t%" PRIu64 "\nzk_min_latency\t%" PRIu64
-                     "\nzk_packets_received\t%" PRIu64 "\nzk_packets_sent\t%" PRIu64
-                     "\nzk_num_alive_connections\t%zu\nzk_outstanding_requests\t%" PRIu64
-                     "\nzk_server_state\t%s\nzk_znode_count\t%" PRIu64 "\nzk_watch_count\t%zu\n",
-                     average(door), door->latency_max_ms, door->latency_min_ms, door->received, door->sent,
-                     door->connection_count, door->outstanding, mode(status), nodes(door),
-                     door->watches.watches);
+    qr_buffer_format(
+        out,
+        "zk_version\t" QR_ZOOKEEPER_VERSION "-quorate\nzk_avg_latency\t%.4f\n"
+        "zk_max_latency\t%" PRIu64 "\nzk_min_latency\t%" PRIu64 "\nzk_packets_received\t%" PRIu64
+        "\nzk_packets_sent\t%" PRIu64 "\nzk_num_alive_connections\t%zu\nzk_outstanding_requests\t%" PRIu64
+        "\nzk_server_state\t%s\nzk_znode_count\t%" PRIu64 "\nzk_watch_count\t%zu\n",
+        average(door), door->latency_max_ms, door->latency_min_ms, door->received, door->sent,
+        door->connection_count, door->outstanding, mode(status), nodes(door), door->watches.watches);
 }
 
 static void configuration(const qr_zookeeper_door *door, qr_buffer *out)
