@@ -260,8 +260,8 @@ void qr_lease__reroute(qr_node *node)
 
 /* ---------------------------------------------------------------- the epoch ---- */
 
-/* An entry of its own term is applied, and with it everything that was ever committed before. (How long its log
- * was when it started says nothing: the end of it may have been cut off since.) */
+/* An entry of its own term is applied, and with it everything that was ever committed before. (How long its
+ * log was when it started says nothing: the end of it may have been cut off since.) */
 bool qr_lease__leads(const qr_node *node)
 {
     return node->role == QR_LEADER && node->applied_term == node->term;
