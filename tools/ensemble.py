@@ -106,13 +106,17 @@ class Ensemble:
             for server in self.servers:
                 server.write()
                 server.start()
-            for server in self.servers:
-                cluster.wait_for(lambda server=server: self.look(server), 30, f"{self.kind} {server.number} serves")
+            self.wait_ready()
         except BaseException:
             self.show_logs()
             self.stop()
             raise
         return self
+
+    def wait_ready(self, seconds=30):
+        """Until every server serves."""
+        for server in self.servers:
+            cluster.wait_for(lambda server=server: self.look(server), seconds, f"{self.kind} {server.number} serves")
 
     def look(self, server):
         if not server.alive():
