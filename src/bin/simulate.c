@@ -202,6 +202,7 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.recorded += report->recorded;
     all->total.damages += report->damages;
     all->total.spoilt += report->spoilt;
+    all->total.malformed += report->malformed;
     all->total.cores += report->cores;
     all->total.put_aside += report->put_aside;
     all->total.restores += report->restores;
@@ -242,9 +243,9 @@ static void say_summary(const campaign *all)
     printf("%" PRIu64 " changes of members done, %" PRIu64 " refused, %" PRIu64 " configurations, %" PRIu64
            " disks lost, %" PRIu64 " incarnations renewed\n",
            total->changes, total->changes_refused, total->configurations, total->wipes, total->renewed);
-    printf("%" PRIu64 " disks damaged, %" PRIu64 " logs put aside; %" PRIu64 " messages spoilt; %" PRIu64
-           " quorums healed alone first\n",
-           total->damages, total->put_aside, total->spoilt, total->cores);
+    printf("%" PRIu64 " disks damaged, %" PRIu64 " logs put aside; %" PRIu64 " messages spoilt, %" PRIu64
+           " and records malformed; %" PRIu64 " quorums healed alone first\n",
+           total->damages, total->put_aside, total->spoilt, total->malformed, total->cores);
     printf("%" PRIu64 " steps of engines repeated from their recordings\n", total->recorded);
     printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bin/simulate.h"
+#include "bin/verify.h"
 #include "tree/tree.h"
 
 enum { JOBS_MAX = 64 };
@@ -35,12 +36,25 @@ static qr_machine *new_machine(uint32_t bug, uint64_t admit_bytes)
     return qr_tree_open(&config);
 }
 
+static const char *verify_files(const qr_disk *disk)
+{
+    verify v;
+    qr_verify_init(&v);
+    const char *sentence = qr_verify_inspect(&v, disk);
+    const char *wrong = qr_verify_is_damaged(&v)             ? "damage is found in them"
+                        : v.segments > 0 && sentence != NULL ? "they cannot be checked"
+                                                             : NULL;
+    qr_verify_free(&v);
+    return wrong;
+}
+
 static void run_once(const qr_simulate_options *options, uint64_t seed, FILE *story, qr_sim_report *report)
 {
     qr_sim_config config = {
         .seed = seed,
         .engine = options->engine,
         .machine = new_machine,
+        .verify = verify_files,
         .elects = options->elects,
         .nodes = options->nodes,
         .fault_ms = options->fault_ms,

@@ -52,58 +52,6 @@ static const char help[] =
 
 /* ---- the check ---- */
 
-static void visit(void *context, const qr_wal_report *report)
-{
-    verify *v = context;
-    qr_buffer_add(&v->reports, report, sizeof *report);
-    v->segments += report->verdict < QR_WAL_SPARE;
-    v->damaged += report->verdict == QR_WAL_DAMAGED;
-    v->torn += report->verdict == QR_WAL_TORN;
-    v->records += report->records;
-    if (report->index_first > 0 && (v->index_first == 0 || v->index_first > report->index_first))
-        v->index_first = report->index_first;
-    if (v->index_last < report->index_last)
-        v->index_last = report->index_last;
-    if (report->has_head && !v->known.has_head)
-        v->known = *report;
-    if (v->segments == 1)
-        v->begins_well = report->verdict <= QR_WAL_TORN;
-}
-
-static void visit_checkpoint(void *context, const qr_checkpoint_report *report)
-{
-    verify *v = context;
-    qr_buffer_add(&v->checkpoints, report, sizeof *report);
-    v->whole += report->verdict != QR_CHECKPOINT_UNFINISHED;
-    v->whole_damaged += report->verdict == QR_CHECKPOINT_DAMAGED;
-    v->whole_unchecked += report->verdict == QR_CHECKPOINT_UNCHECKED;
-    if (report->verdict == QR_CHECKPOINT_SOUND) { /* they come in order */
-        v->has_sound = true;
-        v->sound_index = report->index;
-    }
-}
-
-/* What stands before the log must be in a checkpoint. Nothing is said when either can't be known. */
-static void look_for_gap(verify *v)
-{
-    if (!v->begins_well || v->index_first == 0 || v->whole_unchecked > 0 ||
-        v->index_first <= v->sound_index + 1)
-        return;
-    v->gap_first = v->sound_index + 1;
-    v->gap_last = v->index_first - 1;
-}
-
-/* The log's trouble comes first; the checkpoints are looked at all the same. */
-static const char *inspect(verify *v, const qr_disk *disk)
-{
-    const char *of_log, *of_checkpoints;
-    (void)qr_wal_inspect(disk, visit, v, &v->arena, &of_log);
-    (void)qr_checkpoint_inspect(disk, v->known.cluster, v->known.group, visit_checkpoint, v, &v->arena,
-                                &of_checkpoints);
-    look_for_gap(v);
-    return of_log != NULL ? of_log : of_checkpoints;
-}
-
 /* Opening the disk would make a folder that is missing. */
 static const char *look(verify *v)
 {
@@ -121,12 +69,13 @@ static int check(verify *v)
     if (sentence == NULL) {
         qr_os *os = qr_os_new(&handlers, v);
         if (qr_os_disk_open(os, v->folder, &disk, &v->arena, &sentence) == QR_OK)
-            sentence = inspect(v, &disk);
+            sentence = qr_verify_inspect(v, &disk);
         qr_os_free(os);
     }
     /* Damage that was found is damage, whatever else could not be looked at. */
-    bool damaged = v->damaged > 0 || v->whole_damaged > 0 || v->gap_first > 0;
-    int result = damaged ? VERIFY_DAMAGED : sentence != NULL ? VERIFY_UNCHECKED : VERIFY_SOUND;
+    int result = qr_verify_is_damaged(v) ? VERIFY_DAMAGED
+                 : sentence != NULL      ? VERIFY_UNCHECKED
+                                         : VERIFY_SOUND;
     const char *word = result == VERIFY_DAMAGED     ? "damaged"
                        : result == VERIFY_UNCHECKED ? "unchecked"
                                                     : "sound";
@@ -169,10 +118,8 @@ static const char *parse(verify *v, int argc, char **argv)
 
 int qr_verify_main(int argc, char **argv)
 {
-    verify v = {0};
-    qr_arena_init(&v.arena);
-    qr_buffer_init(&v.reports);
-    qr_buffer_init(&v.checkpoints);
+    verify v;
+    qr_verify_init(&v);
     int exit_status = VERIFY_UNCHECKED;
     const char *sentence = parse(&v, argc, argv);
     if (v.help) {
@@ -183,8 +130,6 @@ int qr_verify_main(int argc, char **argv)
     } else {
         exit_status = check(&v);
     }
-    qr_buffer_free(&v.reports);
-    qr_buffer_free(&v.checkpoints);
-    qr_arena_free(&v.arena);
+    qr_verify_free(&v);
     return exit_status;
 }

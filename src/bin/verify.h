@@ -24,6 +24,12 @@ typedef struct verify {
     uint64_t gap_first, gap_last; /* entries that are nowhere; 0 = none is missing */
 } verify;
 
+void qr_verify_init(verify *v);
+void qr_verify_free(verify *v);
+/* NULL, or why something can't be checked. */
+const char *qr_verify_inspect(verify *v, const qr_disk *disk);
+bool qr_verify_is_damaged(const verify *v);
+
 /* result: "sound" and so on; sentence: why something can't be checked, or NULL. */
 void qr_verify_print_table(verify *v, const char *result, const char *sentence);
 void qr_verify_print_json(const verify *v, const char *result, const char *sentence);

@@ -69,6 +69,10 @@
     X(READ_COMPACTED, 29, "compacted-is-read", "tree reads what is compacted until it is freed here, too")   \
     X(ALARM_IGNORED, 26, "alarm-ignored", "tree lets the store grow while an alarm of no space stands")      \
     X(ALARM_NOT_SAVED, 8, "alarm-not-saved", "tree leaves alarms out of what it saves")                      \
+    X(CHECK_IGNORED, 26, "check-ignored", "tree takes every check between operations for true")              \
+    X(ACL_OUTLIVES_KEY, 26, "rights-outlive-key", "tree keeps the rights of a key that is gone")             \
+    X(SESSION_OUTLIVES_LEASE, 27, "session-outlives-lease", "tree keeps the session of a lease that ended")  \
+    X(UNDO_FORGETS, 26, "undo-forgets", "tree keeps what a command did before an operation of it failed")    \
     X(IMAGE_FORGETS, 26, "image-forgets", "raft leaves a vote out of the image for a black box")
 
 typedef enum qr_bug {

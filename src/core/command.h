@@ -14,9 +14,10 @@
 enum {
     QR_COMMAND_FORMAT = 1, /* of the header */
     QR_APPLY_OLDEST = 1,   /* the oldest rules of apply that are known here, and */
-    QR_APPLY_VERSION = 3,  /* the newest; doc/design/level.md says what each brought */
+    QR_APPLY_VERSION = 4,  /* the newest; doc/design/level.md says what each brought */
     QR_LEVEL_LEASES = 2,   /* from which on leases are granted; without any, nothing else asks for theirs */
     QR_LEVEL_ALARMS = 3,   /* from which on alarms are records */
+    QR_LEVEL_PATHS = 4,    /* from which on there are checks, records of rights and of sessions */
     QR_COMMAND_MAX =
         2 * 1024 * 1024,         /* bytes of an encoded command: a request of 1.5 MiB and room for framing */
     QR_PRINCIPAL_MAX = 256,      /* bytes */

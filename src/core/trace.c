@@ -2,11 +2,9 @@
 
 #include <inttypes.h>
 
-static const struct {
-    const char *name, *sentence;
-} kinds[] = {[QR_TRACE_NONE] = {"NONE", ""},
-#define QR_TRACE_ROW(kind_name, kind_sentence) [QR_TRACE_##kind_name] = {#kind_name, kind_sentence},
-             QR_TRACE_LIST(QR_TRACE_ROW)
+static const char *const sentences[] = {[QR_TRACE_NONE] = "",
+#define QR_TRACE_ROW(kind_name, sentence) [QR_TRACE_##kind_name] = sentence,
+                                        QR_TRACE_LIST(QR_TRACE_ROW)
 #undef QR_TRACE_ROW
 };
 
@@ -38,17 +36,12 @@ void qr_trace_add(qr_trace *trace, qr_trace_kind kind, uint64_t a, uint64_t b, u
         trace->sink(trace->context, &record);
 }
 
-const char *qr_trace_name(qr_trace_kind kind)
-{
-    return (unsigned)kind < QR_TRACE_COUNT ? kinds[kind].name : "UNKNOWN";
-}
-
 void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *context, uint64_t id),
                   void *context, qr_buffer *out)
 {
     if ((unsigned)record->kind >= QR_TRACE_COUNT)
         return;
-    for (const char *at = kinds[record->kind].sentence; *at; at++) {
+    for (const char *at = sentences[record->kind]; *at; at++) {
         if (*at != '%') {
             qr_buffer_u8(out, (uint8_t)*at);
             continue;
@@ -63,13 +56,4 @@ void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *co
         else
             qr_buffer_format(out, "%" PRIu64, number);
     }
-}
-
-void qr_trace_json(const qr_trace_record *record, qr_buffer *out)
-{
-    qr_buffer_format(out,
-                     "{\"ms\":%" PRIu64 ",\"kind\":\"%s\",\"a\":%" PRIu64 ",\"b\":%" PRIu64 ",\"c\":%" PRIu64
-                     ",\"d\":%" PRIu64 "}",
-                     record->now_ms, qr_trace_name(record->kind), record->number[0], record->number[1],
-                     record->number[2], record->number[3]);
 }

@@ -84,11 +84,9 @@ void qr_trace_init(qr_trace *trace, size_t room);
 void qr_trace_free(qr_trace *trace);
 /* trace may be NULL. */
 void qr_trace_add(qr_trace *trace, qr_trace_kind kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
-const char *qr_trace_name(qr_trace_kind kind);
 /* One line without newline: the sentence with its numbers. name_of turns a member id into a name (may be
  * NULL). */
 void qr_trace_say(const qr_trace_record *record, const char *(*name_of)(void *context, uint64_t id),
                   void *context, qr_buffer *out);
-void qr_trace_json(const qr_trace_record *record, qr_buffer *out); /* one JSON object, one line, no newline */
 
 #endif

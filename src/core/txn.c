@@ -14,7 +14,13 @@ enum {
     RANGE_MOD_MAX = 1 << 5,
     RANGE_CREATE_MIN = 1 << 6,
     RANGE_CREATE_MAX = 1 << 7,
-    PUT_OPTIONS_ALL = (QR_PUT_DETACH_ON_EXPIRY << 1) - 1,
+    PUT_OPTIONS_ALL = (QR_PUT_SAME_KEY << 1) - 1,
+    OPTIONS_OF_PATHS = QR_PUT_EXPECT_ABSENT | QR_PUT_SAME_KEY,
+    CHECKS_ALL = (QR_CHECK_STATES << 1) - 1,
+    /* Kinds on the wire beside those of qr_body_kind: a transaction with something of QR_LEVEL_PATHS in it,
+     * and a grant with a session. The kind alone tells the level. */
+    KIND_TXN_OF_PATHS = 8,
+    KIND_GRANT_OF_SESSION = 9,
 };
 
 bool qr_txn_writes(const qr_txn *txn)
@@ -101,6 +107,44 @@ static void encode_put(const qr_put *put, qr_buffer *out)
         qr_buffer_bytes(out, put->attribute);
 }
 
+static void encode_check(const qr_check *check, qr_buffer *out)
+{
+    QR_ASSERT((check->tests & ~(uint32_t)CHECKS_ALL) == 0);
+    qr_buffer_u8(out, check->space);
+    qr_buffer_u8(out, (uint8_t)check->tests);
+    qr_buffer_bytes(out, check->key);
+    if (check->tests & QR_CHECK_STATES)
+        qr_buffer_varint(out, check->states);
+}
+
+static bool is_of_paths(const qr_txn *txn);
+
+static bool has_op_of_paths(const qr_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const qr_op *op = &ops[i];
+        bool is = false;
+        switch (op->kind) {
+        case QR_OP_RANGE: is = op->range.span.space == QR_SPACE_ACLS; break;
+        case QR_OP_PUT: is = op->put.space == QR_SPACE_ACLS || (op->put.options & OPTIONS_OF_PATHS); break;
+        case QR_OP_DELETE: is = op->del.span.space == QR_SPACE_ACLS; break;
+        case QR_OP_TXN: is = is_of_paths(op->txn); break;
+        case QR_OP_CHECK: is = true; break;
+        }
+        if (is)
+            return true;
+    }
+    return false;
+}
+
+static bool is_of_paths(const qr_txn *txn)
+{
+    for (size_t i = 0; i < txn->condition_count; i++)
+        if (txn->conditions[i].span.space == QR_SPACE_ACLS)
+            return true;
+    return has_op_of_paths(txn->then_ops, txn->then_count) || has_op_of_paths(txn->else_ops, txn->else_count);
+}
+
 static void encode_txn(const qr_txn *txn, unsigned depth, qr_buffer *out);
 
 static void encode_ops(const qr_op *ops, size_t count, unsigned depth, qr_buffer *out)
@@ -116,7 +160,7 @@ static void encode_ops(const qr_op *ops, size_t count, unsigned depth, qr_buffer
             qr_buffer_u8(out, ops[i].del.want_previous);
             break;
         case QR_OP_TXN: encode_txn(ops[i].txn, depth + 1, out); break;
-        case QR_OP_CHECK: break;
+        case QR_OP_CHECK: encode_check(&ops[i].check, out); break;
         }
     }
 }
@@ -141,16 +185,27 @@ static void encode_ended(const qr_body *body, qr_buffer *out)
     }
 }
 
+static uint8_t kind_on_wire(const qr_body *body)
+{
+    if (body->kind == QR_BODY_TXN && is_of_paths(&body->txn))
+        return KIND_TXN_OF_PATHS;
+    if (body->kind == QR_BODY_LEASE_GRANT && body->session.size > 0)
+        return KIND_GRANT_OF_SESSION;
+    return (uint8_t)body->kind;
+}
+
 void qr_body_encode(const qr_body *body, qr_buffer *out)
 {
     qr_buffer_u8(out, BODY_FORMAT);
-    qr_buffer_u8(out, (uint8_t)body->kind);
+    qr_buffer_u8(out, kind_on_wire(body));
     switch (body->kind) {
     case QR_BODY_TXN: encode_txn(&body->txn, 1, out); break;
     case QR_BODY_COMPACT: qr_buffer_varint(out, body->revision); break;
     case QR_BODY_LEASE_GRANT:
         qr_buffer_u64(out, (uint64_t)body->lease);
         qr_buffer_varint(out, body->ttl_ms);
+        if (body->session.size > 0)
+            qr_buffer_bytes(out, body->session);
         break;
     case QR_BODY_LEASE_REVOKE: qr_buffer_u64(out, (uint64_t)body->lease); break;
     case QR_BODY_LEASE_EXPIRE:
@@ -184,7 +239,8 @@ static uint8_t kind_of(qr_slice bytes)
 
 bool qr_body_is_of_leases(qr_slice bytes)
 {
-    return kind_of(bytes) >= QR_BODY_LEASE_GRANT && kind_of(bytes) <= QR_BODY_LEASE_EPOCH;
+    uint8_t kind = kind_of(bytes);
+    return (kind >= QR_BODY_LEASE_GRANT && kind <= QR_BODY_LEASE_EPOCH) || kind == KIND_GRANT_OF_SESSION;
 }
 
 bool qr_body_is_of_alarms(qr_slice bytes)
@@ -194,6 +250,8 @@ bool qr_body_is_of_alarms(qr_slice bytes)
 
 uint16_t qr_body_level(qr_slice bytes)
 {
+    if (kind_of(bytes) == KIND_TXN_OF_PATHS || kind_of(bytes) == KIND_GRANT_OF_SESSION)
+        return QR_LEVEL_PATHS;
     if (qr_body_is_of_alarms(bytes))
         return QR_LEVEL_ALARMS;
     return qr_body_is_of_leases(bytes) ? QR_LEVEL_LEASES : QR_APPLY_OLDEST;
@@ -205,6 +263,7 @@ uint16_t qr_body_level(qr_slice bytes)
 typedef struct body_reader {
     qr_reader bytes;
     qr_status status; /* the first thing that was wrong */
+    bool of_paths;    /* something of QR_LEVEL_PATHS was read */
 } body_reader;
 
 static void fail(body_reader *reader, qr_status status)
@@ -252,10 +311,17 @@ static qr_slice read_bytes(body_reader *reader, size_t size_max)
     return qr_reader_take(&reader->bytes, (size_t)size);
 }
 
+static uint8_t read_space(body_reader *reader)
+{
+    uint8_t space = qr_reader_u8(&reader->bytes);
+    reader->of_paths |= space == QR_SPACE_ACLS;
+    return space;
+}
+
 static void read_span(body_reader *reader, qr_span *span)
 {
     *span = (qr_span){.kind = (qr_span_kind)read_enum(reader, QR_SPAN_KEY, QR_SPAN_FROM)};
-    span->space = qr_reader_u8(&reader->bytes);
+    span->space = read_space(reader);
     span->key = read_bytes(reader, QR_KEY_MAX);
     if (span->kind == QR_SPAN_RANGE)
         span->end = read_bytes(reader, QR_KEY_MAX);
@@ -302,11 +368,12 @@ static void read_range(body_reader *reader, qr_range *range)
 
 static void read_put(body_reader *reader, qr_put *put)
 {
-    *put = (qr_put){.space = qr_reader_u8(&reader->bytes)};
+    *put = (qr_put){.space = read_space(reader)};
     uint64_t options = read_number(reader);
     if (options & ~(uint64_t)PUT_OPTIONS_ALL)
         fail(reader, QR_E_INVALID);
     put->options = (uint32_t)options;
+    reader->of_paths |= (options & OPTIONS_OF_PATHS) != 0;
     put->key = read_bytes(reader, QR_KEY_MAX);
     if (put->key.size == 0)
         fail(reader, QR_E_INVALID);
@@ -329,6 +396,18 @@ static void read_delete(body_reader *reader, qr_delete *del)
     *del = (qr_delete){0};
     read_span(reader, &del->span);
     del->want_previous = read_enum(reader, 0, 1);
+}
+
+static void read_check(body_reader *reader, qr_check *check)
+{
+    *check = (qr_check){.space = read_space(reader)};
+    check->tests = qr_reader_u8(&reader->bytes);
+    if (check->tests == 0 || check->tests > CHECKS_ALL)
+        fail(reader, QR_E_INVALID);
+    check->key = read_bytes(reader, QR_KEY_MAX);
+    if (check->tests & QR_CHECK_STATES)
+        check->states = read_number(reader);
+    reader->of_paths = true;
 }
 
 /* ------------------------------------------------------------------ scan ---- */
@@ -362,17 +441,19 @@ static void scan_plain(body_reader *reader, qr_op_kind kind)
         qr_range range;
         qr_put put;
         qr_delete del;
+        qr_check check;
     } op;
     switch (kind) {
     case QR_OP_RANGE: read_range(reader, &op.range); break;
     case QR_OP_PUT: read_put(reader, &op.put); break;
+    case QR_OP_CHECK: read_check(reader, &op.check); break;
     default: read_delete(reader, &op.del); break;
     }
 }
 
 /* Walks a whole txn with a stack of its own, so that no input makes the C stack or the arena grow before it
  * is known to be within bounds. Everything that can be wrong with a body is found here. */
-static qr_status scan_txn(qr_slice bytes)
+static qr_status scan_txn(qr_slice bytes, bool of_paths)
 {
     scan_level levels[QR_TXN_DEPTH_MAX];
     body_reader reader = {.bytes = qr_reader_of(bytes)};
@@ -387,7 +468,7 @@ static qr_status scan_txn(qr_slice bytes)
             *level = (scan_level){.left = scan_count(&reader, &total), .in_else = true};
         } else {
             level->left--;
-            qr_op_kind kind = (qr_op_kind)read_enum(&reader, QR_OP_RANGE, QR_OP_TXN);
+            qr_op_kind kind = (qr_op_kind)read_enum(&reader, QR_OP_RANGE, QR_OP_CHECK);
             if (kind != QR_OP_TXN)
                 scan_plain(&reader, kind);
             else if (depth == QR_TXN_DEPTH_MAX)
@@ -396,7 +477,7 @@ static qr_status scan_txn(qr_slice bytes)
                 scan_head(&reader, &levels[depth++], &total);
         }
     }
-    if (!failed(&reader) && qr_reader_left(&reader.bytes) != 0)
+    if (!failed(&reader) && (qr_reader_left(&reader.bytes) != 0 || reader.of_paths != of_paths))
         fail(&reader, QR_E_INVALID);
     return reader.status;
 }
@@ -410,7 +491,7 @@ static const qr_op *decode_ops(body_reader *reader, qr_arena *arena, size_t *cou
     *count = (size_t)read_number(reader);
     qr_op *ops = *count ? qr_arena_zero(arena, *count, sizeof *ops) : NULL;
     for (size_t i = 0; i < *count; i++) {
-        ops[i].kind = (qr_op_kind)read_enum(reader, QR_OP_RANGE, QR_OP_TXN);
+        ops[i].kind = (qr_op_kind)read_enum(reader, QR_OP_RANGE, QR_OP_CHECK);
         switch (ops[i].kind) {
         case QR_OP_RANGE: read_range(reader, &ops[i].range); break;
         case QR_OP_PUT: read_put(reader, &ops[i].put); break;
@@ -421,7 +502,7 @@ static const qr_op *decode_ops(body_reader *reader, qr_arena *arena, size_t *cou
             ops[i].txn = nested;
             break;
         }
-        case QR_OP_CHECK: break;
+        case QR_OP_CHECK: read_check(reader, &ops[i].check); break;
         }
     }
     return ops;
@@ -486,13 +567,18 @@ static void read_alarm(body_reader *reader, qr_body *body)
 }
 
 /* A body of a few numbers. */
-static qr_status decode_plain(body_reader *reader, qr_arena *arena, qr_body *body)
+static qr_status decode_plain(body_reader *reader, qr_arena *arena, bool of_session, qr_body *body)
 {
     switch (body->kind) {
     case QR_BODY_COMPACT: body->revision = read_number(reader); break;
     case QR_BODY_LEASE_GRANT:
         body->lease = read_lease(reader);
         body->ttl_ms = read_positive(reader, QR_LEASE_TTL_MS_MAX);
+        if (of_session) {
+            body->session = read_bytes(reader, QR_SESSION_MAX);
+            if (body->session.size == 0)
+                fail(reader, QR_E_INVALID);
+        }
         break;
     case QR_BODY_LEASE_REVOKE: body->lease = read_lease(reader); break;
     case QR_BODY_LEASE_EXPIRE:
@@ -516,12 +602,14 @@ qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
         return QR_E_INVALID;
     if (format != BODY_FORMAT)
         return QR_E_BAD_VERSION;
-    body->kind = (qr_body_kind)read_enum(&reader, QR_BODY_TXN, QR_BODY_ALARM);
+    uint8_t kind = read_enum(&reader, QR_BODY_TXN, KIND_GRANT_OF_SESSION);
     if (failed(&reader))
         return reader.status;
+    bool of_paths = kind == KIND_TXN_OF_PATHS, of_session = kind == KIND_GRANT_OF_SESSION;
+    body->kind = of_paths ? QR_BODY_TXN : of_session ? QR_BODY_LEASE_GRANT : (qr_body_kind)kind;
     if (body->kind != QR_BODY_TXN)
-        return decode_plain(&reader, arena, body);
-    qr_status status = scan_txn(qr_slice_of(reader.bytes.at, qr_reader_left(&reader.bytes)));
+        return decode_plain(&reader, arena, of_session, body);
+    qr_status status = scan_txn(qr_slice_of(reader.bytes.at, qr_reader_left(&reader.bytes)), of_paths);
     if (status != QR_OK)
         return status;
     decode_txn(&reader, arena, &body->txn);

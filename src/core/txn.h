@@ -11,8 +11,7 @@
 enum {
     QR_SPACE_DIRECTORY = 0x02, /* directory records: kept by the tree itself, never written by requests */
     QR_SPACE_LEASES = 0x04,
-    QR_SPACE_SESSIONS =
-        0x06, /* a record named by a lease's id in eight bytes, made by its grant; ends with it */
+    QR_SPACE_SESSIONS = 0x06, /* a record named by the id of a lease, 8 bytes, greatest first; ends with it */
     QR_SPACE_USERS = 0x08,
     QR_SPACE_CATALOGUE = 0x0a, /* what members say of themselves: names and addresses */
     QR_SPACE_ALARMS = 0x0c,    /* kept by their own commands, never read or written by transactions */
@@ -26,6 +25,8 @@ enum {
     QR_VALUE_MAX = 1024 * 1024 * 2,
     QR_TXN_DEPTH_MAX = 130,   /* nested transactions; a door's op limit is stricter */
     QR_TXN_OPS_MAX = 1 << 16, /* operations and conditions in one command, all levels together */
+    QR_ACL_MAX = 16 * 1024,   /* bytes of a record of rights */
+    QR_SESSION_MAX = 512,     /* bytes of a session's record */
     QR_ATTRIBUTE_MAX = 512,   /* bytes of the attribute string of a key */
     QR_PATH_MAX = 4096,       /* directory records are kept for paths up to this size */
     QR_PATH_LEVELS_MAX = 64,  /* and this depth */
@@ -78,6 +79,8 @@ enum {                             /* qr_put.options */
        QR_PUT_EXPECT_VERSION = 1 << 7,   /* else VERSION_MISMATCH; 0 = must not exist */
        QR_PUT_DETACH_ON_EXPIRY = 1 << 8, /* the end of the lease detaches the key instead of deleting it */
        QR_PUT_EXPECT_ABSENT = 1 << 9,    /* else EXISTS: neither the key nor one below it is there */
+       QR_PUT_SAME_KEY = 1 << 10, /* of the put right before it: a record of rights for a numbered key. `key`
+                                     says nothing. INVALID: there is none */
 };
 
 typedef struct qr_put {

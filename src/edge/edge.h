@@ -20,7 +20,8 @@
  *
  * Promises: after a successful SYNC of a file its earlier WRITEs survive a crash; CREATE, RENAME and REMOVE
  * survive a crash only after a successful SYNC_FOLDER. A WRITE that was not synced may be kept, lost or torn
- * at any 512 bytes. A failed WRITE or SYNC is never retried by the caller: it halts. */
+ * at any 512 bytes; so one of the very bytes that stand there durably changes nothing. A failed WRITE or SYNC
+ * is never retried by the caller: it halts. */
 
 enum { QR_DISK_NAME_MAX = 64 }; /* bytes of a file name with its zero: [a-z0-9._-]+ */
 

@@ -9,14 +9,9 @@ static uint64_t below(qr_sim_world *world, uint64_t bound)
     return qr_prng_below(&world->prng_alarm, bound);
 }
 
-static void write_body(qr_sim_world *world, qr_sim_op *op, qr_alarm_act act, const qr_alarm *alarm)
+static void draft(qr_sim_op *op, qr_alarm_act act, const qr_alarm *alarm)
 {
-    qr_buffer bytes;
-    qr_buffer_init(&bytes);
-    qr_body_encode(&(qr_body){.kind = QR_BODY_ALARM, .alarm_act = act, .alarm = *alarm}, &bytes);
-    op->kind = QR_REQUEST_WRITE;
-    op->body = qr_arena_copy(&world->arena, qr_buffer_slice(&bytes));
-    qr_buffer_free(&bytes);
+    qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_ALARM, .alarm_act = act, .alarm = *alarm});
 }
 
 /* They are seldom raised and soon cleared: little can be seen while everything is refused. */
@@ -26,14 +21,14 @@ bool qr_sim_alarm_draft(qr_sim_world *world, qr_sim_op *op)
     uint64_t draw = below(world, 1000), number = below(world, world->nodes);
     qr_alarm alarm = {.member = world->node[number].id, .kind = (uint32_t)below(world, 4)};
     if (draw < 6) {
-        write_body(world, op, QR_ALARM_RAISE, &alarm);
+        draft(op, QR_ALARM_RAISE, &alarm);
         return true;
     }
     if (draw >= 10 && (model->alarm_count == 0 || draw >= 200))
         return false;
     if (model->alarm_count > 0 && draw > 8)
         alarm = model->alarms[below(world, model->alarm_count)];
-    write_body(world, op, QR_ALARM_CLEAR, &alarm);
+    draft(op, QR_ALARM_CLEAR, &alarm);
     return true;
 }
 

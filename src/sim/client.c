@@ -160,6 +160,16 @@ static void draft_many(qr_sim_world *world, const qr_sim_op *op, sim_draft *draf
     draft->conditions[draft->txn.condition_count++] = condition;
 }
 
+void qr_sim_write_body(qr_sim_op *op, const qr_body *body)
+{
+    qr_buffer bytes;
+    qr_buffer_init(&bytes);
+    qr_body_encode(body, &bytes);
+    op->kind = QR_REQUEST_WRITE;
+    op->body = qr_arena_copy(&op->world->arena, qr_buffer_slice(&bytes));
+    qr_buffer_free(&bytes);
+}
+
 static void finish_draft(qr_sim_world *world, qr_sim_op *op, const sim_draft *draft)
 {
     sim_draft *kept = qr_arena_alloc(&world->arena, sizeof *kept);
@@ -172,11 +182,7 @@ static void finish_draft(qr_sim_world *world, qr_sim_op *op, const sim_draft *dr
         op->query = (qr_query){.kind = QR_QUERY_TXN, .txn = kept->txn};
         return;
     }
-    qr_buffer body;
-    qr_buffer_init(&body);
-    qr_body_encode_txn(op->txn, &body);
-    op->body = qr_arena_copy(&world->arena, qr_buffer_slice(&body));
-    qr_buffer_free(&body);
+    qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_TXN, .txn = *op->txn});
 }
 
 static void draft_compaction(qr_sim_world *world, qr_sim_op *op)
@@ -185,11 +191,7 @@ static void draft_compaction(qr_sim_world *world, qr_sim_op *op)
     op->compact_revision = 1 + below(world, world->oracle.model.revision + 2);
     if (world->plan.watches > 0 && below(world, 2)) /* right where somebody is to go on */
         op->compact_revision = world->watches[below(world, world->plan.watches)].next;
-    qr_buffer body;
-    qr_buffer_init(&body);
-    qr_body_encode_compact(op->compact_revision, &body);
-    op->body = qr_arena_copy(&world->arena, qr_buffer_slice(&body));
-    qr_buffer_free(&body);
+    qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_COMPACT, .revision = op->compact_revision});
 }
 
 /* A look at the past within a write, most often right where compaction may be: every member has to find the
@@ -212,6 +214,8 @@ static void draft_request(qr_sim_world *world, qr_sim_op *op)
     if (world->plan.alarms && qr_sim_alarm_draft(world, op))
         return;
     if (world->plan.leases && qr_sim_lease_draft(world, op))
+        return;
+    if (world->plan.paths && qr_sim_path_draft(world, op))
         return;
     sim_draft draft;
     memset(&draft, 0, sizeof draft);
@@ -267,9 +271,12 @@ static void close_op(qr_sim_op *op, qr_sim_outcome outcome)
     think(world, op->client);
 }
 
-static qr_sim_outcome outcome_of(qr_status status)
+static qr_sim_outcome outcome_of(qr_request_kind kind, qr_status status)
 {
     switch (status) {
+    case QR_E_EXISTS: return kind == QR_REQUEST_WRITE ? QR_SIM_DONE : QR_SIM_REFUSED; /* else a change */
+    case QR_E_HAS_LEASE:
+    case QR_E_HAS_CHILDREN:
     case QR_OK:
     case QR_E_COMPACTED:
     case QR_E_FUTURE_REVISION:
@@ -313,7 +320,7 @@ static void digest_result(qr_sim_op *op, const qr_txn_result *result)
         remember(client, &result->ops[i]);
     for (size_t i = 0; result->succeeded && i < op->txn->then_count; i++) {
         const qr_op *done = &op->txn->then_ops[i];
-        if (done->kind != QR_OP_PUT)
+        if (done->kind != QR_OP_PUT || done->put.space != QR_SPACE_KEYS)
             continue;
         uint32_t number = (uint32_t)(done->put.key.data[1] - '0');
         if (done->put.key.data[0] == 'k')
@@ -355,7 +362,7 @@ static void on_done(void *owner, const qr_reply *reply)
     if (reply->status == QR_OK && qr_body_is_of_alarms(op->body))
         qr_sim_alarm_text(((const qr_alarm_result *)reply->result)->stood, &world->text);
     else
-        qr_sim_result_text(reply->status, has_result ? reply->result : NULL, &world->text);
+        qr_sim_result_text(reply->status, op->txn != NULL ? reply->result : NULL, &world->text);
     op->reply_text = qr_arena_text(&world->arena, qr_buffer_slice(&world->text));
     if (has_result)
         digest_result(op, reply->result);
@@ -365,7 +372,7 @@ static void on_done(void *owner, const qr_reply *reply)
     qr_sim_story_op(op, "is answered");
     /* Refused by the member that was asked, which has raised its alarm instead: not by a command. */
     bool has_no_room = reply->status == QR_E_QUOTA && reply->index == 0;
-    close_op(op, has_no_room ? QR_SIM_REFUSED : outcome_of(reply->status));
+    close_op(op, has_no_room ? QR_SIM_REFUSED : outcome_of(op->kind, reply->status));
     qr_sim_oracle_answered(op);
 }
 

@@ -412,11 +412,19 @@ static sim_luck draw_luck(qr_sim_disk *disk)
     return draw < 4 ? LUCK_NONE : draw < 6 ? LUCK_ALL : LUCK_MIXED;
 }
 
+/* Opening a log writes its last chunk again, which may be acknowledged: the same bytes over the same bytes,
+ * at whatever sector the power fails. */
+static bool repeats(const sim_file *file, const sim_write *write)
+{
+    return file->durable.size >= write->offset + write->size &&
+           memcmp(file->durable.data + write->offset, write->bytes, write->size) == 0;
+}
+
 /* The write went wrong in a way that leaves well-formed bytes: those of the write before it, once more. */
 static void leave_stale(sim_file *file, const sim_write *write)
 {
     const sim_write *old = &file->synced;
-    if (file->durable.size >= write->offset)
+    if (file->durable.size >= write->offset && !repeats(file, write))
         qr_sim_image_write(&file->durable, write->offset, old->bytes,
                            old->size < write->size ? old->size : write->size);
 }

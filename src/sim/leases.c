@@ -19,16 +19,6 @@ static uint64_t below(qr_sim_world *world, uint64_t bound)
 
 /* ------------------------------------------------------------ the requests ---- */
 
-static void write_body(qr_sim_world *world, qr_sim_op *op, const qr_body *body)
-{
-    qr_buffer bytes;
-    qr_buffer_init(&bytes);
-    qr_body_encode(body, &bytes);
-    op->kind = QR_REQUEST_WRITE;
-    op->body = qr_arena_copy(&world->arena, qr_buffer_slice(&bytes));
-    qr_buffer_free(&bytes);
-}
-
 static void draft_attached(qr_sim_world *world, qr_sim_op *op, int64_t lease)
 {
     uint64_t number = below(world, world->plan.keys);
@@ -42,7 +32,7 @@ static void draft_attached(qr_sim_world *world, qr_sim_op *op, int64_t lease)
         put->put.options = QR_PUT_DETACH_ON_EXPIRY;
     *txn = (qr_txn){.then_ops = put, .then_count = 1};
     op->txn = txn;
-    write_body(world, op, &(qr_body){.kind = QR_BODY_TXN, .txn = *txn});
+    qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_TXN, .txn = *txn});
 }
 
 bool qr_sim_lease_draft(qr_sim_world *world, qr_sim_op *op)
@@ -51,9 +41,12 @@ bool qr_sim_lease_draft(qr_sim_world *world, qr_sim_op *op)
     int64_t lease = (int64_t)(1 + below(world, QR_SIM_LEASES_MAX));
     uint64_t ttl_ms = 100 + below(world, QR_SIM_TTL_MS_MAX - 100);
     if (draw < 6) {
-        write_body(world, op, &(qr_body){.kind = QR_BODY_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms});
+        qr_body body = {.kind = QR_BODY_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms};
+        if (world->plan.paths && below(world, 2))
+            body.session = qr_slice_text(op->mark);
+        qr_sim_write_body(op, &body);
     } else if (draw < 7) {
-        write_body(world, op, &(qr_body){.kind = QR_BODY_LEASE_REVOKE, .lease = lease});
+        qr_sim_write_body(op, &(qr_body){.kind = QR_BODY_LEASE_REVOKE, .lease = lease});
     } else if (draw < 13) {
         draft_attached(world, op, lease);
     } else if (draw < 30) {
@@ -106,25 +99,38 @@ void qr_sim_lease_applied(qr_sim_world *world, const qr_body *body, uint64_t ind
             continue;
         if (is == 0 && body->kind == QR_BODY_LEASE_EXPIRE)
             judge_end(world, id, &before[id]);
-        uint64_t touched_us = world->lives[id].touched_us, renewed_us = world->lives[id].renewed_us;
-        world->lives[id] = (qr_sim_life){.touched_us = touched_us, .renewed_us = renewed_us};
-        if (is != 0)
-            world->lives[id].granted_us = world->now_us;
+        qr_sim_life *life = &world->lives[id];
+        life->granted_us = is != 0 ? world->now_us : 0;
+        if (is == 0) {
+            life->revoked_us = body->kind == QR_BODY_LEASE_REVOKE ? world->now_us : 0;
+            life->revoked_generation = was;
+        }
     }
+}
+
+/* A quorum noted a renewal, somebody revoked the lease by way of a new leader, and only then does the old one
+ * hear that it was noted: the renewal came before, and may be confirmed as long as a round may take. */
+static bool was_renewed_before(const qr_sim_world *world, const qr_sim_life *life, uint64_t generation)
+{
+    return life->revoked_generation == generation && life->revoked_us != 0 &&
+           world->now_us <= life->revoked_us + GRACE_US;
 }
 
 /* A leader has what it needs to tell a client so. */
 void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record)
 {
     qr_sim_world *world = node->world;
-    uint64_t id = record->number[0];
+    uint64_t id = record->number[0], generation = record->number[1];
     if (qr_sim_disk_dead(node->disk) || node->dying || id > QR_SIM_LEASES_MAX)
         return;
-    if (world->oracle.model.leases[id].generation != record->number[1])
+    qr_sim_life *life = &world->lives[id];
+    life->said_us = world->now_us;
+    if (world->oracle.model.leases[id].generation == generation)
+        life->renewed_us = world->now_us;
+    else if (!was_renewed_before(world, life, generation))
         qr_sim_fail(world, "renewed-is-not-gone",
                     "n%u renews lease %" PRIu64 " of entry %" PRIu64 ", which has ended", node->number + 1,
-                    id, record->number[1]);
-    world->lives[id].renewed_us = world->now_us;
+                    id, generation);
 }
 
 void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply)
@@ -141,7 +147,12 @@ void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply)
     if (reply->status != QR_OK)
         return;
     const qr_lease_time *time = reply->result;
-    if (op->kind == QR_REQUEST_LEASE_RENEW && life->renewed_us < op->invoked_us)
+    bool had_ended = life->granted_us == 0 && life->revoked_us != 0 && life->revoked_us < op->invoked_us;
+    if (op->kind == QR_REQUEST_LEASE_RENEW && had_ended)
+        qr_sim_fail(world, "renewed-is-not-gone",
+                    "%s was told that lease %" PRId64 " is renewed, which had ended before it asked",
+                    op->mark, op->lease);
+    if (op->kind == QR_REQUEST_LEASE_RENEW && life->said_us < op->invoked_us)
         qr_sim_fail(world, "renewals-are-confirmed",
                     "%s was told that lease %" PRId64 " is renewed, and it is not", op->mark, op->lease);
     if (time->remaining_ms > time->ttl_ms + GRACE_US / 1000 + QR_SIM_TTL_MS_MAX)

@@ -66,9 +66,11 @@ static void say_result(qr_buffer *text, const qr_txn_result *result)
 
 void qr_sim_result_text(qr_status status, const qr_txn_result *result, qr_buffer *text)
 {
-    if (status != QR_OK || result == NULL)
+    if (status != QR_OK || result == NULL) {
         qr_buffer_format(text, "%s", qr_status_name(status));
-    else {
+        if (result != NULL && result->failed_op != SIZE_MAX)
+            qr_buffer_format(text, " at %zu", result->failed_op);
+    } else {
         qr_buffer_format(text, "r%" PRIu64 " ", result->revision);
         say_result(text, result);
     }
@@ -190,6 +192,7 @@ typedef struct sim_run {
     qr_sim_model *model; /* NULL: a query */
     uint64_t before, now;
     bool changed;
+    qr_status status; /* of the operation that failed */
     qr_buffer *text;
 } sim_run;
 
@@ -212,11 +215,36 @@ static void run_range(sim_run *run, const qr_range *range)
     }
 }
 
+/* A record that stands with a key or a lease. */
+static qr_status put_record(sim_run *run, const qr_put *put)
+{
+    uint64_t *count = NULL;
+    if (put->space == QR_SPACE_ACLS) {
+        qr_sim_key *key = need_key(run->model, put->key);
+        count = version_at(key, run->now) ? &key->rights : NULL;
+    } else {
+        qr_sim_lease *lease = &run->model->leases[put->key.data[7]];
+        count = lease->generation ? &lease->session : NULL;
+    }
+    if (count == NULL)
+        return QR_E_KEY_NOT_FOUND;
+    ++*count;
+    return QR_OK;
+}
+
 static void run_put(sim_run *run, const qr_put *put)
 {
+    qr_buffer_format(run->text, "put");
+    if (put->space != QR_SPACE_KEYS) {
+        run->status = put_record(run, put);
+        return;
+    }
     qr_sim_key *key = need_key(run->model, put->key);
     const qr_sim_version *old = version_at(key, run->now);
-    qr_buffer_format(run->text, "put");
+    if (old && (put->options & QR_PUT_EXPECT_ABSENT)) {
+        run->status = QR_E_EXISTS;
+        return;
+    }
     if (old && (put->options & QR_PUT_WANT_PREVIOUS))
         say_kv(run->text, key->name, old->value, old->create_revision, old->revision, old->version,
                old->lease);
@@ -248,8 +276,33 @@ static void run_delete(sim_run *run, const qr_delete *del)
             say_kv(run->text, key->name, old->value, old->create_revision, old->revision, old->version,
                    old->lease);
         set_version(key, (qr_sim_version){.revision = run->now});
+        key->rights = 0;
         run->changed = true;
     }
+}
+
+/* The keys of the workload are no paths: they have no children, and are there while they live. */
+static void run_check(sim_run *run, const qr_check *check)
+{
+    qr_buffer_format(run->text, "check");
+    const qr_sim_key *key = check->space == QR_SPACE_SESSIONS ? NULL : need_key(run->model, check->key);
+    const qr_sim_version *version = key ? version_at(key, run->now) : NULL;
+    uint64_t states = version ? version->version - 1 : 0;
+    bool present = version != NULL;
+    if (check->space != QR_SPACE_KEYS) {
+        states = key ? key->rights : run->model->leases[check->key.data[7]].session;
+        present = states > 0;
+    }
+    bool must_be = (check->tests & QR_CHECK_PRESENT) ||
+                   ((check->tests & QR_CHECK_STATES) && check->space == QR_SPACE_KEYS);
+    if (must_be && !present)
+        run->status = QR_E_KEY_NOT_FOUND;
+    else if ((check->tests & QR_CHECK_ABSENT) && present)
+        run->status = QR_E_EXISTS;
+    else if ((check->tests & QR_CHECK_UNLEASED) && version && version->lease)
+        run->status = QR_E_HAS_LEASE;
+    else if ((check->tests & QR_CHECK_STATES) && states != check->states)
+        run->status = QR_E_VERSION_MISMATCH;
 }
 
 /* Nested conditions are judged on the state before the whole txn, like the outer ones. Depth is the
@@ -271,10 +324,34 @@ static void run_txn(sim_run *run, const qr_txn *txn)
         case QR_OP_PUT: run_put(run, &ops[i].put); break;
         case QR_OP_DELETE: run_delete(run, &ops[i].del); break;
         case QR_OP_TXN: run_txn(run, ops[i].txn); break;
-        case QR_OP_CHECK: QR_ASSERT(!"the workload checks nothing in between"); break;
+        case QR_OP_CHECK: run_check(run, &ops[i].check); break;
+        }
+        if (run->status != QR_OK) {
+            qr_buffer_clear(run->text);
+            qr_buffer_format(run->text, "%s at %zu", qr_status_name(run->status), i);
+            return;
         }
     }
     qr_buffer_u8(run->text, '}');
+}
+
+/* What has to come back when an operation fails, and how it does: the versions of this revision go. */
+static void keep(qr_sim_model *model)
+{
+    for (size_t i = 0; i < model->count; i++)
+        model->keys[i].rights_kept = model->keys[i].rights;
+    memcpy(model->leases_kept, model->leases, sizeof model->leases);
+}
+
+static void undo(qr_sim_model *model, uint64_t revision)
+{
+    for (size_t i = 0; i < model->count; i++) {
+        qr_sim_key *key = &model->keys[i];
+        key->rights = key->rights_kept;
+        while (key->count > 0 && key->versions[key->count - 1].revision == revision)
+            key->count--;
+    }
+    memcpy(model->leases, model->leases_kept, sizeof model->leases);
 }
 
 static bool lease_lives(const qr_sim_model *model, int64_t lease)
@@ -292,12 +369,13 @@ static bool lacks_lease(const qr_sim_model *model, const qr_txn *txn)
 }
 
 /* Of the workload's transactions, which are not nested. */
-static bool writes(const qr_txn *txn, bool puts_only)
+static bool writes(const qr_txn *txn, bool growth_only)
 {
     for (size_t i = 0; i < txn->then_count + txn->else_count; i++) {
         bool then = i < txn->then_count;
-        qr_op_kind kind = then ? txn->then_ops[i].kind : txn->else_ops[i - txn->then_count].kind;
-        if (kind == QR_OP_PUT || (kind == QR_OP_DELETE && !puts_only))
+        const qr_op *op = then ? &txn->then_ops[i] : &txn->else_ops[i - txn->then_count];
+        bool grows = op->kind == QR_OP_PUT && op->put.space != QR_SPACE_SESSIONS;
+        if (grows || (op->kind != QR_OP_RANGE && !growth_only))
             return true;
     }
     return false;
@@ -317,7 +395,7 @@ static qr_status refused(const qr_sim_model *model, bool is_written, bool grows)
     return status;
 }
 
-/* The workload looks into the past alone and without conditions. */
+/* The workload looks into the past first and without conditions. */
 static qr_status past_of(const qr_sim_model *model, const qr_txn *txn)
 {
     for (size_t i = 0; i < txn->then_count; i++) {
@@ -339,22 +417,28 @@ static void say_status(qr_buffer *text, qr_status status)
 void qr_sim_model_apply(qr_sim_model *model, const qr_txn *txn, qr_buffer *text)
 {
     qr_status refusal = refused(model, writes(txn, false), writes(txn, true));
-    if (refusal == QR_OK && lacks_lease(model, txn))
-        refusal = QR_E_LEASE_NOT_FOUND;
-    if (refusal == QR_OK)
-        refusal = past_of(model, txn);
     if (refusal != QR_OK) {
         say_status(text, refusal);
         return;
     }
+    refusal = lacks_lease(model, txn) ? QR_E_LEASE_NOT_FOUND : past_of(model, txn);
+    if (refusal != QR_OK) {
+        qr_buffer_format(text, "%s at 0", qr_status_name(refusal));
+        end_text(text);
+        return;
+    }
+    keep(model);
     qr_buffer body;
     qr_buffer_init(&body);
     sim_run run = {
         .seen = model, .model = model, .before = model->revision, .now = model->revision + 1, .text = &body};
     run_txn(&run, txn);
-    if (run.changed)
+    if (run.status != QR_OK)
+        undo(model, run.now);
+    else if (run.changed)
         model->revision++;
-    qr_buffer_format(text, "r%" PRIu64 " ", model->revision);
+    if (run.status == QR_OK)
+        qr_buffer_format(text, "r%" PRIu64 " ", model->revision);
     qr_buffer_add_slice(text, qr_buffer_slice(&body));
     end_text(text);
     qr_buffer_free(&body);
@@ -387,9 +471,10 @@ static void end_lease(qr_sim_model *model, int64_t lease, bool *changed)
             version.detach = false;
         }
         set_version(&model->keys[i], version);
+        model->keys[i].rights = old->detach ? model->keys[i].rights : 0;
         *changed = true;
     }
-    model->leases[lease].generation = 0;
+    model->leases[lease].generation = model->leases[lease].session = 0;
 }
 
 void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index, qr_buffer *text)
@@ -406,7 +491,8 @@ void qr_sim_model_lease(qr_sim_model *model, const qr_body *body, uint64_t index
         if (lives)
             status = QR_E_LEASE_EXISTS;
         else
-            model->leases[body->lease] = (qr_sim_lease){.generation = index, .ttl_ms = body->ttl_ms};
+            model->leases[body->lease] = (qr_sim_lease){
+                .generation = index, .ttl_ms = body->ttl_ms, .session = body->session.size > 0};
         break;
     case QR_BODY_LEASE_REVOKE:
         if (lives)

@@ -24,12 +24,14 @@ enum {
 /* A lease of the model; generation 0: there is none of that id. */
 typedef struct qr_sim_lease {
     uint64_t generation, ttl_ms;
+    uint64_t session; /* version of its session's record, 0 = none */
 } qr_sim_lease;
 
 typedef struct qr_sim_key {
     qr_slice name;            /* borrowed */
     qr_sim_version *versions; /* oldest first; owned */
     size_t count, room;
+    uint64_t rights, rights_kept; /* version of its record of rights, 0 = none */
 } qr_sim_key;
 
 typedef struct qr_sim_model {
@@ -37,6 +39,7 @@ typedef struct qr_sim_model {
     size_t count, room;
     uint64_t revision, compacted;
     qr_sim_lease leases[QR_SIM_LEASES_MAX + 1]; /* by id; [0] is none */
+    qr_sim_lease leases_kept[QR_SIM_LEASES_MAX + 1];
     uint64_t epoch;
     qr_alarm alarms[QR_SIM_ALARMS_MAX]; /* that stand, in any order */
     size_t alarm_count;
@@ -54,7 +57,7 @@ void qr_sim_model_alarm(qr_sim_model *model, const qr_body *body, qr_buffer *tex
 /* The answer of a transaction without writes in the state right after that revision. */
 void qr_sim_model_query(const qr_sim_model *model, const qr_txn *txn, uint64_t revision, qr_buffer *text);
 
-/* The machine's answer to the same as the same text. */
+/* The machine's answer to the same as the same text; with a status, result may tell where. */
 void qr_sim_result_text(qr_status status, const qr_txn_result *result, qr_buffer *text);
 void qr_sim_alarm_text(bool stood, qr_buffer *text);
 

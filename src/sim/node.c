@@ -91,7 +91,8 @@ static qr_status edge_send(void *self, uint64_t to, qr_slice message)
             return QR_E_NOT_FOUND;
         qr_buffer spoilt;
         qr_buffer_init(&spoilt);
-        if (qr_sim_transfers_spoil(node, to, message, &spoilt))
+        if (qr_sim_transfers_spoil(node, to, message, &spoilt) ||
+            qr_sim_malformed_message(node, to, message, &spoilt))
             message = qr_buffer_slice(&spoilt);
         qr_sim_network_send(&world->network, node->number, i, message, world->now_us);
         qr_buffer_free(&spoilt);
@@ -288,7 +289,7 @@ static qr_node_config config_of(qr_sim_node *node)
         .engine_memory_max = plan->engine_memory_max,
         .engine_message_max = plan->engine_message_max,
         .request_ms = plan->request_ms,
-        .engine = world->config->engine,
+        .engine = qr_sim_malformed_start(node),
         .disk = qr_sim_disk_edge(node->disk),
         .network = {.self = node, .send = edge_send},
         .trace_sink = on_trace,
@@ -338,6 +339,13 @@ static qr_status open_node(qr_sim_node *node, qr_arena *arena, const char **sent
         return status;
     config.machine = new_machine(node);
     status = qr_node_open(&config, arena, &node->node, sentence);
+    if (node->misreads.refused && !qr_sim_disk_dead(node->disk)) { /* then comes one that reads it well */
+        qr_sim_story(world, "n%u refuses to start: %s", node->number + 1, *sentence);
+        world->report->malformed++;
+        node->misreads.in = 0;
+        config.machine = new_machine(node);
+        status = qr_node_open(&config, arena, &node->node, sentence);
+    }
     if (status != QR_E_CORRUPT || !node->damaged)
         return status;
     qr_sim_story(world, "n%u finds its log damaged and puts it aside: %s", node->number + 1, *sentence);
@@ -494,15 +502,29 @@ void qr_sim_node_init(qr_sim_world *world, uint32_t number)
     plan_boot(node, qr_prng_below(&world->prng_world, 20000));
 }
 
+/* What is left is what `quorate verify` calls sound, if nothing has rotted. */
+static void verify(qr_sim_node *node)
+{
+    qr_sim_world *world = node->world;
+    if (qr_sim_failed(world) || world->config->verify == NULL)
+        return;
+    qr_disk disk = qr_sim_disk_edge(node->disk);
+    const char *sentence = world->config->verify(&disk);
+    if (sentence != NULL && world->report->damages == 0)
+        qr_sim_fail(world, "verify-finds-no-damage", "the files of n%u: %s", node->number + 1, sentence);
+    qr_sim_altered_look(node);
+}
+
 void qr_sim_node_free(qr_sim_node *node)
 {
     if (node->node != NULL) {
         node->dying = true;
-        qr_sim_disk_crash(node->disk, true);
+        qr_sim_disk_crash(node->disk, node->world->config->seed & 1);
         qr_node_free(node->node);
         qr_sim_box_repeat(node);
     }
     node->node = NULL;
+    verify(node);
     qr_buffer_free(&node->recording);
     qr_sim_disk_free(node->disk);
 }

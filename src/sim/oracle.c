@@ -292,10 +292,12 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
         return;
     }
     node->applied = index;
-    if (index == oracle->count + 1)
+    if (index == oracle->count + 1) {
         learn(world, index, term, kind, bytes, digest);
-    else
+        qr_sim_malformed_entry(world, kind, bytes);
+    } else {
         world->caught_up++;
+    }
     const qr_sim_commit *commit = &oracle->commits[index - 1];
     if (commit->term != term || commit->hash != qr_hash(bytes, (uint64_t)kind))
         qr_sim_fail(world, "same-command-at-same-index",

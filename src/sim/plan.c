@@ -172,6 +172,16 @@ static void draw_alarms(qr_sim_world *world)
     plan->alarms = one_in(&prng, 3);
     if (plan->alarms && one_in(&prng, 2))
         plan->admit_bytes = qr_prng_between(&prng, 500, 5000);
+    plan->paths = one_in(&prng, 2);
+}
+
+/* Likewise. */
+static void draw_malformed(qr_sim_world *world)
+{
+    qr_prng prng;
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 7));
+    if (one_in(&prng, 3))
+        world->plan.malformed = PICK(&prng, 1000, 10000, 50000);
 }
 
 void qr_sim_plan_draw(qr_sim_world *world)
@@ -198,4 +208,5 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_late_faults(world);
     draw_changes(world);
     draw_alarms(world);
+    draw_malformed(world);
 }

@@ -12,6 +12,7 @@
 #include "core/bugs.h"
 #include "core/engine.h"
 #include "core/machine.h"
+#include "edge/edge.h"
 
 typedef struct qr_sim_config {
     uint64_t seed;
@@ -19,6 +20,9 @@ typedef struct qr_sim_config {
     /* A new, empty machine that understands core/txn.h, whose member refuses puts above so many bytes; 0 =
      * off. */
     qr_machine *(*machine)(uint32_t bug, uint64_t admit_bytes);
+    /* Looks at the files of a member that is gone: NULL, or what is wrong with them. May be NULL; no trace
+     * hash depends on it. */
+    const char *(*verify)(const qr_disk *disk);
     bool elects;       /* false: the engine has a fixed leader; liveness waits for it */
     uint32_t nodes;    /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
     uint32_t fault_ms; /* simulated time with faults; 0 = default */
@@ -47,10 +51,11 @@ typedef struct qr_sim_report {
     uint64_t checkpoints, restores, transfers; /* made; started from; taken over from a leader */
     uint64_t transfers_cut[QR_SIM_PARTS];      /* faults in the midst of a transfer, by where */
     uint64_t configurations, changes, changes_refused, wipes,
-        renewed;       /* entries; requests; disks lost; incarnations that took the place of another */
-    uint64_t spoilt;   /* messages with a bit turned on their way */
-    uint64_t cores;    /* runs in which a quorum had to work alone first */
-    uint64_t recorded; /* steps of engines that were repeated from their black boxes */
+        renewed;        /* entries; requests; disks lost; incarnations that took the place of another */
+    uint64_t spoilt;    /* messages with a bit turned on their way */
+    uint64_t malformed; /* messages and records whose checksum was right */
+    uint64_t cores;     /* runs in which a quorum had to work alone first */
+    uint64_t recorded;  /* steps of engines that were repeated from their black boxes */
     uint64_t damages, put_aside; /* disks struck; logs that were put aside for it */
 } qr_sim_report;
 

@@ -411,6 +411,8 @@ static void open_world(qr_sim_world *world)
     qr_prng_seed(&world->prng_lease, qr_hash_mix(seed, 14));
     qr_prng_seed(&world->prng_watch, qr_hash_mix(seed, 15));
     qr_prng_seed(&world->prng_alarm, qr_hash_mix(seed, 16));
+    qr_prng_seed(&world->prng_path, qr_hash_mix(seed, 17));
+    qr_prng_seed(&world->prng_malformed, qr_hash_mix(seed, 18));
     qr_sim_network_init(&world->network, world->nodes, qr_hash_mix(seed, 13));
     world->network.arrival = on_arrival;
     world->network.context = world;

@@ -122,7 +122,10 @@ typedef struct qr_sim_oracle {
 /* What has to be true of a lease in the world's time; the model has the rest (leases.c). */
 typedef struct qr_sim_life {
     uint64_t granted_us; /* applied by whoever was the first */
-    uint64_t renewed_us; /* last confirmed by a leader */
+    uint64_t renewed_us; /* last confirmed by a leader, while it lived */
+    uint64_t said_us;    /* last confirmed by a leader at all */
+    /* The one before, of that generation, was revoked then; 0 = it had expired. */
+    uint64_t revoked_us, revoked_generation;
     uint64_t touched_us; /* a renewal was last under way */
 } qr_sim_life;
 
@@ -156,6 +159,11 @@ struct qr_sim_node {
     qr_box_sink box;       /* of this process, and */
     qr_buffer recording;   /* what it has recorded */
     uint64_t spoils;       /* the next message to this member is spoilt; 0 = nobody */
+    struct {
+        qr_engine_ops ops; /* the engine's, but for recall */
+        uint32_t in;       /* the n-th record from now is malformed; 0 = none */
+        bool refused;
+    } misreads;
 };
 
 /* ------------------------------------------------------------------ plan ---- */
@@ -180,9 +188,10 @@ typedef struct qr_sim_plan {
     uint32_t nemesis_ms; /* mean time between two faults */
     bool crashes, power_cuts, io_crashes, boot_crashes, triggered, cuts, pauses, clock_jumps, slow_disks,
         stalls, failing_syncs, no_space, damage, clogs, old_leaders, left_behind, handovers, compactions,
-        all_die, leases, lost_kinds, alarms;
+        all_die, leases, lost_kinds, alarms, paths;
     uint64_t admit_bytes; /* above which a member has no room for puts; 0 = off */
     bool apart;
+    uint32_t malformed;  /* messages per million; 0: records are not either */
     bool core;           /* before all is healed, a quorum has to work alone */
     uint32_t cut_shapes; /* bit set */
     uint64_t triggers;   /* bit set of trace kinds after which a crash may follow */
@@ -226,7 +235,8 @@ struct qr_sim_world {
     qr_sim_oracle oracle;
     qr_sim_life lives[QR_SIM_LEASES_MAX + 1]; /* of the leases, by id */
     qr_sim_watch watches[QR_SIM_WATCHES_MAX];
-    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm;
+    qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm,
+        prng_path, prng_malformed;
     qr_arena arena;
     uint64_t flight;
     uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
@@ -276,6 +286,16 @@ static inline bool qr_sim_node_up(const qr_sim_node *node)
     return node->node != NULL;
 }
 
+/* altered.c */
+void qr_sim_altered_look(qr_sim_node *node); /* one that is gone */
+
+/* malformed.c */
+/* A message that the member cannot take, in the place of this one; false: this one shall go. */
+bool qr_sim_malformed_message(qr_sim_node *node, uint64_t to, qr_slice message, qr_buffer *out);
+/* The engine for a start, that may read a record malformed. */
+const qr_engine_ops *qr_sim_malformed_start(qr_sim_node *node);
+void qr_sim_malformed_entry(qr_sim_world *world, qr_entry_kind kind, qr_slice bytes); /* may be read so */
+
 /* level.c */
 void qr_sim_level_init(qr_sim_node *node);
 void qr_sim_level_boot(qr_sim_node *node);   /* which program starts now */
@@ -284,6 +304,7 @@ void qr_sim_level_learned(qr_sim_world *world, uint64_t index, uint16_t version)
 
 /* client.c */
 void qr_sim_client_init(qr_sim_world *world);
+void qr_sim_write_body(qr_sim_op *op, const qr_body *body);    /* makes it a write of that */
 void qr_sim_client_next(qr_sim_world *world, uint32_t client); /* thinks up a request and sends it off */
 void qr_sim_client_submit(qr_sim_world *world, qr_sim_op *op); /* it reaches the node */
 void qr_sim_client_unreachable(qr_sim_op *op);                 /* there was nobody to take it */
@@ -297,6 +318,9 @@ void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record);
 void qr_sim_lease_answered(qr_sim_op *op, const qr_reply *reply);
 void qr_sim_lease_look(qr_sim_world *world); /* in calm weather: does anything last too long? */
 uint32_t qr_sim_lease_count(const qr_sim_world *world);
+
+/* paths.c */
+bool qr_sim_path_draft(qr_sim_world *world, qr_sim_op *op); /* false: something else this time */
 
 /* alarms.c */
 bool qr_sim_alarm_draft(qr_sim_world *world, qr_sim_op *op); /* false: the request is to be another one */

@@ -73,7 +73,8 @@ static bool puts_any(const qr_txn *txn);
 static bool puts_any_of(const qr_op *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if ((ops[i].kind == QR_OP_PUT && ops[i].put.space == QR_SPACE_KEYS) ||
+        if ((ops[i].kind == QR_OP_PUT &&
+             (ops[i].put.space == QR_SPACE_KEYS || ops[i].put.space == QR_SPACE_ACLS)) ||
             (ops[i].kind == QR_OP_TXN && puts_any(ops[i].txn)))
             return true;
     return false;

@@ -38,6 +38,7 @@ static void stamp(qr__work *work, uint8_t space, qr__version *version)
         tree->now.revision++; /* the first change of a command that clients see */
     version->index = work->index;
     version->mod_revision = tree->now.revision;
+    QR_CHECK(work->sub <= QR__SUB_MAX, "one command makes more changes than can be told apart");
     version->sub = work->sub++;
     if (version->version == 1)
         version->create_revision = version->mod_revision;

@@ -211,6 +211,8 @@ const char *qr__broken(const qr_tree *tree)
         broken = qr__leases_broken(tree);
     if (!broken)
         broken = qr__alarms_broken(tree);
+    if (!broken)
+        broken = qr__records_broken(tree);
     if (broken)
         return broken;
     uint64_t events = tree->history.end - tree->history.first;

@@ -185,9 +185,11 @@ static void note_child(qr__work *work, qr_directory *record, bool appears)
     record->last_revision = work->tree->now.revision;
 }
 
-static void appear(qr__work *work, qr_slice path)
+/* Returns in how many directories. */
+static uint32_t appear(qr__work *work, qr_slice path)
 {
     bool seen_before = false;
+    uint32_t levels = 0;
     while (path.size > 1 && !seen_before) {
         path = qr__path_parent(path);
         bool made;
@@ -195,14 +197,19 @@ static void appear(qr__work *work, qr_slice path)
         seen_before = !made || begin(work, path, record);
         note_child(work, record, true);
         qr__digest_directory(work->tree, path, record);
+        levels++;
     }
+    return levels;
 }
 
-static void disappear(qr__work *work, qr_slice path)
+/* Likewise. */
+static uint32_t disappear(qr__work *work, qr_slice path)
 {
     bool stays = false;
+    uint32_t levels = 0;
     while (path.size > 1 && !stays) {
         path = qr__path_parent(path);
+        levels++;
         const qr_directory *old = qr__directory_find(work->tree, path);
         QR_CHECK(old != NULL && old->children > 0, "a key without a record of its parent");
         stays = old->children > 1 || path.size == 1 || old->bare_revision == 0;
@@ -215,24 +222,34 @@ static void disappear(qr__work *work, qr_slice path)
         note_child(work, record, false);
         qr__digest_directory(work->tree, path, record);
     }
+    return levels;
+}
+
+uint8_t qr__directory_levels(qr_slice key, const qr__version *version)
+{
+    return version->version <= 1 && key.size > 1 && qr__path_valid(key);
 }
 
 void qr__directory_note(qr__work *work, const qr__entry *entry)
 {
     qr_slice key = qr__key_of(entry);
-    const qr__version *version = entry->newest;
+    qr__version *version = entry->newest;
+    version->levels = qr__directory_levels(key, version);
     QR_ASSERT(qr__is_live(version) != qr__is_live(version->older));
     if (!qr__path_valid(key))
         return;
     const qr_directory *record = qr__directory_find(work->tree, key);
+    uint32_t levels = 0;
     if (key.size == 1 || (record && record->children > 0)) {
         note_own(work, key, version);
     } else if (qr__is_live(version)) {
         QR_ASSERT(record == NULL);
-        appear(work, key);
+        levels = appear(work, key);
     } else {
         if (record)
             drop(work, key, record);
-        disappear(work, key);
+        levels = disappear(work, key);
     }
+    if (work->rules >= QR__LEVELS_RULES)
+        version->levels = levels;
 }

@@ -46,6 +46,7 @@ static size_t tell(const qr_tree *tree, const qr_events_query *query, const qr__
                                  .modified_ms = event->version->modified_ms};
     else
         qr__fill(event->entry, event->version, false, &told.kv);
+    told.levels = event->version->levels;
     const qr__version *before = query->want_previous ? version_before(tree, event->version) : NULL;
     if (before != NULL) {
         told.has_previous = true;

@@ -7,7 +7,8 @@
  *              runs on
  *   VERSION    bits u8, index, mod revision, sub, create revision, version: varints; created, modified:
  *              u64 milliseconds; value (unless SAME_VALUE: that of the version before); with HAS_EXTRA:
- *              lease u64, detach u8, flags, acl, acl version: varints, attribute
+ *              lease u64, detach u8, flags, acl, acl version: varints, attribute; with HAS_LEVELS: levels u8.
+ *              Without: 1 for the first version of a path and for its tombstone, else 0
  *   DIRECTORY  path, created, changes, children, last, first and bare revision, versions: varints;
  *              first, bare: u64 milliseconds
  *   END        keys, versions: varints
@@ -25,6 +26,6 @@ enum {
     QR__IMAGE_END = 5,
 };
 
-enum { QR__IMAGE_HAS_EXTRA = 1 << 0, QR__IMAGE_SAME_VALUE = 1 << 1 };
+enum { QR__IMAGE_HAS_EXTRA = 1 << 0, QR__IMAGE_SAME_VALUE = 1 << 1, QR__IMAGE_HAS_LEVELS = 1 << 2 };
 
 #endif

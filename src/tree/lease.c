@@ -164,7 +164,16 @@ static void put_record(qr__work *work, int64_t id, uint64_t number)
     QR_CHECK(qr__put_key(work, &put, &ignored) == QR_OK, "a record of a lease can always be written");
 }
 
-static qr_status grant(qr__work *work, int64_t id, uint64_t ttl_ms)
+static void put_session(qr__work *work, int64_t id, qr_slice session)
+{
+    uint8_t name[NAME_SIZE];
+    store_name(id, name);
+    qr_put put = {.space = QR_SPACE_SESSIONS, .key = qr_slice_of(name, sizeof name), .value = session};
+    qr_op_result ignored;
+    QR_CHECK(qr__put_key(work, &put, &ignored) == QR_OK, "the record of a session can always be written");
+}
+
+static qr_status grant(qr__work *work, int64_t id, uint64_t ttl_ms, qr_slice session)
 {
     const qr_tree *tree = work->tree;
     if (find(tree, id))
@@ -172,6 +181,8 @@ static qr_status grant(qr__work *work, int64_t id, uint64_t ttl_ms)
     if (tree->config.quota_bytes && qr__quota_charge(tree) + QR__LEASE_COST > tree->config.quota_bytes)
         return QR_E_QUOTA;
     put_record(work, id, ttl_ms);
+    if (session.size > 0)
+        put_session(work, id, session);
     return QR_OK;
 }
 
@@ -209,8 +220,10 @@ static void end_leases(qr__work *work, qr__entry *const *leases, size_t count)
         bool stays = victims[i].entry->newest->extra->detach;
         (stays ? qr__detach_key : qr__delete_key)(work, victims[i].space, victims[i].entry);
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        qr__record_end(work, QR_SPACE_SESSIONS, qr__key_of(leases[i]));
         qr__delete_key(work, QR_SPACE_LEASES, leases[i]);
+    }
 }
 
 static qr_status revoke(qr__work *work, int64_t id)
@@ -242,7 +255,7 @@ qr_status qr__lease_apply(qr__work *work, const qr_body *body)
 {
     uint64_t index;
     switch (body->kind) {
-    case QR_BODY_LEASE_GRANT: return grant(work, body->lease, body->ttl_ms);
+    case QR_BODY_LEASE_GRANT: return grant(work, body->lease, body->ttl_ms, body->session);
     case QR_BODY_LEASE_REVOKE: return revoke(work, body->lease);
     case QR_BODY_LEASE_EXPIRE: expire(work, body); return QR_OK;
     default:

@@ -94,6 +94,18 @@ static bool hang_in(qr_tree *tree, qr__load *load, qr__version *version)
     return true;
 }
 
+static bool load_levels(const qr__load *load, qr_reader *reader, uint8_t bits, qr__version *version)
+{
+    bool counts = load->space == QR__SPACE_KEYS;
+    uint8_t levels = counts ? qr__directory_levels(qr__key_of(load->entry), version) : 0;
+    if (bits & QR__IMAGE_HAS_LEVELS)
+        levels = qr_reader_u8(reader);
+    if (reader->failed || levels > QR_PATH_LEVELS_MAX || (!counts && levels > 0))
+        return false;
+    version->levels = levels & 127;
+    return true;
+}
+
 static bool load_version(qr_tree *tree, qr__load *load, qr_reader *reader)
 {
     uint8_t bits = qr_reader_u8(reader);
@@ -106,20 +118,20 @@ static bool load_version(qr_tree *tree, qr__load *load, qr_reader *reader)
     head.modified_ms = (int64_t)qr_reader_u64(reader);
     bool same = bits & QR__IMAGE_SAME_VALUE;
     qr_slice value = same ? qr_slice_of(NULL, 0) : qr_reader_bytes(reader);
-    if (reader->failed || load->entry == NULL || sub > UINT32_MAX || value.size > QR_VALUE_MAX ||
+    if (reader->failed || load->entry == NULL || sub > QR__SUB_MAX || value.size > QR_VALUE_MAX ||
         (same && load->oldest == NULL) || head.index > load->index || head.mod_revision > load->revision)
         return false;
     qr__version *version = qr__version_new(value, same ? load->oldest : NULL, &tree->record_bytes);
     version->index = head.index;
     version->mod_revision = head.mod_revision;
-    version->sub = (uint32_t)sub;
+    version->sub = (uint32_t)sub & QR__SUB_MAX;
     version->create_revision = head.create_revision;
     version->version = head.version;
     version->created_ms = head.created_ms;
     version->modified_ms = head.modified_ms;
     version->newer = load->oldest;
     if (((bits & QR__IMAGE_HAS_EXTRA) && !load_extra(tree, reader, version)) ||
-        !hang_in(tree, load, version)) {
+        !load_levels(load, reader, bits, version) || !hang_in(tree, load, version)) {
         qr__version_free(version, &tree->record_bytes);
         return false;
     }

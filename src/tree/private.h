@@ -7,8 +7,8 @@
  *   range.c      range queries: visibility, filters, sorting       txn.c      conditions and operations
  *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
  *   lease.c      leases and the keys attached to them              check.c    every structural invariant
- *   alarm.c      alarms, and what they refuse
- *   tree.c       the machine
+ *   alarm.c      alarms, and what they refuse                      paths.c    checks, rights, sessions, one
+ * path tree.c       the machine
  *
  * Logical and physical state are kept apart throughout: what a result, the digest or a saved image may depend
  * on is the logical state; which old versions are already freed is physical and may differ between replicas
@@ -27,7 +27,9 @@ enum {
     QR__KEY_COST = 256, /* bytes the quota charges for a key besides its own bytes */
     /* And for a directory record besides its path: one key may bring as many of them as it has levels. */
     QR__DIRECTORY_COST = 160,
-    QR__LEASE_COST = 256, /* and for a lease */
+    QR__LEASE_COST = 256,              /* and for a lease */
+    QR__LEVELS_RULES = QR_LEVEL_PATHS, /* from which on levels are counted and kept */
+    QR__SUB_MAX = (1 << 25) - 1,       /* changes of one command */
     QR__ATTACHMENT_HEAD =
         9, /* bytes before the key in the key of an attachment: the lease's id and the space */
     /* Key-values that all ranges and deletes of one command may return together. A command is carried out on
@@ -62,7 +64,8 @@ struct qr__version {
     uint64_t version;         /* counts up from 1 in each life of the key; 0 marks a tombstone */
     int64_t created_ms, modified_ms;
     qr__extra *extra;    /* NULL = all zero */
-    uint32_t sub;        /* number of the change within its revision */
+    uint32_t sub : 25;   /* number of the change within its revision */
+    uint32_t levels : 7; /* directories above that got or lost a child by it (core/events.h) */
     uint32_t value_size; /* bytes */
     union {
         qr__blob *blob; /* value_size > QR__INLINE_MAX */
@@ -239,6 +242,7 @@ typedef enum qr__space {
     QR__SPACE_USERS,
     QR__SPACE_CATALOGUE,
     QR__SPACE_ALARMS,
+    QR__SPACE_ACLS,
     QR__SPACE_KEYS,
     QR__SPACE_COUNT,
 } qr__space;
@@ -296,10 +300,12 @@ typedef struct qr__work {
     qr_arena *arena;
     uint64_t index; /* of the log; 0 for a query */
     int64_t stamp_ms;
-    uint64_t base; /* the revision before the command */
+    uint16_t rules; /* the apply version of the command */
+    uint64_t base;  /* the revision before the command */
     qr__figures before;
     uint32_t sub;      /* changes made so far */
     uint64_t returned; /* key-values in the result so far */
+    qr_slice last_key; /* of the last put in the space of keys; empty = none */
     qr__undo *undo;
     const bool *decisions; /* which branch each txn on the chosen path takes, in order of execution */
     size_t next_decision;
@@ -347,7 +353,15 @@ bool qr__alarm_holds(const qr_tree *tree, uint32_t kind); /* one of that kind st
 const qr_alarm *qr__alarm_list(const qr_tree *tree, qr_arena *arena, size_t *count);
 const char *qr__alarms_broken(const qr_tree *tree);
 
-/* Puts into the space of keys, in any branch; or a grant of a lease. */
+qr_status qr__check(const qr_tree *tree, const qr_check *check);
+bool qr__path_present(const qr_tree *tree, qr_slice key);
+/* May that be put into a space whose records stand with something else? */
+qr_status qr__record_allowed(const qr_tree *tree, const qr_put *put, qr_slice key);
+void qr__record_end(qr__work *work, uint8_t space, qr_slice key); /* if there is one */
+void qr__path_query(const qr_tree *tree, const qr_query *query, qr_arena *arena, qr_path_result *result);
+const char *qr__records_broken(const qr_tree *tree);
+
+/* Puts into the space of keys or of rights, in any branch; or a grant of a lease. */
 bool qr__body_grows(const qr_body *body);
 
 bool qr__path_valid(qr_slice key);
@@ -355,6 +369,8 @@ qr_slice qr__path_parent(qr_slice path); /* of a valid path other than "/" */
 const qr_directory *qr__directory_find(const qr_tree *tree, qr_slice path); /* NULL if there is no record */
 /* Keeps the records after the creation or deletion of a key in the space of keys. */
 void qr__directory_note(qr__work *work, const qr__entry *entry);
+/* What qr__version.levels is where nothing else is known. */
+uint8_t qr__directory_levels(qr_slice key, const qr__version *version);
 void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record); /* NULL removes it */
 
 bool qr__history_free(qr_tree *tree, size_t budget); /* all entries but those of directories; true = more */

@@ -103,8 +103,12 @@ static void write_version(qr__save *save, uint64_t key, const qr__version *versi
     bool shares = newer && version->value_size > QR__INLINE_MAX && newer->value_size == version->value_size &&
                   newer->value.blob == version->value.blob;
     qr_buffer_u8(out, QR__IMAGE_VERSION);
+    /* Not in the sum: whoever was loaded from an image without them has the same state. */
+    bool has_levels = save->space == QR__SPACE_KEYS &&
+                      version->levels != qr__directory_levels(qr__key_of(save->entry), version);
     qr_buffer_u8(out,
-                 (uint8_t)((version->extra ? QR__IMAGE_HAS_EXTRA : 0) | (shares ? QR__IMAGE_SAME_VALUE : 0)));
+                 (uint8_t)((version->extra ? QR__IMAGE_HAS_EXTRA : 0) | (shares ? QR__IMAGE_SAME_VALUE : 0) |
+                           (has_levels ? QR__IMAGE_HAS_LEVELS : 0)));
     size_t start = out->size;
     qr_buffer_varint(out, version->index);
     qr_buffer_varint(out, version->mod_revision);
@@ -119,7 +123,10 @@ static void write_version(qr__save *save, uint64_t key, const qr__version *versi
     start = out->size;
     if (version->extra)
         write_extra(version->extra, out);
-    save->sum += qr_hash(since(out, start), hash);
+    uint64_t sum = qr_hash(since(out, start), hash);
+    if (has_levels)
+        qr_buffer_u8(out, (uint8_t)version->levels);
+    save->sum += sum;
 }
 
 /* Does the version belong to the image? *last: no older one does. */

@@ -4,7 +4,8 @@
 static const uint8_t space_bytes[QR__SPACE_COUNT] = {
     [QR__SPACE_LEASES] = QR_SPACE_LEASES, [QR__SPACE_SESSIONS] = QR_SPACE_SESSIONS,
     [QR__SPACE_USERS] = QR_SPACE_USERS,   [QR__SPACE_CATALOGUE] = QR_SPACE_CATALOGUE,
-    [QR__SPACE_ALARMS] = QR_SPACE_ALARMS, [QR__SPACE_KEYS] = QR_SPACE_KEYS,
+    [QR__SPACE_ALARMS] = QR_SPACE_ALARMS, [QR__SPACE_ACLS] = QR_SPACE_ACLS,
+    [QR__SPACE_KEYS] = QR_SPACE_KEYS,
 };
 
 uint8_t qr__space_byte(qr__space space)
@@ -80,6 +81,7 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
                      .arena = arena,
                      .index = index,
                      .stamp_ms = command->stamp_ms,
+                     .rules = command->apply_version,
                      .base = tree->now.revision,
                      .before = tree->now};
     if (body.kind == QR_BODY_ALARM) {
@@ -96,7 +98,7 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
         status = qr__lease_apply(&work, &body);
         *answer = (qr_txn_result){.revision = tree->now.revision, .succeeded = status == QR_OK};
     }
-    if (status == QR_OK)
+    if (status == QR_OK || body.kind == QR_BODY_TXN)
         *result = answer;
     return status;
 }
@@ -154,8 +156,13 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
         *result = answer;
         return QR_OK;
     }
+    case QR_QUERY_PATH: {
+        qr_path_result *answer = qr_arena_alloc(arena, sizeof *answer);
+        qr__path_query(tree, query, arena, answer);
+        *result = answer;
+        return QR_OK;
+    }
     case QR_QUERY_LEASE:
-    case QR_QUERY_PATH: return QR_E_UNSUPPORTED;
     case QR_QUERY_LEASES: {
         qr_leases_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
         qr__lease_query(tree, query, arena, answer);

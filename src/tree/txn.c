@@ -115,13 +115,18 @@ static qr_status numbered_key(qr__work *work, const qr_put *put, qr_slice *key)
     return qr__path_valid(*key) ? QR_OK : QR_E_INVALID;
 }
 
-static qr_status put_allowed(qr__work *work, const qr_put *put, const qr__version *old)
+static qr_status put_allowed(qr__work *work, const qr_put *put, qr_slice key, const qr__version *old)
 {
-    if (put->key.size == 0)
+    if (key.size == 0)
         return QR_E_INVALID;
+    qr_status status = qr__record_allowed(work->tree, put, key);
+    if (status != QR_OK)
+        return status;
     if (put->key.size > QR_KEY_MAX || put->value.size > QR_VALUE_MAX ||
         put->attribute.size > QR_ATTRIBUTE_MAX)
         return QR_E_TOO_LARGE;
+    if ((put->options & QR_PUT_EXPECT_ABSENT) && old)
+        return QR_E_EXISTS;
     if ((put->options & QR_PUT_EXPECT_VERSION) && (old ? old->version : 0) != put->expected_version)
         return QR_E_VERSION_MISMATCH;
     if (old == NULL && (put->options & (QR_PUT_KEEP_VALUE | QR_PUT_KEEP_LEASE)))
@@ -171,14 +176,15 @@ static uint64_t live_cost(uint64_t key_size, const qr__version *version)
 uint64_t qr__quota_charge(const qr_tree *tree)
 {
     return tree->now.live_bytes + tree->directory_cost + QR__KEY_COST * tree->spaces[QR__SPACE_KEYS].live +
-           QR__LEASE_COST * tree->spaces[QR__SPACE_LEASES].live;
+           QR__LEASE_COST * tree->spaces[QR__SPACE_LEASES].live +
+           QR__KEY_COST * tree->spaces[QR__SPACE_ACLS].live;
 }
 
 static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__version *old,
                          const qr__version *version, uint64_t key_size)
 {
     const qr_tree *tree = work->tree;
-    if (tree->config.quota_bytes == 0 || put->space != QR_SPACE_KEYS)
+    if (tree->config.quota_bytes == 0 || (put->space != QR_SPACE_KEYS && put->space != QR_SPACE_ACLS))
         return false;
     /* The records that this put itself brings count from the next one on. */
     return qr__quota_charge(tree) - live_cost(key_size, old) + live_cost(key_size, version) >
@@ -216,10 +222,14 @@ qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
     qr_status status = put->options & QR_PUT_NUMBERED ? numbered_key(work, put, &key) : QR_OK;
     if (status != QR_OK)
         return status;
+    if (put->options & QR_PUT_SAME_KEY)
+        key = work->last_key;
+    if ((put->options & QR_PUT_EXPECT_ABSENT) && put->space == QR_SPACE_KEYS && qr__path_present(tree, key))
+        return QR_E_EXISTS;
     qr__path path;
     const qr__entry *before = qr__index_path(index, key, &path);
     const qr__version *old = before && qr__is_live(before->newest) ? before->newest : NULL;
-    status = put_allowed(work, put, old);
+    status = put_allowed(work, put, key, old);
     if (status != QR_OK)
         return status;
     qr__version *version = version_after(work, put, old);
@@ -231,6 +241,8 @@ qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
     }
     const qr__entry *entry = qr__change(work, put->space, key, &path, version);
     *result = (qr_op_result){.kind = QR_OP_PUT, .revision = tree->now.revision, .key = qr__key_of(entry)};
+    if (put->space == QR_SPACE_KEYS)
+        work->last_key = result->key;
     if (old && (put->options & QR_PUT_WANT_PREVIOUS)) {
         qr_key_value *previous = qr_arena_alloc(work->arena, sizeof *previous);
         qr__fill(entry, old, false, previous);
@@ -275,6 +287,8 @@ void qr__delete_key(qr__work *work, uint8_t space, qr__entry *entry)
     qr__path path;
     qr__index_path(qr__space_of(work->tree, space), qr__key_of(entry), &path);
     qr__change(work, space, qr__key_of(entry), &path, tombstone);
+    if (space == QR_SPACE_KEYS && entry->key_size > 1)
+        qr__record_end(work, QR_SPACE_ACLS, qr__key_of(entry));
 }
 
 static qr_status delete_span(qr__work *work, const qr_delete *del, qr_op_result *result)
@@ -313,7 +327,7 @@ static qr_status bounded(qr__work *work, qr_status status, const qr_op_result *r
     return work->index > 0 && work->returned > QR__RETURNED_MAX ? QR_E_TOO_LARGE : QR_OK;
 }
 
-/* Leases and alarms come and go by their own commands only. */
+/* Leases and alarms come and go by their own commands only, sessions go with their leases. */
 static bool is_written(uint8_t space)
 {
     return space != QR_SPACE_LEASES && space != QR_SPACE_ALARMS;
@@ -326,7 +340,7 @@ static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *resul
         return bounded(work, qr__range(work->tree, &op->range, work->base, work->arena, result), result);
     case QR_OP_PUT: return is_written(op->put.space) ? qr__put_key(work, &op->put, result) : QR_E_INVALID;
     case QR_OP_DELETE:
-        if (!is_written(op->del.span.space))
+        if (!is_written(op->del.span.space) || op->del.span.space == QR_SPACE_SESSIONS)
             return QR_E_INVALID;
         return bounded(work, delete_span(work, &op->del, result), result);
     case QR_OP_TXN: {
@@ -335,7 +349,9 @@ static qr_status execute_op(qr__work *work, const qr_op *op, qr_op_result *resul
         *result = (qr_op_result){.kind = QR_OP_TXN, .revision = work->tree->now.revision, .txn = nested};
         return status;
     }
-    case QR_OP_CHECK: break;
+    case QR_OP_CHECK:
+        *result = (qr_op_result){.kind = QR_OP_CHECK, .revision = work->tree->now.revision};
+        return qr__check(work->tree, &op->check);
     }
     return QR_E_INVALID;
 }
@@ -348,25 +364,30 @@ static qr_status execute(qr__work *work, const qr_txn *txn, qr_txn_result *resul
     qr_op_result *results = count ? qr_arena_zero(work->arena, count, sizeof *results) : NULL;
     for (size_t i = 0; i < count; i++) {
         qr_status status = execute_op(work, &ops[i], &results[i]);
+        result->failed_op = i;
         if (status != QR_OK)
             return status;
     }
-    *result = (qr_txn_result){
-        .revision = work->tree->now.revision, .succeeded = holds, .ops = results, .op_count = count};
+    *result = (qr_txn_result){.revision = work->tree->now.revision,
+                              .succeeded = holds,
+                              .ops = results,
+                              .op_count = count,
+                              .failed_op = SIZE_MAX};
     return QR_OK;
 }
 
 qr_status qr__txn_apply(qr__work *work, const qr_txn *txn, qr_txn_result *result)
 {
     decisions made = {0};
+    result->failed_op = SIZE_MAX;
     qr_status status = decide(work, txn, &made);
     if (status != QR_OK)
         return status;
     work->decisions = made.list;
     status = execute(work, txn, result);
-    if (status != QR_OK)
+    if (status != QR_OK && !QR_BUG(work->tree->config.bug, UNDO_FORGETS))
         qr__undo_all(work);
-    else
+    else if (status == QR_OK)
         QR_ASSERT(work->next_decision == made.count);
     return status;
 }

@@ -213,6 +213,59 @@ static void test_one_restarts(void **state)
     trio_free(t);
 }
 
+enum { ENVELOPE_KIND_AT = 1, ENVELOPE_LEASE = 8, LEASE_WORD_AT = 34, LEASE_RECALLED = 6 }; /* peer.md */
+
+/* Of the answers to a survey only those of one member arrive. */
+static void step_hearing(trio *t, int told_by)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->mail_count; i++) {
+        const uint8_t *bytes = t->mail[i].bytes.data;
+        bool is_told = bytes[ENVELOPE_KIND_AT] == ENVELOPE_LEASE && bytes[LEASE_WORD_AT] == LEASE_RECALLED;
+        if (is_told && (int)t->mail[i].from != told_by)
+            qr_buffer_free(&t->mail[i].bytes);
+        else
+            t->mail[kept++] = t->mail[i];
+    }
+    t->mail_count = kept;
+    trio_step(t);
+}
+
+static void run_hearing(trio *t, int told_by, uint64_t ms)
+{
+    for (uint64_t end = t->now_ms + ms; t->now_ms < end;)
+        step_hearing(t, told_by);
+}
+
+/* Two answers make a quorum with the leader, but they were given in two configurations: the first one is
+ * asked for again, and until it comes no lease ends. */
+static void test_survey_of_two_configurations(void **state)
+{
+    uint32_t old;
+    trio *t = start(5, &old);
+    assert_int_equal(grant(t, old, 7), QR_OK);
+    trio_stop(t, old);
+    while (trio_leader(t) < 0)
+        step_hearing(t, -1);
+    uint32_t leader = (uint32_t)trio_leader(t), others[3], count = 0;
+    for (uint32_t i = 0; i < 5; i++)
+        if (i != old && i != leader)
+            others[count++] = i;
+    run_hearing(t, (int)others[0], TTL_MS / 4);
+    qr_change change = {.kind = QR_CHANGE_REMOVE, .id = t->members[old].id};
+    answer removed;
+    submit(t, leader, (qr_request){.kind = QR_REQUEST_MEMBERS, .change = change, .done = on_done}, &removed);
+    while (!removed.is_there)
+        step_hearing(t, -1);
+    assert_int_equal(removed.status, QR_OK);
+    run_hearing(t, (int)others[1], 2 * TTL_MS);
+    assert_int_equal(trio_leader(t), leader);
+    assert_true(lives(t, leader, 7));
+    run_hearing(t, (int)others[0], 10 * TRIO_ELECTION_MS);
+    assert_false(lives(t, leader, 7));
+    trio_free(t);
+}
+
 static void test_many(void **state)
 {
     uint32_t leader;
@@ -252,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_old_leader),
         cmocka_unit_test(test_all_restart),
         cmocka_unit_test(test_one_restarts),
+        cmocka_unit_test(test_survey_of_two_configurations),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests_name("node: leases", tests, NULL, NULL);

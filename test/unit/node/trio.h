@@ -1,4 +1,4 @@
-/* Up to three whole members in one test: the real engine and log over disks in memory, a machine that adds
+/* Up to five whole members in one test: the real engine and log over disks in memory, a machine that adds
  * up, a network that delivers everything at the next step, and a clock that the test moves. */
 #ifndef TRIO_H
 #define TRIO_H
@@ -6,7 +6,7 @@
 #include "fake_disk.h"
 #include "node/node.h"
 
-enum { TRIO_MAX = 3, TRIO_ELECTION_MS = 500, TRIO_STEP_MS = 5, TRIO_MAIL_MAX = 4096 };
+enum { TRIO_MAX = 5, TRIO_ELECTION_MS = 500, TRIO_STEP_MS = 5, TRIO_MAIL_MAX = 4096 };
 
 typedef struct adder { /* the machine: a rolling digest of all bodies */
     qr_machine base;

@@ -16,12 +16,15 @@ void harness_close(harness *h)
 static const void *apply_body(harness *h, qr_buffer *body)
 {
     qr_arena_reset(&h->arena);
-    qr_command command = {.stamp_ms = h->stamp_ms, .body = qr_arena_copy(&h->arena, qr_buffer_slice(body))};
+    qr_command command = {.apply_version = QR_APPLY_VERSION,
+                          .stamp_ms = h->stamp_ms,
+                          .body = qr_arena_copy(&h->arena, qr_buffer_slice(body))};
     qr_buffer_free(body);
     const void *result = NULL;
     h->status = h->machine->ops->apply(h->machine, ++h->index, &command, &h->arena, &result);
-    assert_true((h->status == QR_OK) == (result != NULL));
-    return result;
+    assert_true(h->status != QR_OK || result != NULL);
+    h->rejected = h->status == QR_OK ? NULL : result;
+    return h->status == QR_OK ? result : NULL;
 }
 
 const qr_txn_result *harness_body(harness *h, const qr_body *body)

@@ -17,6 +17,7 @@ typedef struct harness {
     uint64_t index;
     int64_t stamp_ms;
     qr_status status; /* of the last apply or query */
+    const qr_txn_result *rejected; /* of a transaction that failed: which operation did */
 } harness;
 
 void harness_open(harness *h, const qr_tree_config *config);
