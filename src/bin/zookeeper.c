@@ -171,7 +171,7 @@ static bool add_client(launch *self, const char *file)
     }
     if (port == 0)
         return fail(self, file, "clientPort is missing");
-    add(self, "zookeeper-listen", at(self, "", host != NULL ? host : "0.0.0.0", port));
+    add(self, "zookeeper-listen-urls", at(self, "http://", host != NULL ? host : "0.0.0.0", port));
     add(self, "zookeeper-tick-ms", qr_arena_format(&self->arena, "%u", conf->tick_ms));
     if (conf->words != NULL)
         add(self, "zookeeper-words", conf->words);

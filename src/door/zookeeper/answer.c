@@ -29,9 +29,11 @@ static void stat_of_new(qr__zk_plan *plan, const qr__zk_item *item, const qr_txn
                            .pzxid = revision};
 }
 
-/* Children that items behind this one made or removed. */
+/* Children that items behind this one made or removed. Of a node that one of them removed, how often its
+ * children changed before is not known any more. */
 static void take_back(const qr__zk_plan *plan, size_t index, qr_directory *directory)
 {
+    uint64_t made = 0, removed = 0;
     qr_slice path = plan->items[index].path;
     for (size_t i = index + 1; i < plan->count; i++) {
         const qr__zk_item *item = &plan->items[i];
@@ -39,10 +41,12 @@ static void take_back(const qr__zk_plan *plan, size_t index, qr_directory *direc
         if ((!is_delete && !item->is_create) || item->path.size < 2 ||
             !qr_slice_equal(qr_zookeeper_path_parent(item->path), path))
             continue;
-        directory->changes -= directory->changes > 0;
-        directory->children += is_delete;
-        directory->children -= !is_delete && directory->children > 0;
+        made += !is_delete;
+        removed += is_delete;
     }
+    uint64_t moved = made + removed, children = directory->children + removed;
+    directory->changes -= directory->changes < moved ? directory->changes : moved;
+    directory->children = children < made ? 0 : children - made;
 }
 
 static void stat_of_set(qr__zk_plan *plan, size_t index, const qr_txn_result *result, qr_jute_stat *stat)

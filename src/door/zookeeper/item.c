@@ -114,10 +114,12 @@ static int32_t check_shape(qr_slice path)
     return QR_ZOOKEEPER_OK;
 }
 
-static void add_acl(qr__zk_plan *plan, size_t index, qr_slice path, const qr_jute_vector *acl, bool born)
+static qr_put *add_acl(qr__zk_plan *plan, size_t index, qr_slice path, const qr_jute_vector *acl, bool born)
 {
-    qr__zk_add(plan, index, QR_OP_PUT)->put =
+    qr_put *put = &qr__zk_add(plan, index, QR_OP_PUT)->put;
+    *put =
         (qr_put){.space = QR_SPACE_ACLS, .key = path, .value = qr__zk_acl_encode(acl, born, arena_of(plan))};
+    return put;
 }
 
 /* --------------------------------------------------------------------- create ---- */
@@ -159,39 +161,6 @@ static void put_new(qr__zk_plan *plan, size_t index, const qr_jute_create *creat
         .value = create->data,
         .lease = ephemeral ? plan->request->asker->session : 0,
         .attribute = qr__zk_attribute_encode(&item->kept, arena_of(plan))};
-}
-
-/* The name that the tree will give to a numbered node, unless its directory changes before. */
-static qr_slice guess_name(qr__zk_plan *plan, size_t index, qr_slice parent)
-{
-    uint64_t created = made_here(plan, index, parent) ? 0 : look(plan, parent)->directory.created;
-    for (size_t i = 0; i < index; i++)
-        if (plan->items[i].is_create && qr_slice_equal(qr_zookeeper_path_parent(plan->items[i].path), parent))
-            created++;
-    qr_slice path = plan->items[index].path;
-    return qr_slice_text(qr_arena_format(arena_of(plan), "%.*s%010d", (int)path.size, (const char *)path.data,
-                                         (int32_t)created));
-}
-
-/* A record of rights has the name of its node, which the tree makes: it is guessed, and if it was another one
- * all is judged anew. */
-static int32_t put_new_numbered(qr__zk_plan *plan, size_t index, const qr_jute_create *create)
-{
-    qr__zk_item *item = &plan->items[index];
-    qr_slice name = guess_name(plan, index, qr_zookeeper_path_parent(item->path));
-    const qr_path_result *seen = look(plan, name);
-    if (seen->present) {
-        condition(plan, QR_SPACE_KEYS, name, QR_TARGET_CREATE, seen->kv ? seen->kv->create_revision : 0,
-                  qr_slice_of(NULL, 0));
-        return QR_ZOOKEEPER_NODE_EXISTS;
-    }
-    qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_ABSENT, name, 0);
-    plan->notes[plan->op_count - 1].again = true;
-    put_new(plan, index, create);
-    qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_PRESENT, name, 0);
-    plan->notes[plan->op_count - 1].again = true;
-    add_acl(plan, index, name, &item->acl, true);
-    return QR_ZOOKEEPER_OK;
 }
 
 static qr_jute_create create_of(const qr__zk_item *item, int64_t *ttl)
@@ -246,16 +215,13 @@ static int32_t plan_create(qr__zk_plan *plan, size_t index)
     if (!item->is_numbered)
         qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_ABSENT, item->path, 0);
     qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_UNLEASED, parent, 0);
-    bool open = qr__zk_acl_is_open(&item->acl);
-    if (!open && item->is_numbered) {
-        err = put_new_numbered(plan, index, &create);
-    } else {
-        put_new(plan, index, &create);
-        if (!open)
-            add_acl(plan, index, item->path, &item->acl, true);
+    put_new(plan, index, &create);
+    if (!qr__zk_acl_is_open(&item->acl)) {
+        qr_put *put = add_acl(plan, index, item->path, &item->acl, true);
+        put->options = item->is_numbered ? QR_PUT_SAME_KEY : 0;
     }
-    item->is_create = err == QR_ZOOKEEPER_OK;
-    return err;
+    item->is_create = true;
+    return QR_ZOOKEEPER_OK;
 }
 
 /* -------------------------------------------------------------- the other four ---- */

@@ -2,14 +2,14 @@
 #include "door/zookeeper/inside.h"
 
 /* Everything about the path of a read; made-up nodes too. */
-typedef struct view {
+typedef struct node_view {
     const qr_path_result *path;
     bool present;
     qr_jute_vector children; /* of qr_jute_name, if asked for */
     int32_t descendants;     /* the same */
     qr_jute_vector acl;
     qr_jute_stat stat;
-} view;
+} node_view;
 
 /* Names of real children, without the key of that name that another door may have made, and the made-up one.
  */
@@ -26,7 +26,7 @@ static qr_jute_vector names_of(const qr_path_result *path, bool root, qr_arena *
     return (qr_jute_vector){.items = names, .count = count};
 }
 
-static void view_made_up(qr_slice path, qr_arena *arena, view *view)
+static void view_made_up(qr_slice path, qr_arena *arena, node_view *view)
 {
     view->present = qr__zk_made_up(path, &view->children, &view->descendants);
     bool config = qr_slice_equal(path, qr_slice_text("/zookeeper/config"));
@@ -38,9 +38,9 @@ static void view_made_up(qr_slice path, qr_arena *arena, view *view)
     view->stat = (qr_jute_stat){.version = config ? -1 : 0, .num_children = view->children.count};
 }
 
-static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query wants, view *view)
+static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query wants, node_view *view)
 {
-    *view = (struct view){.present = false};
+    *view = (node_view){.present = false};
     if (path.size == 0)
         path = qr_slice_text("/");
     qr_status status = qr__zk_look(node, arena, path, &wants, &view->path);
@@ -61,7 +61,7 @@ static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query
     return QR_OK;
 }
 
-static qr_slice data_of(const view *view)
+static qr_slice data_of(const node_view *view)
 {
     const qr_key_value *kv = view->path->kv;
     bool is_null = view->path->present && qr__zk_attribute_of(kv).null_data && view->stat.czxid > 0;
@@ -86,7 +86,8 @@ static qr_slice path_of(int32_t type, const void *value)
 }
 
 /* Judges one read of a path, and sees it. */
-static int32_t see(qr_node *node, qr_zookeeper_request *request, int32_t type, const void *value, view *view)
+static int32_t see(qr_node *node, qr_zookeeper_request *request, int32_t type, const void *value,
+                   node_view *view)
 {
     qr_slice path = path_of(type, value);
     if (path.data == NULL)
@@ -106,7 +107,7 @@ static int32_t see(qr_node *node, qr_zookeeper_request *request, int32_t type, c
 }
 
 /* The reply's record, of the arena. */
-static const void *tell(qr_zookeeper_request *request, int32_t type, const view *view)
+static const void *tell(qr_zookeeper_request *request, int32_t type, const node_view *view)
 {
     qr_arena *arena = request->arena;
     void *reply = qr_arena_zero(arena, 1, qr_jute_record_size(qr_jute_reply_of(type)));
@@ -198,7 +199,7 @@ void qr__zk_read(qr_node *node, qr_zookeeper_request *request)
         ephemerals(node, request, value);
         return;
     }
-    view view;
+    node_view view;
     int32_t err = see(node, request, request->type, value, &view);
     watch(request, value, err);
     if (err == QR_ZOOKEEPER_OK)
@@ -211,7 +212,7 @@ void qr__zk_read(qr_node *node, qr_zookeeper_request *request)
 static bool read_item(qr_node *node, qr_zookeeper_request *request, const qr_jute_multi_item *item,
                       qr_buffer *out)
 {
-    view view;
+    node_view view;
     qr_jute_number err = {.number = see(node, request, item->header.type, item->value, &view)};
     if (err.number == QR_ZOOKEEPER_OK)
         qr_jute_multi_add(out, item->header.type, QR_ZOOKEEPER_OK, qr_jute_reply_of(item->header.type),
