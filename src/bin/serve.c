@@ -18,6 +18,7 @@
 #include "bin/planted.h"
 #include "bin/serve_backup.h"
 #include "box/ring.h"
+#include "door/zookeeper/zookeeper.h"
 #include "raft/raft.h"
 #include "tree/tree.h"
 
@@ -39,6 +40,7 @@ typedef struct member {
     qr_network network; /* of os; empty until its peers are started */
     qr_node *node;
     qr_etcd_door *door;
+    qr_zookeeper_door *zookeeper; /* NULL: not served */
     qr_group group;
     qr_ring *ring;             /* of the black box; NULL: none */
     qr_serve_backups *backups; /* NULL: none are scheduled */
@@ -511,6 +513,26 @@ static void open_door(member *self)
     self->group.door = self->door;
 }
 
+static void random_bytes(void *context, uint8_t *bytes, size_t size)
+{
+    qr_os_random(bytes, size);
+}
+
+static void open_zookeeper(member *self)
+{
+    const qr_serve_config *config = &self->config;
+    if (config->listen_zookeeper.count == 0)
+        return;
+    self->zookeeper = qr_zookeeper_door_new(
+        &(qr_zookeeper_config){.node = self->node,
+                               .server = (uint8_t)(config->self % 127 + 1),
+                               .tick_ms = config->zookeeper_tick_ms,
+                               .words = qr_zookeeper_words_allowed(qr_slice_text(config->zookeeper_words)),
+                               .random = random_bytes,
+                               .wall_ms = wall_ms,
+                               .context = self});
+}
+
 static bool is_loopback(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0;
@@ -530,26 +552,38 @@ static qr_status listen_metrics(member *self)
     return QR_OK;
 }
 
-/* Ports in a given order; whoever listens beyond this machine is told what that means. */
-static qr_status listen_urls(member *self, const qr_serve_urls *urls, bool peers)
+/* Ports in a given order, of peers when there is no door; whoever listens beyond this machine is told what
+ * that means. */
+static qr_status listen_urls(member *self, const qr_serve_urls *urls, const qr_stream_door *door)
 {
     for (size_t i = 0; i < urls->count; i++) {
         const qr_serve_url *url = &urls->list[i];
         const char *sentence = NULL;
-        qr_status status = peers ? qr_os_peers_listen(self->os, url->host, url->port, &self->arena, &sentence)
-                                 : qr_os_listen(self->os, url->host, url->port,
-                                                qr_etcd_door_stream(self->door), &self->arena, &sentence);
+        qr_status status = door ? qr_os_listen(self->os, url->host, url->port, *door, &self->arena, &sentence)
+                                : qr_os_peers_listen(self->os, url->host, url->port, &self->arena, &sentence);
         if (status != QR_OK)
-            return failed(self, status, peers ? "cannot serve peers" : "cannot serve clients", sentence);
+            return failed(self, status, door ? "cannot serve clients" : "cannot serve peers", sentence);
         if (!is_loopback(url->host))
             qr_log(self->os, QR_LOG_WARN,
-                   peers ? "peer traffic is neither encrypted nor authenticated: whoever reaches this port "
-                           "can disturb the cluster"
-                         : "client traffic is neither encrypted nor authenticated: whoever reaches this port "
-                           "can read and write everything",
+                   door ? "client traffic is neither encrypted nor authenticated: whoever reaches this port "
+                          "can read and write everything"
+                        : "peer traffic is neither encrypted nor authenticated: whoever reaches this port "
+                          "can disturb the cluster",
                    "url", url->text, NULL);
     }
     return QR_OK;
+}
+
+/* The doors' ports. */
+static qr_status listen_doors(member *self)
+{
+    qr_stream_door etcd = qr_etcd_door_stream(self->door);
+    qr_status status = listen_urls(self, &self->config.listen_client, &etcd);
+    if (status == QR_OK && self->zookeeper) {
+        qr_stream_door zookeeper = qr_zookeeper_door_stream(self->zookeeper);
+        status = listen_urls(self, &self->config.listen_zookeeper, &zookeeper);
+    }
+    return status == QR_OK ? listen_metrics(self) : status;
 }
 
 static qr_status start_peers(member *self)
@@ -596,7 +630,7 @@ static qr_status start(member *self)
     if (status != QR_OK)
         return status;
     tell_beginning(self);
-    status = listen_urls(self, &self->config.listen_peer, true);
+    status = listen_urls(self, &self->config.listen_peer, NULL);
     if (status == QR_OK) {
         open_ring(self);
         status = open_node(self);
@@ -604,10 +638,9 @@ static qr_status start(member *self)
     if (status != QR_OK)
         return status;
     open_door(self);
+    open_zookeeper(self);
     self->backups = qr_serve_backups_new(self->os, &self->config);
-    status = listen_urls(self, &self->config.listen_client, false);
-    if (status == QR_OK)
-        status = listen_metrics(self);
+    status = listen_doors(self);
     return status == QR_OK ? start_peers(self) : status;
 }
 
@@ -640,6 +673,7 @@ static int serve(member *self, const qr_flags *flags)
         qr_node_free(self->node);
     qr_ring_close(self->ring);
     qr_etcd_door_free(self->door);
+    qr_zookeeper_door_free(self->zookeeper);
     qr_os_free(self->os);
     qr_group_close(&self->group);
     qr_serve_backups_free(self->backups);

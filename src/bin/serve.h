@@ -19,7 +19,8 @@ typedef struct qr_serve_urls {
 
 typedef struct qr_serve_config { /* texts are the arena's or borrowed from the flags */
     const char *name, *data_dir, *token;
-    qr_serve_urls listen_client, advertise_client, listen_metrics, listen_peer, advertise_peer;
+    qr_serve_urls listen_client, advertise_client, listen_metrics, listen_zookeeper, listen_peer,
+        advertise_peer;
     qr_etcd_member members[QR_MEMBERS_MAX]; /* this one included, in the order of --initial-cluster */
     qr_serve_url peer_urls[QR_MEMBERS_MAX]; /* the first of each, which is dialed */
     size_t member_count;
@@ -31,7 +32,9 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t blackbox_bytes; /* 0 = none */
     bool blackbox_values;
     uint64_t scrub_interval_ms; /* 0 = never by time */
-    uint16_t level_max;         /* 0 = no hold */
+    const char *zookeeper_words;
+    uint32_t zookeeper_tick_ms;
+    uint16_t level_max; /* 0 = no hold */
     uint32_t request_max, txn_ops_max;
     uint64_t watch_progress_ms;
     bool existing;

@@ -382,6 +382,14 @@ static qr_status configure_backups(const qr_flags *flags, qr_serve_config *confi
     return QR_OK;
 }
 
+static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                     const char **sentence)
+{
+    config->zookeeper_words = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_WORDS);
+    config->zookeeper_tick_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_TICK);
+    return bounded(flags, QR_SERVE_ZOOKEEPER_TICK, 100, 60000, arena, sentence);
+}
+
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
                              const char **sentence)
 {
@@ -400,11 +408,11 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
     if (qr_flags_set(flags, QR_SERVE_LISTEN_CLIENT) && !qr_flags_set(flags, QR_SERVE_ADVERTISE_CLIENT))
         return invalid(sentence,
                        "--advertise-client-urls is required when --listen-client-urls is set explicitly");
-    static const qr_serve_flag url_flags[] = {QR_SERVE_LISTEN_CLIENT, QR_SERVE_ADVERTISE_CLIENT,
-                                              QR_SERVE_LISTEN_PEER, QR_SERVE_ADVERTISE_PEER,
-                                              QR_SERVE_LISTEN_METRICS};
-    qr_serve_urls *urls[] = {&config->listen_client, &config->advertise_client, &config->listen_peer,
-                             &config->advertise_peer, &config->listen_metrics};
+    static const qr_serve_flag url_flags[] = {QR_SERVE_LISTEN_CLIENT,  QR_SERVE_ADVERTISE_CLIENT,
+                                              QR_SERVE_LISTEN_PEER,    QR_SERVE_ADVERTISE_PEER,
+                                              QR_SERVE_LISTEN_METRICS, QR_SERVE_ZOOKEEPER_LISTEN};
+    qr_serve_urls *urls[] = {&config->listen_client,  &config->advertise_client, &config->listen_peer,
+                             &config->advertise_peer, &config->listen_metrics,   &config->listen_zookeeper};
     qr_status status = QR_OK;
     for (size_t i = 0; i < sizeof urls / sizeof *urls && status == QR_OK; i++)
         status = parse_urls(flags, url_flags[i], urls[i], arena, sentence);
@@ -418,6 +426,8 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
         status = configure_backups(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_blackbox(flags, config, arena, sentence);
+    if (status == QR_OK)
+        status = configure_zookeeper(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_scrub(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -17,6 +17,12 @@
       "Where clients are served: comma separated, http://HOST:PORT each.")                                   \
     X(ADVERTISE_CLIENT, "advertise-client-urls", TEXT, "http://localhost:2379", "URLS",                      \
       "Where clients are told to come to; must be given when --listen-client-urls is.")                      \
+    X(ZOOKEEPER_LISTEN, "zookeeper-listen-urls", TEXT, "", "URLS",                                           \
+      "Where clients of ZooKeeper are served: comma separated, http://HOST:PORT each. Without it none are. " \
+      "Not one of etcd's.")                                                                                  \
+    X(ZOOKEEPER_WORDS, "zookeeper-words", TEXT, "srvr", "WORDS",                                             \
+      "Four-letter words that are answered there: comma separated, or * for all.")                           \
+    X(ZOOKEEPER_TICK, "zookeeper-tick-ms", NUMBER, "2000", "MS", "Sessions last from 2 to 20 of these.")     \
     X(LISTEN_METRICS, "listen-metrics-urls", TEXT, "", "URLS",                                               \
       "Where /metrics and the pages about health are served besides, and nothing else.")                     \
     X(LISTEN_PEER, "listen-peer-urls", TEXT, "http://localhost:2380", "URLS",                                \

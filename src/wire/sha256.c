@@ -28,3 +28,8 @@ void qr_sha256_free(qr_sha256 *sum)
 {
     EVP_MD_CTX_free(context_of(sum));
 }
+
+void qr_sha1(qr_slice bytes, uint8_t digest[QR_SHA1_SIZE])
+{
+    QR_CHECK(EVP_Digest(bytes.data, bytes.size, digest, NULL, EVP_sha1(), NULL) == 1, "SHA-1 failed");
+}

@@ -69,10 +69,11 @@ typedef struct qr_zookeeper_request {
     int32_t type;
     qr_slice body; /* of the packet, behind its header; lives as long as the arena */
     const qr_zookeeper_asker *asker;
+    bool ttl_nodes; /* extendedTypesEnabled: nodes with a time to live may be made */
     /* WRITE */
     qr_slice command; /* an encoded qr_body */
     /* DONE */
-    int32_t err;
+    int32_t err; /* CONNECTION_LOSS: not to be sent, but the connection closed: what happened is not known */
     qr_slice reply;                /* the body behind the header; empty with an error */
     uint64_t revision;             /* of the state that the reply is of: the header's zxid */
     qr_zookeeper_watch_kind watch; /* to be registered, before the reply is sent, on */
@@ -93,6 +94,8 @@ qr_zookeeper_step qr_zookeeper_request_applied(qr_node *node, qr_zookeeper_reque
 
 /* What else is asked of the tree in the words of this door. */
 void qr_zookeeper_stat(const qr_path_result *path, qr_jute_stat *stat);
+/* "user:password" as an ACL names it: "user:" and the digest in base64. No colon: QR_E_INVALID. */
+qr_status qr_zookeeper_digest(qr_slice auth, qr_arena *arena, qr_slice *id);
 /* May they, with these rights on a node with that ACL record (NULL: open)? */
 bool qr_zookeeper_allows(const qr_key_value *acl, const qr_zookeeper_asker *asker, uint32_t permission);
 

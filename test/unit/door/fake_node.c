@@ -89,11 +89,15 @@ static void answer(qr_node *node, fake_request *queued, qr_status forced)
     qr_arena_init(&arena);
     const void *result = NULL;
     qr_status status = forced != QR_OK ? forced : carry_out(node, queued, &arena, &result);
-    qr_reply reply = {
-        .status = status, .result = status == QR_OK ? result : NULL, .index = node->index, .term = 7};
+    qr_reply reply = {.status = status, .result = result, .index = node->index, .term = 7};
     queued->request.done(queued->request.owner, &reply);
     qr_buffer_free(&queued->body);
     qr_arena_free(&arena);
+}
+
+qr_status qr_node_look(qr_node *node, const void *query, qr_arena *arena, const void **result)
+{
+    return node->tree->ops->query(node->tree, query, arena, result);
 }
 
 qr_node_export *

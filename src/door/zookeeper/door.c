@@ -1,0 +1,38 @@
+#include "door/zookeeper/door.h"
+
+enum { TICK_MS = 2000, CONNECTIONS_MAX = 10000 };
+
+qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
+{
+    qr_zookeeper_door *door = qr_alloc_zero(1, sizeof *door);
+    door->config = *config;
+    qr_zookeeper_config *own = &door->config;
+    own->tick_ms = own->tick_ms ? own->tick_ms : TICK_MS;
+    own->session_min_ms = own->session_min_ms ? own->session_min_ms : 2 * own->tick_ms;
+    own->session_max_ms = own->session_max_ms ? own->session_max_ms : 20 * own->tick_ms;
+    own->connections_max = own->connections_max ? own->connections_max : CONNECTIONS_MAX;
+    own->packet_max = own->packet_max ? own->packet_max : QR_JUTE_PACKET_MAX;
+    qr_buffer_init(&door->super_digest);
+    if (config->super_digest.size)
+        qr_buffer_add_slice(&door->super_digest, config->super_digest);
+    qr_prng_seed(&door->prng, config->seed);
+    door->seen = qr__zk_revision(door);
+    return door;
+}
+
+qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door)
+{
+    return (qr_stream_door){door, &qr__zk_stream_ops};
+}
+
+void qr_zookeeper_door_free(qr_zookeeper_door *door)
+{
+    if (!door)
+        return;
+    QR_ASSERT(!door->connections);
+    if (door->bell)
+        qr_node_watch_end(door->bell);
+    qr__zk_watches_free(&door->watches);
+    qr_buffer_free(&door->super_digest);
+    qr_free(door);
+}

@@ -1,0 +1,122 @@
+/* door: what the files of the door share. A connection has at most one session, whose requests stand in one
+ * line: writes go to the node one after another without waiting for their answers, a read waits for all
+ * before it, and answers leave in the order of their requests. Before any answer is built, the events of what
+ * the member has applied by then are queued (notify.c). */
+#ifndef QR_DOOR_ZOOKEEPER_DOOR_H
+#define QR_DOOR_ZOOKEEPER_DOOR_H
+
+#include "door/zookeeper/request.h"
+#include "door/zookeeper/watches.h"
+#include "door/zookeeper/zookeeper.h"
+
+enum {
+    QR__ZK_QUEUED_MAX = 4096,                   /* requests of a connection that wait; more: it is closed */
+    QR__ZK_QUEUED_BYTES_MAX = 16 * 1024 * 1024, /* of their bodies */
+    QR__ZK_UNSENT_MAX = 4 * 1024 * 1024,        /* bytes; with more, reads wait */
+    QR__ZK_RETRY_MS = 10,                       /* until a node that was too busy is asked again */
+    QR__ZK_PASSWORD = 16,                       /* bytes */
+    QR__ZK_IDS_MAX = 64,                        /* authenticated ids of a connection */
+    QR__ZK_LEVEL = 4,                           /* the feature level this door needs */
+};
+
+typedef struct qr__zk_connection qr__zk_connection;
+
+typedef struct qr__zk_call { /* a request in its line */
+    struct qr__zk_call *next;
+    qr__zk_connection *connection;
+    qr_arena arena;
+    qr_zookeeper_request request;
+    qr_query barrier;
+    int32_t xid;
+    uint64_t arrived_ms;
+    bool begun, passed_barrier, done;
+} qr__zk_call;
+
+typedef enum qr__zk_state {
+    QR__ZK_GREETING,  /* a ConnectRequest or a word is to come */
+    QR__ZK_ATTACHING, /* the session is being made or taken over */
+    QR__ZK_ATTACHED,
+    QR__ZK_ENDING, /* what is queued for the client is sent, nothing more happens */
+} qr__zk_state;
+
+struct qr__zk_connection {
+    qr_zookeeper_door *door;
+    qr__zk_connection *previous, *next; /* of the door */
+    qr_stream_waker waker;
+    qr_jute_splitter splitter;
+    qr_buffer out;
+    qr_arena arena; /* of the ids and the peer's name */
+    const char *peer;
+    qr__zk_state state;
+    bool closed;    /* by the stream's owner; kept for the requests under way */
+    size_t flights; /* requests of the node's that name this connection or a call of it */
+    uint64_t now_ms, deadline_ms, retry_ms;
+    /* the session */
+    int64_t session;
+    uint8_t password[QR__ZK_PASSWORD];
+    uint32_t timeout_ms;
+    bool has_tail; /* the client sent, and gets, the byte of read-only */
+    bool renewing;
+    uint64_t renewal_ms, renewed_ms; /* when the last renewal was asked for, and the last that succeeded */
+    qr_query query;
+    qr_op query_op;
+    qr_buffer record, key;
+    qr_zookeeper_asker asker;
+    qr_zookeeper_id ids[QR__ZK_IDS_MAX];
+    /* the line */
+    qr__zk_call *first, **last, *waiting; /* waiting: the first that is not begun */
+    size_t queued, queued_bytes, reads_flying, writes_flying;
+    bool pumping;
+    qr__zk_watcher watcher;
+    uint64_t received, sent;
+};
+
+struct qr_zookeeper_door {
+    qr_zookeeper_config config;
+    qr_buffer super_digest;
+    qr__zk_connection *connections;
+    size_t connection_count;
+    qr_prng prng;
+    qr__zk_watches watches;
+    qr_watcher *bell;
+    uint64_t seen; /* events of revisions up to this one are queued */
+    bool catching_up;
+    uint64_t received, sent, outstanding, latency_min_ms, latency_max_ms, latency_sum_ms, latency_count;
+    uint64_t now_ms;
+};
+
+/* stream.c */
+extern const qr_stream_ops qr__zk_stream_ops;
+void qr__zk_wake(qr__zk_connection *connection);
+void qr__zk_end(qr__zk_connection *connection);    /* once what is queued is sent */
+void qr__zk_landed(qr__zk_connection *connection); /* a flight has ended; may free the connection */
+
+/* session.c */
+void qr__zk_session_begin(qr__zk_connection *connection, qr_slice packet);
+void qr__zk_session_renew(qr__zk_connection *connection);
+qr_status qr__zk_session_close(qr__zk_call *call); /* submits; done as a write */
+
+/* line.c */
+qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet);
+void qr__zk_line_pump(qr__zk_connection *connection);
+void qr__zk_line_free(qr__zk_connection *connection);
+void qr__zk_line_finish(qr__zk_call *call, int32_t err, uint64_t revision); /* of a call without a body */
+qr_status qr__zk_line_submit(qr__zk_call *call, qr_request_kind kind,
+                             void (*done)(void *owner, const qr_reply *reply));
+
+/* own.c: what a connection answers by itself: ping, auth, watches. */
+void qr__zk_own(qr__zk_call *call);
+
+/* notify.c */
+void qr__zk_catch_up(qr_zookeeper_door *door);
+void qr__zk_bell_start(qr_zookeeper_door *door);
+uint64_t qr__zk_revision(const qr_zookeeper_door *door);
+void qr__zk_event(qr__zk_connection *connection, int32_t type, qr_slice path);
+/* Compares a path with the present state as a client that saw `seen` knows it; sends what it missed. The
+ * kinds that are to stay registered. */
+uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kinds, uint64_t seen);
+
+/* words.c */
+void qr__zk_answer_word(qr__zk_connection *connection, qr_slice letters);
+
+#endif

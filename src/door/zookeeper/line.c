@@ -1,0 +1,251 @@
+#include "door/zookeeper/door.h"
+
+static void emit(qr__zk_call *call)
+{
+    qr__zk_connection *connection = call->connection;
+    qr_zookeeper_door *door = connection->door;
+    const qr_zookeeper_request *request = &call->request;
+    if (request->err == QR_ZOOKEEPER_CONNECTION_LOSS) {
+        qr__zk_end(connection);
+        return;
+    }
+    qr_jute_reply_header header = {.xid = call->xid, .zxid = (int64_t)request->revision, .err = request->err};
+    size_t begin = qr_jute_packet_begin(&connection->out);
+    qr_jute_encode(&qr_jute_record_reply_header, &header, &connection->out);
+    if (request->reply.size)
+        qr_buffer_add_slice(&connection->out, request->reply);
+    qr_jute_packet_end(&connection->out, begin);
+    uint64_t taken_ms = door->now_ms - call->arrived_ms;
+    door->latency_min_ms =
+        door->latency_count && door->latency_min_ms < taken_ms ? door->latency_min_ms : taken_ms;
+    door->latency_max_ms = door->latency_max_ms > taken_ms ? door->latency_max_ms : taken_ms;
+    door->latency_sum_ms += taken_ms;
+    door->latency_count++;
+    door->sent++;
+    connection->sent++;
+    if (request->closes || request->err == QR_ZOOKEEPER_SESSION_EXPIRED ||
+        request->err == QR_ZOOKEEPER_SESSION_MOVED)
+        qr__zk_end(connection);
+}
+
+static void drop(qr__zk_call *call)
+{
+    call->connection->queued--;
+    call->connection->queued_bytes -= call->request.body.size;
+    call->connection->door->outstanding--;
+    qr_arena_free(&call->arena);
+    qr_free(call);
+}
+
+/* Answers leave in the order of their requests. */
+static void emit_done(qr__zk_connection *connection)
+{
+    while (connection->first && connection->first->done) {
+        qr__zk_call *call = connection->first;
+        connection->first = call->next;
+        if (!connection->first)
+            connection->last = &connection->first;
+        if (connection->state == QR__ZK_ATTACHED)
+            emit(call);
+        drop(call);
+    }
+    qr__zk_wake(connection);
+}
+
+static void finish(qr__zk_call *call)
+{
+    call->done = true;
+    qr__zk_catch_up(call->connection->door);
+}
+
+void qr__zk_line_finish(qr__zk_call *call, int32_t err, uint64_t revision)
+{
+    call->request.err = err;
+    call->request.revision = revision;
+    finish(call);
+}
+
+qr_status qr__zk_line_submit(qr__zk_call *call, qr_request_kind kind,
+                             void (*done)(void *owner, const qr_reply *reply))
+{
+    qr_request request = {
+        .kind = kind, .body = call->request.command, .query = &call->barrier, .done = done, .owner = call};
+    qr_status status = qr_node_submit(call->connection->door->config.node, &request);
+    if (status == QR_OK)
+        call->connection->flights++;
+    return status;
+}
+
+static void on_applied(void *owner, const qr_reply *reply)
+{
+    qr__zk_call *call = owner;
+    qr__zk_connection *connection = call->connection;
+    if (!connection->closed) {
+        if (qr_zookeeper_request_applied(connection->door->config.node, &call->request, reply) ==
+                QR_ZOOKEEPER_DONE ||
+            qr__zk_line_submit(call, QR_REQUEST_WRITE, on_applied) != QR_OK) {
+            connection->writes_flying--;
+            if (call->request.plan && reply->status == QR_E_STOPPED)
+                call->request.err = QR_ZOOKEEPER_CONNECTION_LOSS;
+            finish(call);
+        }
+        emit_done(connection);
+        qr__zk_line_pump(connection);
+    }
+    qr__zk_landed(connection);
+}
+
+static void on_barrier(void *owner, const qr_reply *reply)
+{
+    qr__zk_call *call = owner;
+    qr__zk_connection *connection = call->connection;
+    if (!connection->closed) {
+        connection->reads_flying--;
+        call->passed_barrier = true;
+        if (reply->status != QR_OK) {
+            qr__zk_end(connection);
+        } else if (call->request.type == QR_JUTE_OP_SYNC) {
+            call->request.reply = call->request.body;
+            qr__zk_line_finish(call, QR_ZOOKEEPER_OK, qr__zk_revision(connection->door));
+        } else {
+            call->begun = false; /* still the first that waits */
+            connection->waiting = call;
+        }
+        emit_done(connection);
+        qr__zk_line_pump(connection);
+    }
+    qr__zk_landed(connection);
+}
+
+static qr_status begin_write(qr__zk_call *call)
+{
+    qr__zk_connection *connection = call->connection;
+    if (call->request.type == QR_JUTE_OP_CLOSE_SESSION)
+        return qr__zk_session_close(call);
+    if (qr_zookeeper_request_begin(connection->door->config.node, &call->request) == QR_ZOOKEEPER_DONE) {
+        finish(call);
+        return QR_OK;
+    }
+    qr_status status = qr__zk_line_submit(call, QR_REQUEST_WRITE, on_applied);
+    connection->writes_flying += status == QR_OK;
+    return status;
+}
+
+static uint32_t kinds_of(qr_zookeeper_watch_kind kind)
+{
+    static const uint32_t kinds[] = {[QR_ZOOKEEPER_WATCH_DATA] = QR__ZK_DATA,
+                                     [QR_ZOOKEEPER_WATCH_EXIST] = QR__ZK_EXIST,
+                                     [QR_ZOOKEEPER_WATCH_CHILD] = QR__ZK_CHILD,
+                                     [QR_ZOOKEEPER_WATCH_PERSISTENT] = QR__ZK_PERSISTENT,
+                                     [QR_ZOOKEEPER_WATCH_RECURSIVE] = QR__ZK_RECURSIVE};
+    return kinds[kind];
+}
+
+static qr_status begin_read(qr__zk_call *call)
+{
+    qr__zk_connection *connection = call->connection;
+    qr_zookeeper_door *door = connection->door;
+    bool takes = qr_zookeeper_request_takes(call->request.type);
+    if (!call->passed_barrier &&
+        (call->request.type == QR_JUTE_OP_SYNC || (takes && door->config.linearizable_reads))) {
+        call->barrier = (qr_query){.kind = QR_QUERY_PATH, .path = qr_slice_text("/")};
+        qr_status status = qr__zk_line_submit(call, QR_REQUEST_READ, on_barrier);
+        connection->reads_flying += status == QR_OK;
+        return status;
+    }
+    qr__zk_catch_up(door);
+    if (!takes) {
+        qr__zk_own(call);
+        return QR_OK;
+    }
+    qr_zookeeper_request_begin(door->config.node, &call->request);
+    if (call->request.watch != QR_ZOOKEEPER_WATCH_NONE) {
+        qr__zk_watches_add(&door->watches, &connection->watcher, call->request.watch_path,
+                           kinds_of(call->request.watch));
+        qr__zk_bell_start(door);
+    }
+    finish(call);
+    return QR_OK;
+}
+
+static bool is_write(const qr__zk_call *call)
+{
+    return call->request.type == QR_JUTE_OP_CLOSE_SESSION ||
+           (qr_zookeeper_request_takes(call->request.type) &&
+            qr_zookeeper_request_writes(call->request.type));
+}
+
+static bool may_begin(const qr__zk_call *call)
+{
+    const qr__zk_connection *connection = call->connection;
+    if (connection->state != QR__ZK_ATTACHED || connection->reads_flying)
+        return false;
+    return is_write(call) || (connection->writes_flying == 0 && connection->out.size < QR__ZK_UNSENT_MAX);
+}
+
+void qr__zk_line_pump(qr__zk_connection *connection)
+{
+    if (connection->pumping)
+        return;
+    connection->pumping = true;
+    while (connection->waiting && may_begin(connection->waiting)) {
+        qr__zk_call *call = connection->waiting;
+        qr_status status = is_write(call) ? begin_write(call) : begin_read(call);
+        if (status == QR_E_BUSY) {
+            connection->retry_ms = connection->door->now_ms + QR__ZK_RETRY_MS;
+            break;
+        }
+        if (status != QR_OK) {
+            qr__zk_end(connection);
+            break;
+        }
+        call->begun = true;
+        connection->waiting = call->next;
+        emit_done(connection);
+    }
+    connection->pumping = false;
+    qr__zk_wake(connection);
+}
+
+qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
+{
+    qr_reader reader = qr_reader_of(packet);
+    qr_jute_request_header header;
+    if (connection->queued >= QR__ZK_QUEUED_MAX ||
+        connection->queued_bytes + packet.size > QR__ZK_QUEUED_BYTES_MAX)
+        return QR_E_TOO_LARGE;
+    qr__zk_call *call = qr_alloc_zero(1, sizeof *call);
+    qr_arena_init(&call->arena);
+    if (qr_jute_decode(&qr_jute_record_request_header, &reader, &call->arena, &header) != QR_OK) {
+        qr_arena_free(&call->arena);
+        qr_free(call);
+        return QR_E_INVALID;
+    }
+    call->connection = connection;
+    call->xid = header.xid;
+    call->arrived_ms = connection->now_ms;
+    call->request = (qr_zookeeper_request){
+        .arena = &call->arena,
+        .type = header.type,
+        .body = qr_arena_copy(&call->arena, qr_slice_of(reader.at, qr_reader_left(&reader))),
+        .asker = &connection->asker};
+    *connection->last = call;
+    connection->last = &call->next;
+    if (!connection->waiting)
+        connection->waiting = call;
+    connection->queued++;
+    connection->queued_bytes += call->request.body.size;
+    connection->received++;
+    connection->door->received++;
+    connection->door->outstanding++;
+    return QR_OK;
+}
+
+void qr__zk_line_free(qr__zk_connection *connection)
+{
+    while (connection->first) {
+        qr__zk_call *call = connection->first;
+        connection->first = call->next;
+        drop(call);
+    }
+}

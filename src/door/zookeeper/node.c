@@ -1,0 +1,120 @@
+#include "door/zookeeper/node.h"
+
+#include "door/zookeeper/acl.h"
+#include "door/zookeeper/path.h"
+
+/* -------------------------------------------------------------------- figures ---- */
+
+static bool is_root(const qr_path_result *path)
+{
+    return path->kv ? qr_slice_equal(path->kv->key, qr_slice_text("/")) : path->directory.first_revision == 0;
+}
+
+void qr_zookeeper_stat(const qr_path_result *path, qr_jute_stat *stat)
+{
+    const qr_key_value *kv = path->kv;
+    const qr_directory *directory = &path->directory;
+    bool root = is_root(path);
+    *stat = (qr_jute_stat){
+        .mzxid = (int64_t)(kv ? kv->mod_revision : directory->bare_revision),
+        .mtime = kv ? kv->modified_ms : directory->bare_ms,
+        .version = (int32_t)(directory->versions + (kv ? kv->version - 1 : 0)),
+        .cversion = (int32_t)directory->changes - root,
+        .aversion = qr__zk_acl_changes(path->acl),
+        .ephemeral_owner = kv ? kv->lease : 0,
+        .data_length = kv ? (int32_t)kv->value.size : 0,
+        .num_children = (int32_t)directory->children + root,
+    };
+    if (path->has_directory) {
+        stat->czxid = (int64_t)directory->first_revision;
+        stat->ctime = directory->first_ms;
+    } else if (kv && !root) {
+        stat->czxid = (int64_t)kv->create_revision;
+        stat->ctime = kv->created_ms;
+    }
+    int64_t last = (int64_t)directory->last_revision;
+    stat->pzxid = last > stat->czxid ? last : stat->czxid;
+}
+
+/* ------------------------------------------------------------------ attribute ---- */
+
+enum { NULL_DATA = 1, CONTAINER = 2, TTL = 4 };
+
+qr_slice qr__zk_attribute_encode(const qr__zk_attribute *attribute, qr_arena *arena)
+{
+    uint8_t flags = (uint8_t)((attribute->null_data ? NULL_DATA : 0) |
+                              (attribute->container ? CONTAINER : 0) | (attribute->ttl_ms ? TTL : 0));
+    qr_buffer out;
+    qr_buffer_init(&out);
+    if (flags)
+        qr_buffer_u8(&out, flags);
+    if (attribute->ttl_ms)
+        qr_buffer_varint(&out, attribute->ttl_ms);
+    qr_slice bytes = qr_arena_copy(arena, qr_buffer_slice(&out));
+    qr_buffer_free(&out);
+    return bytes;
+}
+
+qr__zk_attribute qr__zk_attribute_of(const qr_key_value *kv)
+{
+    if (kv == NULL)
+        return (qr__zk_attribute){.null_data = true};
+    qr_reader reader = qr_reader_of(kv->attribute);
+    uint8_t flags = qr_reader_left(&reader) ? qr_reader_u8(&reader) : 0;
+    qr__zk_attribute attribute = {.container = flags & CONTAINER};
+    /* A put through another door keeps the attribute, but what it put is no null. */
+    attribute.null_data = (flags & NULL_DATA) && kv->value.size == 0;
+    attribute.ttl_ms = flags & TTL ? qr_reader_varint(&reader) : 0;
+    return attribute;
+}
+
+/* -------------------------------------------------------------------- made up ---- */
+
+bool qr__zk_is_made_up(qr_slice path)
+{
+    static const char top[] = "/zookeeper";
+    size_t size = sizeof top - 1;
+    return qr_slice_starts(path, qr_slice_text(top)) && (path.size == size || path.data[size] == '/');
+}
+
+bool qr__zk_made_up(qr_slice path, qr_jute_vector *children, int32_t *descendants)
+{
+    static const qr_jute_name below[] = {{.text = {(const uint8_t *)"config", 6}},
+                                         {.text = {(const uint8_t *)"quota", 5}}};
+    bool top = qr_slice_equal(path, qr_slice_text("/zookeeper"));
+    *children = (qr_jute_vector){.items = below, .count = top ? 2 : 0};
+    *descendants = children->count;
+    return top || qr_slice_equal(path, qr_slice_text("/zookeeper/config")) ||
+           qr_slice_equal(path, qr_slice_text("/zookeeper/quota"));
+}
+
+/* ----------------------------------------------------------------------- look ---- */
+
+bool qr__zk_in_bounds(qr_slice path)
+{
+    size_t levels = 0;
+    for (size_t i = 0; i < path.size; i++)
+        levels += path.data[i] == '/';
+    return path.size <= QR_PATH_MAX && levels <= QR_PATH_LEVELS_MAX;
+}
+
+qr_status qr__zk_look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
+                      const qr_path_result **result)
+{
+    static const qr_query nothing;
+    bool can_be = qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path) && !qr__zk_is_made_up(path);
+    qr_query query = wants ? *wants : nothing;
+    query.kind = QR_QUERY_PATH;
+    query.path = can_be ? path : qr_slice_text("/");
+    const void *found;
+    qr_status status = qr_node_look(node, &query, arena, &found);
+    if (status != QR_OK)
+        return status;
+    *result = found;
+    if (!can_be) {
+        qr_path_result *absent = qr_arena_zero(arena, 1, sizeof *absent);
+        absent->revision = (*result)->revision;
+        *result = absent;
+    }
+    return QR_OK;
+}

@@ -1,0 +1,239 @@
+/* Events of the tree, as watch events. The door has a position in the member's history; what lies behind it
+ * is read before any answer is built, and when the node rings. */
+#include "door/zookeeper/door.h"
+#include "door/zookeeper/node.h"
+#include "door/zookeeper/path.h"
+
+enum { CREATED = 1, DELETED = 2, DATA_CHANGED = 3, CHILDREN_CHANGED = 4, CONNECTED = 3, WATCH_XID = -1 };
+
+typedef struct change {
+    qr_slice path;
+    uint8_t levels;
+    bool deleted, leased;
+} change;
+
+typedef struct revision { /* the changes of one, until the next begins */
+    qr_zookeeper_door *door;
+    qr_arena arena;
+    change *changes;
+    size_t count, room;
+    uint64_t revision;
+} revision;
+
+uint64_t qr__zk_revision(const qr_zookeeper_door *door)
+{
+    const qr_machine *machine = qr_node_machine(door->config.node);
+    return machine->ops->revision(machine);
+}
+
+void qr__zk_event(qr__zk_connection *connection, int32_t type, qr_slice path)
+{
+    qr_jute_reply_header header = {.xid = WATCH_XID, .zxid = -1};
+    qr_jute_watcher_event event = {.type = type, .state = CONNECTED, .path = path};
+    size_t begin = qr_jute_packet_begin(&connection->out);
+    qr_jute_encode(&qr_jute_record_reply_header, &header, &connection->out);
+    qr_jute_encode(&qr_jute_record_watcher_event, &event, &connection->out);
+    qr_jute_packet_end(&connection->out, begin);
+    qr__zk_wake(connection);
+}
+
+static void tell_watcher(qr__zk_watcher *watcher, int32_t type, qr_slice path)
+{
+    qr__zk_event((qr__zk_connection *)((char *)watcher - offsetof(qr__zk_connection, watcher)), type, path);
+}
+
+static void fire(const revision *all, int32_t type, qr_slice path)
+{
+    qr__zk_watches_fire(&all->door->watches, type, path, tell_watcher);
+}
+
+static qr_slice above(qr_slice path, size_t levels)
+{
+    while (levels-- > 0)
+        path = qr_zookeeper_path_parent(path);
+    return path;
+}
+
+/* A change and what it meant for the directories above: those between come before the key, and go after it.
+ */
+static void fire_change(const revision *all, const change *one, bool parent_too)
+{
+    if (one->levels == 0) {
+        fire(all, DATA_CHANGED, one->path);
+        return;
+    }
+    if (!one->deleted) {
+        for (size_t level = one->levels; level > 0; level--) {
+            fire(all, CREATED, above(one->path, level - 1));
+            fire(all, CHILDREN_CHANGED, above(one->path, level));
+        }
+        return;
+    }
+    fire(all, DELETED, one->path);
+    for (size_t level = 1; parent_too && level <= one->levels; level++) {
+        fire(all, CHILDREN_CHANGED, above(one->path, level));
+        if (level < one->levels)
+            fire(all, DELETED, above(one->path, level));
+    }
+}
+
+/* What a lease takes along: all deletions, then each parent once. The changes are in order of their keys, but
+ * siblings need not stand together. */
+static void fire_lease_end(const revision *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        fire_change(all, &all->changes[i], false);
+    for (size_t i = 0; i < all->count; i++) {
+        for (size_t level = 1; level <= all->changes[i].levels; level++) {
+            qr_slice path = above(all->changes[i].path, level);
+            bool told = false;
+            for (size_t j = 0; j < i && !told; j++)
+                told = level == 1 && all->changes[j].levels > 0 &&
+                       qr_slice_equal(path, above(all->changes[j].path, 1));
+            if (!told)
+                fire(all, CHILDREN_CHANGED, path);
+            if (level < all->changes[i].levels)
+                fire(all, DELETED, path);
+        }
+    }
+}
+
+static void fire_revision(revision *all)
+{
+    bool lease_end = all->count > 1;
+    for (size_t i = 0; i < all->count; i++)
+        lease_end = lease_end && all->changes[i].deleted && all->changes[i].leased;
+    if (lease_end)
+        fire_lease_end(all);
+    else
+        for (size_t i = 0; i < all->count; i++)
+            fire_change(all, &all->changes[i], true);
+    all->count = 0;
+    qr_arena_reset(&all->arena);
+}
+
+static void on_event(void *context, const qr_kv_event *event)
+{
+    revision *all = context;
+    if (event->kv.mod_revision != all->revision)
+        fire_revision(all);
+    all->revision = event->kv.mod_revision;
+    if (!qr_zookeeper_path_valid(event->kv.key) || qr__zk_is_made_up(event->kv.key))
+        return;
+    if (all->count == all->room) {
+        all->room = all->room ? all->room * 2 : 16;
+        all->changes = qr_realloc(all->changes, all->room * sizeof *all->changes);
+    }
+    all->changes[all->count++] = (change){.path = qr_arena_copy(&all->arena, event->kv.key),
+                                          .levels = event->levels,
+                                          .deleted = event->deleted,
+                                          .leased = event->has_previous && event->previous.lease != 0};
+}
+
+uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kinds, uint64_t seen)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const qr_path_result *found;
+    qr_jute_stat stat = {0};
+    qr_status status = qr__zk_look(connection->door->config.node, &arena, path, NULL, &found);
+    bool present = status == QR_OK && found->present;
+    if (present)
+        qr_zookeeper_stat(found, &stat);
+    qr_arena_free(&arena);
+    int32_t type = 0;
+    if (status != QR_OK)
+        return kinds;
+    if (!present && kinds & (QR__ZK_DATA | QR__ZK_CHILD))
+        type = DELETED;
+    else if (present && kinds & QR__ZK_EXIST)
+        type = CREATED;
+    else if (kinds & QR__ZK_DATA && (uint64_t)stat.mzxid > seen)
+        type = DATA_CHANGED;
+    else if (kinds & QR__ZK_CHILD && (uint64_t)stat.pzxid > seen)
+        type = CHILDREN_CHANGED;
+    if (type == 0)
+        return kinds;
+    qr__zk_event(connection, type, path);
+    if (type == CHILDREN_CHANGED)
+        return kinds & ~(uint32_t)QR__ZK_CHILD;
+    return kinds & ~(uint32_t)(QR__ZK_DATA | QR__ZK_EXIST | (type == DELETED ? QR__ZK_CHILD : 0));
+}
+
+/* The history that was not read is gone: every watch is compared with the present state. */
+static void judge_all(qr_zookeeper_door *door)
+{
+    for (qr__zk_connection *connection = door->connections; connection; connection = connection->next) {
+        for (qr__zk_watch *watch = connection->watcher.watches, *next; watch; watch = next) {
+            next = watch->watcher_next;
+            qr_slice path = qr_slice_of(watch->at->path, watch->at->size);
+            uint32_t kept = watch->kinds, before;
+            do { /* what is told of data does not tell of children */
+                before = kept;
+                kept = qr__zk_judge(connection, path, before, door->seen);
+            } while (kept != before);
+            qr__zk_watches_remove(&door->watches, &connection->watcher, path, watch->kinds & ~kept);
+        }
+    }
+}
+
+void qr__zk_catch_up(qr_zookeeper_door *door)
+{
+    uint64_t revision_now = qr__zk_revision(door);
+    if (door->catching_up || door->seen == revision_now)
+        return;
+    if (!door->watches.watches) {
+        door->seen = revision_now;
+        return;
+    }
+    door->catching_up = true;
+    revision all = {.door = door};
+    qr_arena_init(&all.arena);
+    qr_events_query query = {.span = {.kind = QR_SPAN_FROM, .space = QR_SPACE_KEYS},
+                             .from = door->seen + 1,
+                             .want_previous = true,
+                             .bytes_max = SIZE_MAX,
+                             .look_max = SIZE_MAX,
+                             .tell = on_event,
+                             .context = &all};
+    qr_events_result result;
+    qr_status status =
+        revision_now < door->seen ? QR_E_COMPACTED : qr_node_look_events(door->config.node, &query, &result);
+    if (status == QR_OK) {
+        fire_revision(&all);
+        door->seen = result.next - 1;
+    } else if (status == QR_E_COMPACTED) {
+        judge_all(door);
+        door->seen = revision_now;
+    }
+    qr_free(all.changes);
+    qr_arena_free(&all.arena);
+    door->catching_up = false;
+}
+
+static void discard(void *context, const qr_kv_event *event) {}
+
+/* Without watches what rang is left unread, and the bell is silent until the first one comes. */
+static void on_bell(void *owner)
+{
+    enum { READ_MAX = 1024 * 1024 };
+    qr_zookeeper_door *door = owner;
+    if (!door->watches.watches)
+        return;
+    qr__zk_catch_up(door);
+    uint64_t compacted;
+    if (qr_node_watch_next(door->bell, READ_MAX, discard, NULL, &compacted) == QR_OK &&
+        !qr_node_watch_idle(door->bell))
+        qr_node_watch_resume(door->bell);
+}
+
+void qr__zk_bell_start(qr_zookeeper_door *door)
+{
+    if (!door->bell) {
+        qr_watch_config config = {
+            .span = {.kind = QR_SPAN_FROM, .space = QR_SPACE_KEYS}, .ready = on_bell, .owner = door};
+        door->bell = qr_node_watch(door->config.node, &config);
+    } else if (qr_node_watch_started(door->bell) && !qr_node_watch_idle(door->bell)) {
+        qr_node_watch_resume(door->bell);
+    }
+}

@@ -1,0 +1,252 @@
+/* read: operations that are answered at once from what is applied here. */
+#include "door/zookeeper/inside.h"
+
+/* Everything about the path of a read; made-up nodes too. */
+typedef struct node_view {
+    const qr_path_result *path;
+    bool present;
+    qr_jute_vector children; /* of qr_jute_name, if asked for */
+    int32_t descendants;     /* the same */
+    qr_jute_vector acl;
+    qr_jute_stat stat;
+} node_view;
+
+/* Names of real children, without the key of that name that another door may have made, and the made-up one.
+ */
+static qr_jute_vector names_of(const qr_path_result *path, bool root, qr_arena *arena)
+{
+    qr_slice top = qr_slice_text("zookeeper");
+    qr_jute_name *names = qr_arena_zero(arena, path->child_count + 1, sizeof *names);
+    int32_t count = 0;
+    for (size_t i = 0; i < path->child_count; i++)
+        if (!root || !qr_slice_equal(path->children[i], top))
+            names[count++].text = path->children[i];
+    if (root)
+        names[count++].text = top;
+    return (qr_jute_vector){.items = names, .count = count};
+}
+
+static void view_made_up(qr_slice path, qr_arena *arena, node_view *view)
+{
+    view->present = qr__zk_made_up(path, &view->children, &view->descendants);
+    bool config = qr_slice_equal(path, qr_slice_text("/zookeeper/config"));
+    qr_jute_acl *term = qr_arena_zero(arena, 1, sizeof *term);
+    *term = (qr_jute_acl){.perms = config ? QR_ZOOKEEPER_READ : QR_ZOOKEEPER_ALL,
+                          .scheme = qr_slice_text("world"),
+                          .id = qr_slice_text("anyone")};
+    view->acl = (qr_jute_vector){.items = term, .count = 1};
+    view->stat = (qr_jute_stat){.version = config ? -1 : 0, .num_children = view->children.count};
+}
+
+static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query wants, node_view *view)
+{
+    *view = (node_view){.present = false};
+    if (path.size == 0)
+        path = qr_slice_text("/");
+    qr_status status = qr__zk_look(node, arena, path, &wants, &view->path);
+    if (status != QR_OK)
+        return status;
+    if (qr__zk_is_made_up(path)) {
+        view_made_up(path, arena, view);
+        return QR_OK;
+    }
+    bool root = path.size == 1;
+    view->present = view->path->present;
+    view->descendants = (int32_t)view->path->descendants + 3 * root;
+    view->acl = qr__zk_acl_of(view->path->acl, arena);
+    if (view->present)
+        qr_zookeeper_stat(view->path, &view->stat);
+    if (wants.want_children)
+        view->children = names_of(view->path, root, arena);
+    return QR_OK;
+}
+
+static qr_slice data_of(const node_view *view)
+{
+    const qr_key_value *kv = view->path->kv;
+    bool is_null = view->path->present && qr__zk_attribute_of(kv).null_data && view->stat.czxid > 0;
+    if (is_null)
+        return qr_slice_of(NULL, 0);
+    return kv && kv->value.size ? kv->value : qr_jute_empty;
+}
+
+static uint32_t rights_for(int32_t type)
+{
+    switch (type) {
+    case QR_JUTE_OP_EXISTS: return 0;
+    case QR_JUTE_OP_GET_ACL: return QR_ZOOKEEPER_READ | QR_ZOOKEEPER_ADMIN;
+    default: return QR_ZOOKEEPER_READ;
+    }
+}
+
+static qr_slice path_of(int32_t type, const void *value)
+{
+    bool is_bare = type == QR_JUTE_OP_GET_ACL || type == QR_JUTE_OP_GET_ALL_CHILDREN_NUMBER;
+    return is_bare ? ((const qr_jute_path *)value)->path : ((const qr_jute_path_watch *)value)->path;
+}
+
+/* Judges one read of a path, and sees it. */
+static int32_t see(qr_node *node, qr_zookeeper_request *request, int32_t type, const void *value,
+                   node_view *view)
+{
+    qr_slice path = path_of(type, value);
+    if (path.data == NULL)
+        return QR_ZOOKEEPER_MARSHALLING;
+    if (path.size && memchr(path.data, 0, path.size))
+        return QR_ZOOKEEPER_BAD_ARGUMENTS;
+    qr_query wants = {.want_children = type == QR_JUTE_OP_GET_CHILDREN || type == QR_JUTE_OP_GET_CHILDREN2,
+                      .want_descendants = type == QR_JUTE_OP_GET_ALL_CHILDREN_NUMBER};
+    if (view_of(node, request->arena, path, wants, view) != QR_OK)
+        return QR_ZOOKEEPER_CONNECTION_LOSS;
+    if (!view->present)
+        return QR_ZOOKEEPER_NO_NODE;
+    uint32_t rights = rights_for(type);
+    if (rights && !qr__zk_acl_allows(&view->acl, request->asker, rights))
+        return QR_ZOOKEEPER_NO_AUTH;
+    return QR_ZOOKEEPER_OK;
+}
+
+/* The reply's record, of the arena. */
+static const void *tell(qr_zookeeper_request *request, int32_t type, const node_view *view)
+{
+    qr_arena *arena = request->arena;
+    void *reply = qr_arena_zero(arena, 1, qr_jute_record_size(qr_jute_reply_of(type)));
+    switch (type) {
+    case QR_JUTE_OP_EXISTS: *(qr_jute_stat_reply *)reply = (qr_jute_stat_reply){.stat = view->stat}; break;
+    case QR_JUTE_OP_GET_DATA:
+        *(qr_jute_data_reply *)reply = (qr_jute_data_reply){.data = data_of(view), .stat = view->stat};
+        break;
+    case QR_JUTE_OP_GET_ACL: {
+        bool whole = qr__zk_acl_allows(&view->acl, request->asker, QR_ZOOKEEPER_ADMIN);
+        *(qr_jute_acl_reply *)reply = (qr_jute_acl_reply){
+            .acl = whole ? view->acl : qr__zk_acl_hidden(&view->acl, arena), .stat = view->stat};
+        break;
+    }
+    case QR_JUTE_OP_GET_CHILDREN: *(qr_jute_children *)reply = (qr_jute_children){view->children}; break;
+    case QR_JUTE_OP_GET_CHILDREN2:
+        *(qr_jute_children_stat *)reply = (qr_jute_children_stat){view->children, view->stat};
+        break;
+    default: *(qr_jute_number *)reply = (qr_jute_number){view->descendants};
+    }
+    return reply;
+}
+
+/* A watch stands after an answer with success, and one for existence also after "no node". */
+static void watch(qr_zookeeper_request *request, const void *value, int32_t err)
+{
+    bool has_flag =
+        request->type != QR_JUTE_OP_GET_ACL && request->type != QR_JUTE_OP_GET_ALL_CHILDREN_NUMBER;
+    const qr_jute_path_watch *asked = value;
+    if (!has_flag || !asked->watch)
+        return;
+    request->watch_path = asked->path;
+    bool of_children = request->type == QR_JUTE_OP_GET_CHILDREN || request->type == QR_JUTE_OP_GET_CHILDREN2;
+    if (err == QR_ZOOKEEPER_OK)
+        request->watch = of_children ? QR_ZOOKEEPER_WATCH_CHILD : QR_ZOOKEEPER_WATCH_DATA;
+    else if (err == QR_ZOOKEEPER_NO_NODE && request->type == QR_JUTE_OP_EXISTS)
+        request->watch = QR_ZOOKEEPER_WATCH_EXIST;
+}
+
+/* ------------------------------------------------- those that name no one node ---- */
+
+static void who_am_i(qr_node *node, qr_zookeeper_request *request)
+{
+    const qr_zookeeper_asker *asker = request->asker;
+    qr_jute_user *users = qr_arena_zero(request->arena, asker->id_count + 1, sizeof *users);
+    for (size_t i = 0; i < asker->id_count; i++)
+        users[i] = (qr_jute_user){.scheme = asker->ids[i].scheme,
+                                  .user = qr__zk_user(asker->ids[i].scheme, asker->ids[i].id)};
+    qr__zk_refuse(node, request, QR_ZOOKEEPER_OK);
+    if (request->err != QR_ZOOKEEPER_OK)
+        return;
+    qr_jute_users reply = {.users = {.items = users, .count = (int32_t)asker->id_count}};
+    qr__zk_reply(request, request->revision, &qr_jute_record_users, &reply);
+}
+
+static void ephemerals(qr_node *node, qr_zookeeper_request *request, const qr_jute_path *asked)
+{
+    qr_query query = {.kind = QR_QUERY_LEASE, .lease = request->asker->session, .want_keys = true};
+    const void *found;
+    if (asked->path.data == NULL || qr_node_look(node, &query, request->arena, &found) != QR_OK) {
+        qr__zk_refuse(node, request,
+                      asked->path.data ? QR_ZOOKEEPER_CONNECTION_LOSS : QR_ZOOKEEPER_MARSHALLING);
+        return;
+    }
+    const qr_leases_result *lease = found;
+    qr_jute_name *names = qr_arena_zero(request->arena, lease->key_count + 1, sizeof *names);
+    int32_t count = 0;
+    for (size_t i = 0; i < lease->key_count; i++)
+        if (qr_slice_starts(lease->keys[i], asked->path) && qr_zookeeper_path_valid(lease->keys[i]))
+            names[count++].text = lease->keys[i];
+    qr_jute_children reply = {.children = {.items = names, .count = count}};
+    qr__zk_reply(request, lease->revision, &qr_jute_record_children, &reply);
+}
+
+void qr__zk_read(qr_node *node, qr_zookeeper_request *request)
+{
+    const qr_jute_record *record = qr_jute_request_of(request->type);
+    void *value = qr_arena_zero(request->arena, 1, qr_jute_record_size(record) + 1);
+    qr_reader reader = qr_reader_of(request->body);
+    if (qr_jute_decode(record, &reader, request->arena, value) != QR_OK) {
+        qr__zk_refuse(node, request, QR_ZOOKEEPER_MARSHALLING);
+        return;
+    }
+    if (request->type == QR_JUTE_OP_WHO_AM_I) {
+        who_am_i(node, request);
+        return;
+    }
+    if (request->type == QR_JUTE_OP_GET_EPHEMERALS) {
+        ephemerals(node, request, value);
+        return;
+    }
+    node_view view;
+    int32_t err = see(node, request, request->type, value, &view);
+    watch(request, value, err);
+    if (err == QR_ZOOKEEPER_OK)
+        qr__zk_reply(request, view.path->revision, qr_jute_reply_of(request->type),
+                     tell(request, request->type, &view));
+    else
+        qr__zk_refuse(node, request, err);
+}
+
+static bool read_item(qr_node *node, qr_zookeeper_request *request, const qr_jute_multi_item *item,
+                      qr_buffer *out)
+{
+    node_view view;
+    qr_jute_number err = {.number = see(node, request, item->header.type, item->value, &view)};
+    if (err.number == QR_ZOOKEEPER_OK)
+        qr_jute_multi_add(out, item->header.type, QR_ZOOKEEPER_OK, qr_jute_reply_of(item->header.type),
+                          tell(request, item->header.type, &view));
+    else
+        qr_jute_multi_add(out, QR_JUTE_OP_ERROR, err.number, &qr_jute_record_number, &err);
+    return err.number != QR_ZOOKEEPER_CONNECTION_LOSS;
+}
+
+/* One item may fail without the others. */
+void qr__zk_multi_read(qr_node *node, qr_zookeeper_request *request)
+{
+    qr_reader reader = qr_reader_of(request->body);
+    qr_buffer out;
+    qr_buffer_init(&out);
+    qr__zk_refuse(node, request, QR_ZOOKEEPER_OK);
+    for (;;) {
+        qr_jute_multi_item item;
+        qr_status status = qr_jute_multi_next(&reader, request->arena, false, &item);
+        if (status == QR_OK && item.header.done)
+            break;
+        bool reads = status == QR_OK &&
+                     (item.header.type == QR_JUTE_OP_GET_DATA || item.header.type == QR_JUTE_OP_GET_CHILDREN);
+        if (!reads)
+            request->err = QR_ZOOKEEPER_MARSHALLING;
+        else if (!read_item(node, request, &item, &out))
+            request->err = QR_ZOOKEEPER_CONNECTION_LOSS;
+        if (request->err != QR_ZOOKEEPER_OK)
+            break;
+    }
+    if (request->err != QR_ZOOKEEPER_OK) {
+        qr_buffer_free(&out);
+        return;
+    }
+    qr_jute_multi_end(&out);
+    qr__zk_reply_bytes(request, request->revision, &out);
+}
