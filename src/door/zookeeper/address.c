@@ -8,8 +8,8 @@ static size_t take_number(qr_slice *text, uint32_t base, uint32_t *number)
     *number = 0;
     for (; digits < text->size; digits++) {
         uint8_t letter = text->data[digits], lower = letter | 0x20;
-        uint32_t digit = letter >= '0' && letter <= '9' ? letter - '0'
-                         : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10u
+        uint32_t digit = letter >= '0' && letter <= '9' ? letter - (uint32_t)'0'
+                         : lower >= 'a' && lower <= 'f' ? lower - (uint32_t)'a' + 10
                                                         : base;
         if (digit >= base)
             break;
