@@ -13,6 +13,7 @@ static const char help[] =
     "    etcd [FLAGS]                 (the same binary under etcd's name: serve)\n\n"
     "VERBS\n"
     "    serve      run one member of a cluster\n"
+    "    zookeeper  the same, described by a zoo.cfg\n"
     "    local      run a whole cluster on this machine, in the foreground\n\n"
     "    put        write a key\n"
     "    get        read a key or a range\n"
@@ -60,7 +61,7 @@ static const verb verbs[] = {
     {"backup", qr_client_main},      {"restore", qr_restore_main}, {"watch", qr_client_main},
     {"lease", qr_client_main},       {"lock", qr_client_main},     {"elect", qr_client_main},
     {"endpoint", qr_client_main},    {"alarm", qr_client_main},    {"chaos", qr_chaos_main},
-    {"blackbox", qr_client_main},    {"replay", qr_replay_main},
+    {"blackbox", qr_client_main},    {"replay", qr_replay_main},   {"zookeeper", qr_zookeeper_main},
 };
 
 static const verb *find(const char *name)

@@ -260,10 +260,11 @@ void qr_lease__reroute(qr_node *node)
 
 /* ---------------------------------------------------------------- the epoch ---- */
 
+/* An entry of its own term is applied, and with it everything that was ever committed before. (How long its
+ * log was when it started says nothing: the end of it may have been cut off since.) */
 bool qr_lease__leads(const qr_node *node)
 {
-    return node->role == QR_LEADER && node->applied_term == node->term &&
-           node->applied_index >= node->recalled_index;
+    return node->role == QR_LEADER && node->applied_term == node->term;
 }
 
 bool qr_lease__in_force(const qr_node *node)

@@ -92,6 +92,25 @@ static void alter_number(qr_sim_world *world, uint8_t *at, size_t size)
     *byte = below(world, 2) ? (uint8_t)(*byte + 1) : odd[below(world, sizeof odd)];
 }
 
+/* Often right behind a block, or a little later. */
+static void cut(view *v)
+{
+    size_t end = (size_t)below(v->world, v->bytes.size + 1);
+    if (below(v->world, 2))
+        end -= end % BLOCK_ALIGN;
+    if (below(v->world, 2) && end + RECORD_HEAD < v->bytes.size)
+        end += (size_t)below(v->world, RECORD_HEAD);
+    v->bytes.size = end;
+}
+
+/* Not sealed again; often in the head. */
+static void rot(view *v)
+{
+    size_t most = below(v->world, 3) ? BLOCK_ALIGN : v->bytes.size;
+    if (v->bytes.size > 0)
+        alter_number(v->world, v->bytes.data, most < v->bytes.size ? most : v->bytes.size);
+}
+
 static void alter_head(view *v)
 {
     if (v->bytes.size < HEAD_SIZE)
@@ -112,6 +131,8 @@ static void alter_block(view *v)
     uint8_t *at = file + begin;
     if (left < BLOCK_ALIGN)
         return;
+    if (below(v->world, 4) == 0)
+        qr_store_u32(at + BLOCK_SIZE_AT, (uint32_t)below(v->world, 2) * 1000);
     alter_number(v->world, at + (below(v->world, 2) ? 16 : BLOCK_HEAD), below(v->world, 2) ? 8 : 24);
     size_t total = BLOCK_HEAD + qr_load_u32(at + BLOCK_SIZE_AT);
     total = (total + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
@@ -150,15 +171,16 @@ static void alter(view *v)
 {
     static const uint8_t zeros[BLOCK_ALIGN];
     qr_sim_world *world = v->world;
-    switch (below(world, 10)) {
+    switch (below(world, 12)) {
     case 0: memcpy(v->name, v->other[0] ? v->other : v->name, sizeof v->name); break; /* in its place */
     case 1: v->is_gone = true; break;
-    case 2: v->bytes.size = (size_t)below(world, v->bytes.size + 1); break;
+    case 2: cut(v); break;
     case 3: v->fails_from = below(world, v->bytes.size + 1); break;
     case 4: v->is_twice = true; break;
     case 5: v->fails_list = true; break;
     case 6: qr_buffer_add(&v->bytes, zeros, sizeof zeros); break;
     case 7: alter_head(v); break;
+    case 8: rot(v); break;
     default: alter_inside(v);
     }
 }

@@ -5,6 +5,7 @@
 
 enum {
     NEIGHBOURHOOD = 64,           /* bytes around a write that .durable() is shown */
+    OVERLOADED = 12,              /* operations without a break */
     LATENCY_US_MAX = 2 * 1000000, /* of one operation, however slow the disk is */
 };
 
@@ -400,6 +401,12 @@ void qr_sim_disk_finish(qr_sim_disk *disk)
         disk->failed = true;
     op->done(op);
     start_next(disk);
+    disk->row = disk->busy ? disk->row + 1 : 0;
+}
+
+bool qr_sim_disk_overloaded(const qr_sim_disk *disk)
+{
+    return disk->row >= OVERLOADED;
 }
 
 /* ------------------------------------------------------------------ crash ---- */

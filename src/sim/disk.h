@@ -82,6 +82,7 @@ typedef enum qr_sim_rot {
 bool qr_sim_disk_rot(qr_sim_disk *disk, qr_sim_zone zone, qr_sim_rot rot);
 
 uint64_t qr_sim_disk_digest(const qr_sim_disk *disk); /* of all durable content; slow */
+bool qr_sim_disk_overloaded(const qr_sim_disk *disk); /* it has not rested for a while */
 uint64_t qr_sim_disk_operations(const qr_sim_disk *disk);
 
 #endif

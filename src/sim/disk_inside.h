@@ -60,6 +60,7 @@ struct qr_sim_disk {
     qr_disk_op *busy;
     bool dead, failed;
     uint64_t operations;
+    uint64_t row; /* of those that were done without a break since it last rested */
 };
 
 /* disk.c */

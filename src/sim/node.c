@@ -111,6 +111,8 @@ static void on_trace(void *context, const qr_trace_record *record)
         qr_sim_oracle_diverges(node, record);
     if (record->kind == QR_TRACE_SAVED)
         qr_sim_oracle_saved(node, record->number[0], record->number[1]);
+    if (record->kind == QR_TRACE_TROUBLE && qr_sim_disk_overloaded(node->disk))
+        node->world->calm_overload = true; /* the clients ask for more than this disk can do */
     if (record->kind == QR_TRACE_LEASE_RENEW)
         qr_sim_lease_renewed(node, record);
     node->world->report->checkpoints += record->kind == QR_TRACE_CHECKPOINT_DONE;

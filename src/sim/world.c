@@ -187,6 +187,7 @@ static void begin_calm(qr_sim_world *world)
     world->phase_end_us = world->now_us + 1500000;
     world->calm_messages = world->network.sent;
     world->calm_ops = world->op_count;
+    world->calm_overload = false;
     world->calm_terms = world->oracle.term_max;
     qr_sim_client_resume(world);
 }
@@ -215,7 +216,7 @@ static void judge_calm(qr_sim_world *world)
     uint64_t messages = world->network.sent - world->calm_messages;
     uint64_t pairs = (uint64_t)world->nodes * (world->nodes - 1);
     uint64_t messages_max = pairs * (ops * 8 + ms * 4 / world->plan.heartbeat_ms + 20);
-    bool handed_over = false;
+    bool handed_over = world->calm_overload;
     for (uint64_t i = world->calm_ops; i < world->op_count; i++) {
         const qr_sim_op *op = world->ops[i];
         if (op->kind == QR_REQUEST_HANDOVER)

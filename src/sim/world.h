@@ -241,8 +241,9 @@ struct qr_sim_world {
     uint64_t flight;
     uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
     uint64_t steps;
-    uint32_t outside; /* bit set: who is out of reach while a core is healed */
-    uint32_t damaged; /* members whose disk was damaged so far: never so many that something is lost */
+    uint32_t outside;   /* bit set: who is out of reach while a core is healed */
+    uint32_t damaged;   /* members whose disk was damaged so far: never so many that something is lost */
+    bool calm_overload; /* a leader has handed over since its disk could not keep pace */
     uint64_t calm_messages, calm_ops, calm_terms, calm_changes; /* as they stood when the calm began */
     uint64_t apart_terms;                                       /* when the two were parted */
     struct {

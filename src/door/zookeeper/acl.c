@@ -1,59 +1,11 @@
 #include "door/zookeeper/acl.h"
 
-#include <arpa/inet.h>
-
+#include "door/zookeeper/address.h"
 #include "wire/sha256.h"
 
 static bool is(qr_slice slice, const char *text)
 {
     return qr_slice_equal(slice, qr_slice_text(text));
-}
-
-/* ---------------------------------------------------------------- addresses ---- */
-
-typedef struct address {
-    uint8_t bytes[16];
-    uint32_t size; /* 4 or 16; 0: no address */
-    uint32_t bits; /* that count */
-} address;
-
-/* "addr" or "addr/bits". */
-static address address_of(qr_slice text)
-{
-    char copy[64];
-    address it = {.size = 0};
-    if (text.size == 0 || text.size >= sizeof copy || memchr(text.data, 0, text.size))
-        return it;
-    memcpy(copy, text.data, text.size);
-    copy[text.size] = 0;
-    char *slash = strchr(copy, '/');
-    if (slash)
-        *slash++ = 0;
-    uint32_t size = inet_pton(AF_INET, copy, it.bytes) == 1    ? 4
-                    : inet_pton(AF_INET6, copy, it.bytes) == 1 ? 16
-                                                               : 0;
-    it.bits = 8 * size;
-    if (slash) {
-        it.bits = 0;
-        size_t digits = strspn(slash, "0123456789");
-        if (digits == 0 || digits > 3 || slash[digits])
-            return it;
-        for (; *slash; slash++)
-            it.bits = 10 * it.bits + (uint32_t)(*slash - '0');
-    }
-    it.size = it.bits <= 8 * size ? size : 0;
-    return it;
-}
-
-static bool address_matches(qr_slice asks, qr_slice term)
-{
-    address from = address_of(asks), range = address_of(term);
-    if (range.size == 0 || from.size != range.size)
-        return false;
-    uint32_t whole = range.bits / 8, rest = range.bits % 8;
-    if (memcmp(from.bytes, range.bytes, whole) != 0)
-        return false;
-    return rest == 0 || (from.bytes[whole] ^ range.bytes[whole]) >> (8 - rest) == 0;
 }
 
 /* -------------------------------------------------------------------- terms ---- */
@@ -65,7 +17,7 @@ static bool term_valid(const qr_jute_acl *term)
     if (is(term->scheme, "world"))
         return is(term->id, "anyone");
     if (is(term->scheme, "ip"))
-        return address_of(term->id).size > 0;
+        return qr__zk_address_of(term->id).size > 0;
     if (!is(term->scheme, "digest"))
         return false;
     const uint8_t *colon = memchr(term->id.data, ':', term->id.size);
@@ -76,7 +28,8 @@ static bool term_matches(const qr_jute_acl *term, const qr_zookeeper_id *id)
 {
     if (!qr_slice_equal(term->scheme, id->scheme))
         return false;
-    return is(term->scheme, "ip") ? address_matches(id->id, term->id) : qr_slice_equal(term->id, id->id);
+    return is(term->scheme, "ip") ? qr__zk_address_within(id->id, term->id)
+                                  : qr_slice_equal(term->id, id->id);
 }
 
 static void add_term(qr_jute_acl *terms, int32_t *count, qr_jute_acl term)

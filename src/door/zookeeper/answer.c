@@ -12,13 +12,25 @@ static const qr_path_result *look(qr__zk_plan *plan, qr_slice path)
     return result;
 }
 
+/* A result of the machine lives until the next query only. */
+static void keep(qr__zk_plan *plan, qr__zk_item *item, const qr_txn_result *result)
+{
+    if (item->is_create) {
+        item->name = qr_arena_copy(plan->request->arena, result->ops[item->put].key);
+    } else if (item->type == QR_JUTE_OP_SET_DATA) {
+        QR_ASSERT(result->ops[item->seen].kv_count == 1);
+        item->key = *result->ops[item->seen].kvs;
+        item->key.key = item->path;
+        item->key.value = plan->ops[item->put].put.value;
+    }
+}
+
 /* A node that was just made, whatever became of it behind that. */
-static void stat_of_new(qr__zk_plan *plan, const qr__zk_item *item, const qr_txn_result *result,
-                        qr_jute_stat *stat)
+static void stat_of_new(qr__zk_plan *plan, const qr__zk_item *item, qr_jute_stat *stat)
 {
     const qr_put *put = &plan->ops[item->put].put;
-    const qr_path_result *now = look(plan, result->ops[item->put].key);
-    int64_t revision = (int64_t)result->revision;
+    const qr_path_result *now = look(plan, item->name);
+    int64_t revision = (int64_t)plan->request->revision;
     int64_t made_ms = now->kv ? now->kv->created_ms : 0;
     *stat = (qr_jute_stat){.czxid = revision,
                            .mzxid = revision,
@@ -49,33 +61,29 @@ static void take_back(const qr__zk_plan *plan, size_t index, qr_directory *direc
     directory->children = children < made ? 0 : children - made;
 }
 
-static void stat_of_set(qr__zk_plan *plan, size_t index, const qr_txn_result *result, qr_jute_stat *stat)
+static void stat_of_set(qr__zk_plan *plan, size_t index, qr_jute_stat *stat)
 {
     const qr__zk_item *item = &plan->items[index];
-    const qr_op_result *seen = &result->ops[item->seen];
-    QR_ASSERT(seen->kv_count == 1);
     qr_path_result path = *look(plan, item->path);
-    path.kv = seen->kvs;
+    path.kv = &item->key;
     path.directory.versions = item->versions;
     take_back(plan, index, &path.directory);
     qr_zookeeper_stat(&path, stat);
-    stat->data_length = (int32_t)plan->ops[item->put].put.value.size;
 }
 
-static void answer_item(qr__zk_plan *plan, size_t index, const qr_txn_result *result, qr_buffer *out)
+static void answer_item(qr__zk_plan *plan, size_t index, qr_buffer *out)
 {
     const qr__zk_item *item = &plan->items[index];
     const qr_jute_record *record = qr_jute_reply_of(item->type);
-    qr_jute_path_stat made = {.path = qr_jute_empty};
+    qr_jute_path_stat made = {.path = item->name};
     qr_jute_stat_reply set;
     const void *value = &set;
     if (item->is_create) {
-        made.path = result->ops[item->put].key;
         if (record == &qr_jute_record_path_stat)
-            stat_of_new(plan, item, result, &made.stat);
+            stat_of_new(plan, item, &made.stat);
         value = &made; /* the path comes first, and is all of the shorter record */
     } else if (item->type == QR_JUTE_OP_SET_DATA) {
-        stat_of_set(plan, index, result, &set.stat);
+        stat_of_set(plan, index, &set.stat);
     } else if (item->type == QR_JUTE_OP_SET_ACL) {
         qr_zookeeper_stat(look(plan, item->path), &set.stat);
     }
@@ -87,13 +95,16 @@ static void answer_item(qr__zk_plan *plan, size_t index, const qr_txn_result *re
 
 void qr__zk_answer(qr__zk_plan *plan, const qr_txn_result *result)
 {
+    plan->request->revision = result->revision;
+    for (size_t i = 0; i < plan->count; i++)
+        keep(plan, &plan->items[i], result);
     qr_buffer out;
     qr_buffer_init(&out);
     for (size_t i = 0; i < plan->count; i++)
-        answer_item(plan, i, result, &out);
+        answer_item(plan, i, &out);
     if (plan->multi)
         qr_jute_multi_end(&out);
-    qr__zk_reply_bytes(plan->request, result->revision, &out);
+    qr__zk_reply_bytes(plan->request, plan->request->revision, &out);
     if (plan->failure != QR_OK) /* it happened, but what is to be told of it is not known */
         qr__zk_refuse(plan->node, plan->request, QR_ZOOKEEPER_CONNECTION_LOSS);
 }

@@ -18,6 +18,9 @@ typedef struct qr__zk_item {
     qr__zk_attribute kept; /* create: its attribute */
     size_t put, seen;      /* the operations that write it, and that look at the key behind setData */
     uint64_t versions;     /* setData: of the directory record */
+    /* Of its result, kept from it before the tree is looked at again. */
+    qr_slice name;    /* create: of the node */
+    qr_key_value key; /* setData: as it was right behind it */
 } qr__zk_item;
 
 typedef struct qr__zk_plan {

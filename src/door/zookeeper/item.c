@@ -54,7 +54,7 @@ static void condition(qr__zk_plan *plan, uint8_t space, qr_slice key, qr_target 
 static void condition_rights(qr__zk_plan *plan, qr_slice path, const qr_key_value *acl)
 {
     if (acl)
-        condition(plan, QR_SPACE_ACLS, path, QR_TARGET_VALUE, 0, acl->value);
+        condition(plan, QR_SPACE_ACLS, path, QR_TARGET_VALUE, 0, qr_arena_copy(arena_of(plan), acl->value));
     else
         condition(plan, QR_SPACE_ACLS, path, QR_TARGET_VERSION, 0, qr_slice_of(NULL, 0));
 }

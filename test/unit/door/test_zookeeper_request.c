@@ -295,6 +295,25 @@ static void overtaken(void **state)
     assert_int_equal(stat_of(&one, "/a").version, 1);
 }
 
+static void makes(peer *client)
+{
+    (void)client;
+    assert_int_equal(create(&two, "/a", 4), 0);
+}
+
+/* The node that a write needs is on its way when the write is judged. */
+static void on_its_way(void **state)
+{
+    (void)state;
+    one.rival = makes;
+    assert_int_equal(create(&one, "/a/b", 0), 0);
+    assert_int_equal(versioned(&one, QR_JUTE_OP_DELETE, "/a/b", 0), 0);
+    assert_int_equal(versioned(&one, QR_JUTE_OP_DELETE, "/a", 0), 0);
+    one.rival = makes;
+    assert_int_equal(set_data(&one, "/a", qr_slice_text("y"), 0), 0);
+    assert_int_equal(stat_of(&one, "/a").version, 1);
+}
+
 static void sessions(void **state)
 {
     (void)state;
@@ -421,15 +440,11 @@ static void who_and_what(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ROW(creates),
-        ROW(sets_and_deletes),
-        ROW(the_root),
-        ROW(rights),
-        ROW(overtaken),
-        ROW(sessions),
-        ROW(multi_sees_itself),
-        ROW(multi_fails),
-        ROW(multi_empty_and_unknown),
+        ROW(creates),      ROW(sets_and_deletes),
+        ROW(the_root),     ROW(rights),
+        ROW(overtaken),    ROW(on_its_way),
+        ROW(sessions),     ROW(multi_sees_itself),
+        ROW(multi_fails),  ROW(multi_empty_and_unknown),
         ROW(who_and_what),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,15 +52,20 @@ static void wait_for(trio *t, const answer *a)
     assert_true(a->is_there);
 }
 
-static qr_status grant(trio *t, uint32_t number, int64_t lease)
+static void submit_grant(trio *t, uint32_t number, int64_t lease, answer *a)
 {
-    answer a;
     qr_buffer body;
     qr_buffer_init(&body);
     qr_body_encode(&(qr_body){.kind = QR_BODY_LEASE_GRANT, .lease = lease, .ttl_ms = TTL_MS}, &body);
     submit(t, number, (qr_request){.kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&body), .done = on_done},
-           &a);
+           a);
     qr_buffer_free(&body);
+}
+
+static qr_status grant(trio *t, uint32_t number, int64_t lease)
+{
+    answer a;
+    submit_grant(t, number, lease, &a);
     wait_for(t, &a);
     return a.status;
 }
@@ -213,6 +218,35 @@ static void test_one_restarts(void **state)
     trio_free(t);
 }
 
+/* It starts with a long end of entries that nobody else has, loses them, and leads: the log is shorter now
+ * than at its start, and leases are renewed all the same. */
+static void test_leads_with_less_than_it_started_with(void **state)
+{
+    enum { LOST = 40 };
+    uint32_t old;
+    trio *t = start(3, &old);
+    assert_int_equal(grant(t, old, 7), QR_OK);
+    t->members[old].cut = true;
+    answer lost[LOST];
+    for (int i = 0; i < LOST; i++)
+        submit_grant(t, old, 100 + i, &lost[i]);
+    trio_run(t, 20);
+    trio_stop(t, old);
+    uint32_t leader = (uint32_t)trio_wait_leader(t);
+    trio_boot(t, old);
+    assert_true(trio_status(t, old).engine.last_index > trio_status(t, leader).engine.last_index);
+    t->members[old].cut = false;
+    trio_run(t, TRIO_ELECTION_MS / 2);
+    answer handed;
+    qr_request over = {.kind = QR_REQUEST_HANDOVER, .target = t->members[old].id, .done = on_done};
+    submit(t, (uint32_t)trio_wait_leader(t), over, &handed);
+    wait_for(t, &handed);
+    assert_int_equal(trio_wait_leader(t), old);
+    assert_int_equal(renew(t, old, 7), QR_OK);
+    assert_int_equal(renew(t, other_than(old), 7), QR_OK);
+    trio_free(t);
+}
+
 enum { ENVELOPE_KIND_AT = 1, ENVELOPE_LEASE = 8, LEASE_WORD_AT = 34, LEASE_RECALLED = 6 }; /* peer.md */
 
 /* Of the answers to a survey only those of one member arrive. */
@@ -305,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_old_leader),
         cmocka_unit_test(test_all_restart),
         cmocka_unit_test(test_one_restarts),
+        cmocka_unit_test(test_leads_with_less_than_it_started_with),
         cmocka_unit_test(test_survey_of_two_configurations),
         cmocka_unit_test(test_many),
     };

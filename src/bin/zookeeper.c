@@ -1,0 +1,254 @@
+/* zookeeper: one member, described by a zoo.cfg. Reads the files, and hands serve the flags that say the
+ * same. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bin/bin.h"
+#include "bin/config_file.h"
+#include "door/zookeeper/conf.h"
+
+enum { EXIT_USAGE = 2, FLAGS_MAX = 32 };
+
+static const char help[] =
+    "NAME\n"
+    "    quorate zookeeper - run one member, described by ZooKeeper's configuration file\n\n"
+    "SYNOPSIS\n"
+    "    quorate zookeeper [-Dzookeeper.NAME=VALUE]... CONF\n\n"
+    "DESCRIPTION\n"
+    "    Reads a zoo.cfg, its dynamicConfigFile and dataDir/myid, and runs what 'quorate serve' would with "
+    "the same\n"
+    "    meaning, in the foreground until SIGTERM. The member is called by its number, its data is in\n"
+    "    dataDir/quorate. Members speak on the first port of server.N, the second one (elections) is not "
+    "used.\n"
+    "    Without server.N, or with one, it is a cluster of one. -Dzookeeper.NAME=VALUE is as a line "
+    "NAME=VALUE at\n"
+    "    the end of CONF; other -D are taken and left.\n\n"
+    "    Taken: clientPort, clientPortAddress, dataDir, dynamicConfigFile, server.N, tickTime,\n"
+    "    4lw.commands.whitelist. A name that is not known, or has no meaning here, is a warning. Refused:\n"
+    "    observers, and what asks for encryption or authentication between members.\n\n"
+    "    etcd's API and the pages for people are served too, on a free port of 127.0.0.1 that the log "
+    "names.\n\n"
+    "EXIT STATUS\n"
+    "    As of quorate serve; 2 when CONF is wrong, too.\n";
+
+typedef struct launch {
+    qr_arena arena;
+    qr_zookeeper_conf conf;
+    uint32_t id;
+    char *flags[FLAGS_MAX + 1];
+    int flag_count;
+    const char *sentence; /* what is wrong */
+} launch;
+
+static bool fail(launch *self, const char *file, const char *sentence)
+{
+    self->sentence = qr_arena_format(&self->arena, "%s: %s", file, sentence);
+    return false;
+}
+
+/* ---- files ---- */
+
+static bool read_conf(launch *self, const char *file, bool dynamic)
+{
+    qr_slice text;
+    if (qr_config_read(file, &self->arena, &text, &self->sentence) != QR_OK)
+        return false;
+    const char *sentence;
+    return qr_zookeeper_conf_read(&self->conf, text, dynamic, &self->arena, &sentence) == QR_OK ||
+           fail(self, file, sentence);
+}
+
+static bool read_myid(launch *self, const char *conf_file)
+{
+    const char *file = qr_arena_format(&self->arena, "%s/myid", self->conf.data_dir);
+    qr_slice text;
+    if (qr_config_read(file, &self->arena, &text, &self->sentence) != QR_OK)
+        return false;
+    if (!qr_zookeeper_conf_myid(text, &self->id))
+        return fail(self, file, "it is not a number from 1 to 254");
+    if (qr_zookeeper_conf_server(&self->conf, self->id) == NULL)
+        return fail(self, conf_file,
+                    qr_arena_format(&self->arena, "there is no server.%u, which %s is", self->id, file));
+    return true;
+}
+
+static bool is_standalone(const launch *self)
+{
+    return self->conf.server_count <= 1;
+}
+
+/* As ZooKeeper does for a standalone server; an ensemble has its myid there. */
+static bool make_data_dir(launch *self)
+{
+    if (mkdir(self->conf.data_dir, 0700) == 0 || errno == EEXIST)
+        return true;
+    return fail(self, self->conf.data_dir, strerror(errno));
+}
+
+static bool read_all(launch *self, const char *file)
+{
+    const qr_zookeeper_conf *conf = &self->conf;
+    if (!read_conf(self, file, false))
+        return false;
+    if (conf->dynamic_file != NULL && !read_conf(self, conf->dynamic_file, true))
+        return false;
+    if (conf->data_dir == NULL)
+        return fail(self, file, "dataDir is missing");
+    for (size_t i = 0; i < conf->server_count; i++)
+        if (conf->servers[i].observer)
+            return fail(self, file,
+                        qr_arena_format(&self->arena, "server.%u is an observer, which is not there yet",
+                                        conf->servers[i].id));
+    self->id = 1;
+    return is_standalone(self) ? make_data_dir(self) : read_myid(self, file);
+}
+
+/* ---- flags ---- */
+
+static void add(launch *self, const char *name, const char *value)
+{
+    QR_ASSERT(self->flag_count < FLAGS_MAX);
+    self->flags[self->flag_count++] = qr_arena_format(&self->arena, "--%s=%s", name, value);
+}
+
+static const char *at(launch *self, const char *before, const char *host, unsigned port)
+{
+    bool v6 = strchr(host, ':') != NULL;
+    return qr_arena_format(&self->arena, "%s%s%s%s:%u", before, v6 ? "[" : "", host, v6 ? "]" : "", port);
+}
+
+/* URLs on loopback that nobody uses now, for what serve cannot do without and a zoo.cfg does not name. */
+static bool free_urls(launch *self, const char **urls, size_t count)
+{
+    int held[2];
+    QR_ASSERT(count <= sizeof held / sizeof *held);
+    bool found = true;
+    for (size_t i = 0; i < count; i++) {
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t size = sizeof address;
+        held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        found = found && held[i] >= 0 && bind(held[i], (struct sockaddr *)&address, size) == 0 &&
+                getsockname(held[i], (struct sockaddr *)&address, &size) == 0;
+        urls[i] = at(self, "http://", "127.0.0.1", ntohs(address.sin_port));
+    }
+    for (size_t i = 0; i < count; i++)
+        if (held[i] >= 0)
+            close(held[i]);
+    return found || fail(self, "127.0.0.1", "no port is free");
+}
+
+static void add_ensemble(launch *self)
+{
+    const qr_zookeeper_conf *conf = &self->conf;
+    const char *all = "";
+    for (size_t i = 0; i < conf->server_count; i++) {
+        const qr_zookeeper_server *server = &conf->servers[i];
+        const char *url = at(self, "http://", server->host, server->peer_port);
+        all = qr_arena_format(&self->arena, "%s%s%u=%s", all, i ? "," : "", server->id, url);
+        if (server->id != self->id)
+            continue;
+        add(self, "listen-peer-urls", url);
+        add(self, "initial-advertise-peer-urls", url);
+    }
+    add(self, "initial-cluster", all);
+}
+
+static bool add_client(launch *self, const char *file)
+{
+    const qr_zookeeper_conf *conf = &self->conf;
+    const qr_zookeeper_server *server = qr_zookeeper_conf_server(conf, self->id);
+    const char *host = conf->client_host;
+    unsigned port = conf->client_port;
+    if (server != NULL && server->client_port != 0) {
+        host = server->client_host;
+        port = server->client_port;
+    }
+    if (port == 0)
+        return fail(self, file, "clientPort is missing");
+    add(self, "zookeeper-listen-urls", at(self, "http://", host != NULL ? host : "0.0.0.0", port));
+    add(self, "zookeeper-tick-ms", qr_arena_format(&self->arena, "%u", conf->tick_ms));
+    if (conf->words != NULL)
+        add(self, "zookeeper-words", conf->words);
+    return true;
+}
+
+static bool say_flags(launch *self, const char *file)
+{
+    const char *urls[2];
+    if (!free_urls(self, urls, 2))
+        return false;
+    self->flags[self->flag_count++] = (char[]){"serve"};
+    add(self, "name", qr_arena_format(&self->arena, "%u", self->id));
+    add(self, "data-dir", qr_arena_format(&self->arena, "%s/quorate", self->conf.data_dir));
+    add(self, "initial-cluster-token", "zookeeper");
+    add(self, "listen-client-urls", urls[0]);
+    add(self, "advertise-client-urls", urls[0]);
+    /* A member alone is known by its usual peer URL, which stays the same over restarts; nobody dials it. */
+    if (is_standalone(self))
+        add(self, "listen-peer-urls", urls[1]);
+    else
+        add_ensemble(self);
+    return add_client(self, file);
+}
+
+/* ---- the verb ---- */
+
+/* -Dzookeeper.NAME=VALUE; another -D is for Java. */
+static bool set_property(launch *self, const char *argument)
+{
+    static const char ours[] = "-Dzookeeper.";
+    if (strncmp(argument, ours, sizeof ours - 1) != 0)
+        return true;
+    const char *name = argument + sizeof ours - 1, *equals = strchr(name, '=');
+    size_t size = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    const char *sentence;
+    return qr_zookeeper_conf_set(&self->conf, qr_arena_text(&self->arena, qr_slice_of(name, size)),
+                                 equals != NULL ? equals + 1 : "", &self->arena, &sentence) == QR_OK ||
+           fail(self, "-D", sentence);
+}
+
+static bool understand(launch *self, int argc, char **argv)
+{
+    const char *file = argv[argc - 1];
+    if (argc < 2 || file[0] == '-') {
+        self->sentence = "the configuration file is missing";
+        return false;
+    }
+    for (int i = 1; i < argc - 1; i++)
+        if (strncmp(argv[i], "-D", 2) != 0)
+            return fail(self, argv[i], "is neither -DNAME=VALUE nor the last argument");
+    if (!read_all(self, file))
+        return false;
+    for (int i = 1; i < argc - 1; i++)
+        if (!set_property(self, argv[i]))
+            return false;
+    return say_flags(self, file);
+}
+
+int qr_zookeeper_main(int argc, char **argv)
+{
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(help, stdout);
+        return 0;
+    }
+    launch *self = qr_alloc_zero(1, sizeof *self);
+    qr_arena_init(&self->arena);
+    self->conf = qr_zookeeper_conf_usual();
+    int exit_status = EXIT_USAGE;
+    bool understood = understand(self, argc, argv);
+    for (size_t i = 0; i < self->conf.note_count; i++)
+        fprintf(stderr, "quorate zookeeper: %s\n", self->conf.notes[i]);
+    if (understood)
+        exit_status = qr_serve_main(self->flag_count, self->flags);
+    else
+        fprintf(stderr, "quorate zookeeper: %s\nTry 'quorate zookeeper --help'.\n", self->sentence);
+    qr_arena_free(&self->arena);
+    qr_free(self);
+    return exit_status;
+}
