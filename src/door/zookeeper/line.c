@@ -89,7 +89,6 @@ static void on_applied(void *owner, const qr_reply *reply)
                 call->request.err = QR_ZOOKEEPER_CONNECTION_LOSS;
             finish(call);
         }
-        emit_done(connection);
         qr__zk_line_pump(connection);
     }
     qr__zk_landed(connection);
@@ -111,7 +110,6 @@ static void on_barrier(void *owner, const qr_reply *reply)
             call->begun = false; /* still the first that waits */
             connection->waiting = call;
         }
-        emit_done(connection);
         qr__zk_line_pump(connection);
     }
     qr__zk_landed(connection);
@@ -188,6 +186,7 @@ void qr__zk_line_pump(qr__zk_connection *connection)
     if (connection->pumping)
         return;
     connection->pumping = true;
+    emit_done(connection);
     while (connection->waiting && may_begin(connection->waiting)) {
         qr__zk_call *call = connection->waiting;
         qr_status status = is_write(call) ? begin_write(call) : begin_read(call);
