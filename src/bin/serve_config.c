@@ -56,7 +56,7 @@ static qr_status parse_urls(const qr_flags *flags, qr_serve_flag flag, qr_serve_
         }
         urls->count++;
     }
-    if (urls->count == 0 && flag != QR_SERVE_LISTEN_METRICS)
+    if (urls->count == 0 && flag != QR_SERVE_LISTEN_METRICS && flag != QR_SERVE_ZOOKEEPER_LISTEN)
         return invalid(sentence, qr_arena_format(arena, "--%s is empty", name));
     return QR_OK;
 }
