@@ -79,7 +79,8 @@ struct qr_zookeeper_door {
     qr_prng prng;
     qr__zk_watches watches;
     qr_watcher *bell;
-    uint64_t seen; /* events of revisions up to this one are queued */
+    bool bell_rang; /* and was not listened to: nobody watched */
+    uint64_t seen;  /* events of revisions up to this one are queued */
     bool catching_up;
     uint64_t received, sent, outstanding, latency_min_ms, latency_max_ms, latency_sum_ms, latency_count;
     uint64_t now_ms;

@@ -218,13 +218,19 @@ static void on_bell(void *owner)
 {
     enum { READ_MAX = 1024 * 1024 };
     qr_zookeeper_door *door = owner;
-    if (!door->watches.watches)
+    door->bell_rang = !door->watches.watches;
+    if (door->bell_rang)
         return;
     qr__zk_catch_up(door);
     uint64_t compacted;
-    if (qr_node_watch_next(door->bell, READ_MAX, discard, NULL, &compacted) == QR_OK &&
-        !qr_node_watch_idle(door->bell))
+    qr_status status = qr_node_watch_next(door->bell, READ_MAX, discard, NULL, &compacted);
+    if (status == QR_OK && !qr_node_watch_idle(door->bell)) {
         qr_node_watch_resume(door->bell);
+    } else if (status == QR_E_COMPACTED) { /* it was silent for long; what matters is what comes now */
+        qr_node_watch_end(door->bell);
+        door->bell = NULL;
+        qr__zk_bell_start(door);
+    }
 }
 
 void qr__zk_bell_start(qr_zookeeper_door *door)
@@ -233,7 +239,8 @@ void qr__zk_bell_start(qr_zookeeper_door *door)
         qr_watch_config config = {
             .span = {.kind = QR_SPAN_FROM, .space = QR_SPACE_KEYS}, .ready = on_bell, .owner = door};
         door->bell = qr_node_watch(door->config.node, &config);
-    } else if (qr_node_watch_started(door->bell) && !qr_node_watch_idle(door->bell)) {
+    } else if (door->bell_rang) {
+        door->bell_rang = false;
         qr_node_watch_resume(door->bell);
     }
 }
