@@ -255,6 +255,8 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
     if (now_ms >= self->look_ms) {
         self->look_ms = now_ms + LOOK_MS;
         look(self);
+        if (self->zookeeper != NULL)
+            qr_zookeeper_door_reap(self->zookeeper, now_ms);
         if (self->backups != NULL && self->published)
             qr_serve_backups_look(self->backups, wall);
     }
@@ -527,6 +529,8 @@ static void open_zookeeper(member *self)
         &(qr_zookeeper_config){.node = self->node,
                                .server = (uint8_t)(config->self % 127 + 1),
                                .tick_ms = config->zookeeper_tick_ms,
+                               .ttl_nodes = config->zookeeper_ttl_nodes,
+                               .reap_ms = config->zookeeper_reap_ms,
                                .words = qr_zookeeper_words_allowed(qr_slice_text(config->zookeeper_words)),
                                .random = random_bytes,
                                .wall_ms = wall_ms,

@@ -33,7 +33,8 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     bool blackbox_values;
     uint64_t scrub_interval_ms; /* 0 = never by time */
     const char *zookeeper_words;
-    uint32_t zookeeper_tick_ms;
+    uint32_t zookeeper_tick_ms, zookeeper_reap_ms;
+    bool zookeeper_ttl_nodes;
     uint16_t level_max; /* 0 = no hold */
     uint32_t request_max, txn_ops_max;
     uint64_t watch_progress_ms;

@@ -387,7 +387,10 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
 {
     config->zookeeper_words = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_WORDS);
     config->zookeeper_tick_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_TICK);
-    return bounded(flags, QR_SERVE_ZOOKEEPER_TICK, 100, 60000, arena, sentence);
+    config->zookeeper_ttl_nodes = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_TTL);
+    config->zookeeper_reap_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_REAP);
+    qr_status status = bounded(flags, QR_SERVE_ZOOKEEPER_TICK, 100, 60000, arena, sentence);
+    return status == QR_OK ? bounded(flags, QR_SERVE_ZOOKEEPER_REAP, 100, 86400000, arena, sentence) : status;
 }
 
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,

@@ -23,6 +23,10 @@
     X(ZOOKEEPER_WORDS, "zookeeper-words", TEXT, "srvr", "WORDS",                                             \
       "Four-letter words that are answered there: comma separated, or * for all.")                           \
     X(ZOOKEEPER_TICK, "zookeeper-tick-ms", NUMBER, "2000", "MS", "Sessions last from 2 to 20 of these.")     \
+    X(ZOOKEEPER_TTL, "zookeeper-ttl-nodes", BOOL, "false", "",                                               \
+      "Nodes with a time to live may be made there (ZooKeeper's extendedTypesEnabled).")                     \
+    X(ZOOKEEPER_REAP, "zookeeper-reap-ms", NUMBER, "60000", "MS",                                            \
+      "Empty containers and nodes whose time is over are looked for so often.")                              \
     X(LISTEN_METRICS, "listen-metrics-urls", TEXT, "", "URLS",                                               \
       "Where /metrics and the pages about health are served besides, and nothing else.")                     \
     X(LISTEN_PEER, "listen-peer-urls", TEXT, "http://localhost:2380", "URLS",                                \

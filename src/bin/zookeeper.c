@@ -175,6 +175,8 @@ static bool add_client(launch *self, const char *file)
     add(self, "zookeeper-tick-ms", qr_arena_format(&self->arena, "%u", conf->tick_ms));
     if (conf->words != NULL)
         add(self, "zookeeper-words", conf->words);
+    if (conf->extended_types)
+        add(self, "zookeeper-ttl-nodes", "true");
     return true;
 }
 

@@ -87,8 +87,10 @@ static void answer_item(qr__zk_plan *plan, size_t index, qr_buffer *out)
     } else if (item->type == QR_JUTE_OP_SET_ACL) {
         qr_zookeeper_stat(look(plan, item->path), &set.stat);
     }
+    /* Clients know no other types of answers with a Stat. */
+    int32_t type = record == &qr_jute_record_path_stat ? QR_JUTE_OP_CREATE2 : item->type;
     if (plan->multi)
-        qr_jute_multi_add(out, item->type, QR_ZOOKEEPER_OK, record, value);
+        qr_jute_multi_add(out, type, QR_ZOOKEEPER_OK, record, value);
     else
         qr_jute_encode(record, value, out);
 }

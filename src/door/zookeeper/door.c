@@ -1,6 +1,6 @@
 #include "door/zookeeper/door.h"
 
-enum { TICK_MS = 2000, CONNECTIONS_MAX = 10000 };
+enum { TICK_MS = 2000, REAP_MS = 60000, CONNECTIONS_MAX = 10000 };
 
 qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
 {
@@ -12,6 +12,8 @@ qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
     own->session_max_ms = own->session_max_ms ? own->session_max_ms : 20 * own->tick_ms;
     own->connections_max = own->connections_max ? own->connections_max : CONNECTIONS_MAX;
     own->packet_max = own->packet_max ? own->packet_max : QR_JUTE_PACKET_MAX;
+    own->reap_ms = own->reap_ms ? own->reap_ms : REAP_MS;
+    qr_buffer_init(&door->reap_from);
     qr_buffer_init(&door->super_digest);
     if (config->super_digest.size)
         qr_buffer_add_slice(&door->super_digest, config->super_digest);
@@ -34,5 +36,6 @@ void qr_zookeeper_door_free(qr_zookeeper_door *door)
         qr_node_watch_end(door->bell);
     qr__zk_watches_free(&door->watches);
     qr_buffer_free(&door->super_digest);
+    qr_buffer_free(&door->reap_from);
     qr_free(door);
 }

@@ -79,6 +79,8 @@ struct qr_zookeeper_door {
     qr_prng prng;
     qr__zk_watches watches;
     qr_watcher *bell;
+    qr_buffer reap_from; /* where the walk goes on (reap.c); empty: at the beginning, at reap_ms */
+    uint64_t reap_ms;
     bool bell_rang; /* and was not listened to: nobody watched */
     uint64_t seen;  /* events of revisions up to this one are queued */
     bool catching_up;

@@ -141,9 +141,11 @@ uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kin
     if (present)
         qr_zookeeper_stat(found, &stat);
     qr_arena_free(&arena);
-    int32_t type = 0;
+    qr_jute_vector children;
+    int32_t type = 0, descendants;
     if (status != QR_OK)
         return kinds;
+    present = present || qr__zk_made_up(path, &children, &descendants);
     if (!present && kinds & (QR__ZK_DATA | QR__ZK_CHILD))
         type = DELETED;
     else if (present && kinds & QR__ZK_EXIST)

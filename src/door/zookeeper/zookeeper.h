@@ -19,9 +19,11 @@ typedef struct qr_zookeeper_config {
     uint32_t connections_of_host_max;        /* maxClientCnxns; 0 = no bound */
     uint32_t packet_max;                     /* jute.maxbuffer; 0 = QR_JUTE_PACKET_MAX */
     qr_zookeeper_word_set words;             /* the four-letter words that are answered */
-    bool linearizable_reads;                 /* reads wait as a sync does */
-    qr_slice super_digest;                   /* "super:" and its digest; empty = nobody is super. Copied */
-    uint64_t seed;                           /* of passwords: 64 unguessable bits, and */
+    bool ttl_nodes;                          /* extendedTypesEnabled: nodes with a time to live may be made */
+    uint32_t reap_ms;        /* between two walks for containers and such nodes; 0 = a minute */
+    bool linearizable_reads; /* reads wait as a sync does */
+    qr_slice super_digest;   /* "super:" and its digest; empty = nobody is super. Copied */
+    uint64_t seed;           /* of passwords: 64 unguessable bits, and */
     void (*random)(void *context, uint8_t *bytes,
                    size_t size); /* more of them; NULL: from the seed (tests) */
     int64_t (*wall_ms)(void *context);
@@ -32,6 +34,8 @@ typedef struct qr_zookeeper_door qr_zookeeper_door;
 
 qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config);
 qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door);
+/* Removes what goes by itself, a piece at a time: to be called about once a second. */
+void qr_zookeeper_door_reap(qr_zookeeper_door *door, uint64_t now_ms);
 /* All streams must be closed before. Writes that are under way are waited for by the node: free it first. */
 void qr_zookeeper_door_free(qr_zookeeper_door *door);
 
