@@ -16,7 +16,7 @@ typedef struct harness {
     qr_arena arena; /* of the last apply or query */
     uint64_t index;
     int64_t stamp_ms;
-    qr_status status; /* of the last apply or query */
+    qr_status status;              /* of the last apply or query */
     const qr_txn_result *rejected; /* of a transaction that failed: which operation did */
 } harness;
 
