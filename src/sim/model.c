@@ -470,8 +470,9 @@ static void end_lease(qr_sim_model *model, int64_t lease, bool *changed)
             version.lease = 0;
             version.detach = false;
         }
-        set_version(&model->keys[i], version);
-        model->keys[i].rights = old->detach ? model->keys[i].rights : 0;
+        if (!old->detach)
+            model->keys[i].rights = 0;
+        set_version(&model->keys[i], version); /* old is gone */
         *changed = true;
     }
     model->leases[lease].generation = model->leases[lease].session = 0;
