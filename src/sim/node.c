@@ -352,6 +352,7 @@ static qr_status open_node(qr_sim_node *node, qr_arena *arena, const char **sent
         return status;
     qr_sim_story(world, "n%u finds its log damaged and puts it aside: %s", node->number + 1, *sentence);
     world->report->put_aside++;
+    node->misreads.in = 0; /* what was to be misread is not read any more */
     status = qr_node_put_aside(&config, arena, sentence);
     if (status != QR_OK)
         return status;
