@@ -33,11 +33,9 @@ typedef struct qr__zk_plan {
     qr_condition *conditions;
     size_t condition_count;
     qr_op *ops;
-    struct qr__zk_note {
-        size_t item;
-        bool again; /* if it fails, what was judged by has changed: no refusal */
-    } * notes;      /* of an operation each */
+    size_t *item_of; /* of an operation each */
     size_t op_count;
+    uint64_t session_states; /* the check of the last attempt */
     uint32_t attempts;
     /* An item that is refused if all before it is as it should be; nothing behind it is looked at. */
     size_t doomed; /* SIZE_MAX: none */

@@ -320,9 +320,8 @@ static int32_t plan_set_acl(qr__zk_plan *plan, size_t index)
     condition_rights(plan, path, seen->acl);
     if (!qr_zookeeper_allows(seen->acl, plan->request->asker, QR_ZOOKEEPER_ADMIN))
         return QR_ZOOKEEPER_NO_AUTH;
-    uint64_t version = seen->acl ? seen->acl->version : 0;
-    qr__zk_check(plan, index, QR_SPACE_ACLS, QR_CHECK_STATES, path, version);
-    plan->notes[plan->op_count - 1].again = true;
+    condition(plan, QR_SPACE_ACLS, path, QR_TARGET_VERSION, seen->acl ? seen->acl->version : 0,
+              qr_slice_of(NULL, 0));
     if (request->version != -1 && request->version != qr__zk_acl_changes(seen->acl))
         return QR_ZOOKEEPER_BAD_VERSION;
     if (seen->kv == NULL && path.size > 1) {

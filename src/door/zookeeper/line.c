@@ -76,11 +76,25 @@ qr_status qr__zk_line_submit(qr__zk_call *call, qr_request_kind kind,
     return status;
 }
 
+/* Nothing new is sent before all those have failed that were sent behind a stale write: it would overtake
+ * them. */
+static void count_recalled(qr__zk_call *call, const qr_reply *reply)
+{
+    qr__zk_connection *connection = call->connection;
+    if (qr_zookeeper_request_overtaken(&call->request))
+        connection->recalled--;
+    if (qr_zookeeper_request_stale(&call->request, reply)) {
+        connection->asker.session_states++;
+        connection->recalled = connection->writes_flying - 1;
+    }
+}
+
 static void on_applied(void *owner, const qr_reply *reply)
 {
     qr__zk_call *call = owner;
     qr__zk_connection *connection = call->connection;
     if (!connection->closed) {
+        count_recalled(call, reply);
         if (qr_zookeeper_request_applied(connection->door->config.node, &call->request, reply) ==
                 QR_ZOOKEEPER_DONE ||
             qr__zk_line_submit(call, QR_REQUEST_WRITE, on_applied) != QR_OK) {
@@ -176,7 +190,9 @@ static bool is_write(const qr__zk_call *call)
 static bool may_begin(const qr__zk_call *call)
 {
     const qr__zk_connection *connection = call->connection;
-    if (connection->state != QR__ZK_ATTACHED || connection->reads_flying)
+    if (connection->state != QR__ZK_ATTACHED || connection->reads_flying || connection->recalled)
+        return false;
+    if (call->request.type == QR_JUTE_OP_CLOSE_SESSION && connection->writes_flying)
         return false;
     return is_write(call) || (connection->writes_flying == 0 && connection->out.size < QR__ZK_UNSENT_MAX);
 }

@@ -5,8 +5,7 @@
 
 qr_op *qr__zk_add(qr__zk_plan *plan, size_t index, qr_op_kind kind)
 {
-    plan->notes[plan->op_count].item = index;
-    plan->notes[plan->op_count].again = false;
+    plan->item_of[plan->op_count] = index;
     qr_op *op = &plan->ops[plan->op_count++];
     *op = (qr_op){.kind = kind};
     return op;
@@ -25,6 +24,7 @@ static void check_session(qr__zk_plan *plan)
     const qr_zookeeper_asker *asker = plan->request->asker;
     uint8_t name[8];
     qr_store_u64(name, __builtin_bswap64((uint64_t)asker->session));
+    plan->session_states = asker->session_states;
     qr__zk_check(plan, 0, QR_SPACE_SESSIONS, QR_CHECK_PRESENT | QR_CHECK_STATES,
                  qr_arena_copy(plan->request->arena, qr_slice_of(name, sizeof name)), asker->session_states);
 }
@@ -35,7 +35,7 @@ static void reset(qr__zk_plan *plan)
     if (plan->ops == NULL) { /* of the first attempt; later ones need no more */
         size_t room = plan->count * QR__ZK_OPS + 2;
         plan->ops = qr_arena_zero(arena, room, sizeof *plan->ops);
-        plan->notes = qr_arena_zero(arena, room, sizeof *plan->notes);
+        plan->item_of = qr_arena_zero(arena, room, sizeof *plan->item_of);
         plan->conditions =
             qr_arena_zero(arena, plan->count * QR__ZK_CONDITIONS + 1, sizeof *plan->conditions);
     }
@@ -65,10 +65,19 @@ static void refuse_item(qr__zk_plan *plan, size_t index, int32_t err)
 
 static void encode(qr__zk_plan *plan)
 {
+    /* If it is stale: writes of the session that are on their way already shall not come before it. */
+    const qr_check *session = &plan->ops[0].check;
+    qr_op recall[] = {plan->ops[0],
+                      {.kind = QR_OP_PUT,
+                       .put = {.space = QR_SPACE_SESSIONS,
+                               .key = session->key,
+                               .value = plan->request->asker->session_record}}};
     qr_txn txn = {.conditions = plan->conditions,
                   .condition_count = plan->condition_count,
                   .then_ops = plan->ops,
-                  .then_count = plan->op_count};
+                  .then_count = plan->op_count,
+                  .else_ops = recall,
+                  .else_count = plan->request->asker->session_record.size > 0 ? 2 : 0};
     qr_buffer out;
     qr_buffer_init(&out);
     qr_body_encode_txn(&txn, &out);
@@ -111,7 +120,7 @@ static qr_zookeeper_step failed(qr__zk_plan *plan, qr_status status, size_t op)
                                                       : QR_ZOOKEEPER_SESSION_EXPIRED);
     } else {
         bool doomed = plan->doomed != SIZE_MAX && op == plan->op_count - 1;
-        refuse_item(plan, plan->notes[op].item, doomed ? plan->verdict : err);
+        refuse_item(plan, plan->item_of[op], doomed ? plan->verdict : err);
     }
     return QR_ZOOKEEPER_DONE;
 }
@@ -120,8 +129,10 @@ qr_zookeeper_step qr__zk_plan_applied(qr__zk_plan *plan, const qr_reply *reply)
 {
     const qr_txn_result *result = reply->result;
     size_t failed_op = reply->status != QR_OK && result ? result->failed_op : SIZE_MAX;
-    bool again = reply->status == QR_OK ? !result->succeeded
-                                        : failed_op < plan->op_count && plan->notes[failed_op].again;
+    if (reply->status == QR_E_VERSION_MISMATCH && failed_op == 0 &&
+        qr_zookeeper_request_overtaken(plan->request))
+        return qr__zk_plan_make(plan);
+    bool again = reply->status == QR_OK && !result->succeeded;
     if (again && ++plan->attempts < QR__ZK_ATTEMPTS_MAX)
         return qr__zk_plan_make(plan);
     if (again) {

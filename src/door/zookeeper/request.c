@@ -175,6 +175,18 @@ qr_zookeeper_step qr_zookeeper_request_begin(qr_node *node, qr_zookeeper_request
     return QR_ZOOKEEPER_DONE;
 }
 
+bool qr_zookeeper_request_stale(const qr_zookeeper_request *request, const qr_reply *reply)
+{
+    const qr_txn_result *result = reply->result;
+    return request->asker->session_record.size > 0 && reply->status == QR_OK && !result->succeeded;
+}
+
+bool qr_zookeeper_request_overtaken(const qr_zookeeper_request *request)
+{
+    const qr__zk_plan *plan = request->plan;
+    return plan->session_states != request->asker->session_states;
+}
+
 qr_zookeeper_step qr_zookeeper_request_applied(qr_node *node, qr_zookeeper_request *request,
                                                const qr_reply *reply)
 {

@@ -44,8 +44,10 @@ typedef struct qr_zookeeper_id { /* as an ACL names it: "digest", "user:hash"; "
 
 typedef struct qr_zookeeper_asker {
     int64_t session;
-    uint64_t
-        session_states; /* of its record when it was attached to this connection: a check of every write */
+    /* Version of its record, since it was attached to this connection or a write of it was stale: a check of
+     * every write. */
+    uint64_t session_states;
+    qr_slice session_record;    /* empty: a stale write leaves the record alone */
     const qr_zookeeper_id *ids; /* authenticated; ip first */
     size_t id_count;
     bool is_super;
@@ -90,6 +92,11 @@ bool qr_zookeeper_request_takes(int32_t type);
 /* Would it be a write? Reads wait for the writes before them, writes go on one after another. */
 bool qr_zookeeper_request_writes(int32_t type);
 qr_zookeeper_step qr_zookeeper_request_begin(qr_node *node, qr_zookeeper_request *request);
+/* A write that was judged by what had changed when it was applied has done nothing but write the session's
+ * record once more. So all writes of the session that were sent behind it fail, and follow it in their order.
+ * Before applied() the caller counts: asker->session_states, and who has to come again. */
+bool qr_zookeeper_request_stale(const qr_zookeeper_request *request, const qr_reply *reply);
+bool qr_zookeeper_request_overtaken(const qr_zookeeper_request *request); /* sent before that */
 qr_zookeeper_step qr_zookeeper_request_applied(qr_node *node, qr_zookeeper_request *request,
                                                const qr_reply *reply);
 

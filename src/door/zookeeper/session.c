@@ -53,6 +53,7 @@ static void attach(qr__zk_connection *connection)
 {
     connection->state = QR__ZK_ATTACHED;
     connection->asker.session = connection->session;
+    connection->asker.session_record = qr_buffer_slice(&connection->record);
     reply_to_connect(connection, true);
     qr__zk_line_pump(connection);
 }
@@ -174,7 +175,8 @@ static void on_taken_over(void *owner, const qr_reply *reply)
     qr__zk_landed(connection);
 }
 
-static void take_over(qr__zk_connection *connection)
+/* The record anew, if it is the one that is known here. */
+static void encode_takeover(qr__zk_connection *connection, qr_buffer *command)
 {
     qr_slice key = qr_buffer_slice(&connection->key);
     qr_op ops[] = {
@@ -186,9 +188,14 @@ static void take_over(qr__zk_connection *connection)
         {.kind = QR_OP_PUT,
          .put = {.space = QR_SPACE_SESSIONS, .key = key, .value = qr_buffer_slice(&connection->record)}}};
     qr_txn txn = {.then_ops = ops, .then_count = 2};
+    qr_body_encode_txn(&txn, command);
+}
+
+static void take_over(qr__zk_connection *connection)
+{
     qr_buffer command;
     qr_buffer_init(&command);
-    qr_body_encode_txn(&txn, &command);
+    encode_takeover(connection, &command);
     submit(connection, QR_REQUEST_WRITE, qr_buffer_slice(&command), on_taken_over);
     qr_buffer_free(&command);
 }
@@ -265,7 +272,11 @@ void qr__zk_session_begin(qr__zk_connection *connection, qr_slice packet)
     }
 }
 
-/* ---- the end ---- */
+/* ---- the end ----
+ *
+ * The lease is revoked, with all that hangs on it. So that a connection that was left behind cannot do that,
+ * the record is written first, if it is still this connection's, with a password that nobody has: from then
+ * on nobody can take the session over. */
 
 static void on_revoked(void *owner, const qr_reply *reply)
 {
@@ -282,7 +293,7 @@ static void on_revoked(void *owner, const qr_reply *reply)
     qr__zk_landed(connection);
 }
 
-qr_status qr__zk_session_close(qr__zk_call *call)
+static qr_status revoke(qr__zk_call *call)
 {
     qr_body body = {.kind = QR_BODY_LEASE_REVOKE, .lease = call->connection->session};
     qr_buffer command;
@@ -290,7 +301,38 @@ qr_status qr__zk_session_close(qr__zk_call *call)
     qr_body_encode(&body, &command);
     call->request.command = qr_buffer_slice(&command);
     qr_status status = qr__zk_line_submit(call, QR_REQUEST_WRITE, on_revoked);
-    call->connection->writes_flying += status == QR_OK;
+    qr_buffer_free(&command);
+    return status;
+}
+
+static void on_locked(void *owner, const qr_reply *reply)
+{
+    qr__zk_call *call = owner;
+    qr__zk_connection *connection = call->connection;
+    if (!connection->closed && (reply->status != QR_OK || revoke(call) != QR_OK)) {
+        connection->writes_flying--;
+        call->request.closes = true;
+        qr__zk_line_finish(call,
+                           reply->status == QR_E_VERSION_MISMATCH ? QR_ZOOKEEPER_SESSION_MOVED
+                           : reply->status == QR_E_KEY_NOT_FOUND  ? QR_ZOOKEEPER_OK /* it has ended already */
+                                                                  : QR_ZOOKEEPER_CONNECTION_LOSS,
+                           qr__zk_revision(connection->door));
+        qr__zk_line_pump(connection);
+    }
+    qr__zk_landed(connection);
+}
+
+qr_status qr__zk_session_close(qr__zk_call *call)
+{
+    qr__zk_connection *connection = call->connection;
+    draw(connection->door, connection->record.data, QR__ZK_PASSWORD);
+    key_of(connection);
+    qr_buffer command;
+    qr_buffer_init(&command);
+    encode_takeover(connection, &command);
+    call->request.command = qr_buffer_slice(&command);
+    qr_status status = qr__zk_line_submit(call, QR_REQUEST_WRITE, on_locked);
+    connection->writes_flying += status == QR_OK;
     qr_buffer_free(&command);
     return status;
 }
