@@ -66,6 +66,7 @@ struct qr__zk_connection {
     /* the line */
     qr__zk_call *first, **last, *waiting; /* waiting: the first that is not begun */
     size_t queued, queued_bytes, reads_flying, writes_flying;
+    int64_t zxid;    /* the greatest that an answer had */
     size_t recalled; /* of the writes: they were sent behind a stale one, fail, and follow it */
     bool pumping;
     qr__zk_watcher watcher;

@@ -9,7 +9,12 @@ static void emit(qr__zk_call *call)
         qr__zk_end(connection);
         return;
     }
-    qr_jute_reply_header header = {.xid = call->xid, .zxid = (int64_t)request->revision, .err = request->err};
+    /* What was refused at once was refused before the writes in front of it were applied. */
+    int64_t zxid = (int64_t)request->revision;
+    if (zxid >= 0 && zxid < connection->zxid)
+        zxid = connection->zxid;
+    connection->zxid = zxid > connection->zxid ? zxid : connection->zxid;
+    qr_jute_reply_header header = {.xid = call->xid, .zxid = zxid, .err = request->err};
     size_t begin = qr_jute_packet_begin(&connection->out);
     qr_jute_encode(&qr_jute_record_reply_header, &header, &connection->out);
     if (request->reply.size)

@@ -77,6 +77,7 @@ static qr_status carry_out(qr_node *node, const fake_request *queued, qr_arena *
                               .body = qr_buffer_slice(&queued->body)};
         return node->tree->ops->apply(node->tree, node->index, &command, arena, result);
     }
+    case QR_REQUEST_LEASE_RENEW: return QR_OK; /* nothing ends by time here */
     case QR_REQUEST_HANDOVER: node->leader = request->target; return QR_OK;
     case QR_REQUEST_MEMBERS: return change_members(node, &request->change);
     default: return node->tree->ops->query(node->tree, request->query, arena, result);
@@ -93,6 +94,21 @@ static void answer(qr_node *node, fake_request *queued, qr_status forced)
     queued->request.done(queued->request.owner, &reply);
     qr_buffer_free(&queued->body);
     qr_arena_free(&arena);
+}
+
+uint16_t qr_node_level(const qr_node *node)
+{
+    return QR_APPLY_VERSION;
+}
+
+const qr_machine *qr_node_machine(const qr_node *node)
+{
+    return node->tree;
+}
+
+qr_status qr_node_look_events(qr_node *node, const qr_events_query *query, qr_events_result *result)
+{
+    return node->tree->ops->events(node->tree, query, result);
 }
 
 qr_status qr_node_look(qr_node *node, const void *query, qr_arena *arena, const void **result)
