@@ -1,0 +1,9 @@
+/* protocols: one table each; the list of them is in protocols.c. */
+#ifndef QR_LAB_PROTOCOLS_H
+#define QR_LAB_PROTOCOLS_H
+
+#include "lab/lab.h"
+
+extern const qr_lab_protocol qr_lab_paxos;
+
+#endif
