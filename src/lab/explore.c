@@ -177,6 +177,7 @@ static void trace_path(const qr_lab_world *from, const seen *all, qr_lab_finding
         qr_lab_choices_of(&world, &choices);
         finding->path[step] = choices.list[numbers[step]];
         qr_lab_choose(&world, &finding->path[step]);
+        qr_lab_forget_spent(&world);
     }
     qr_free(choices.list);
     qr_free(numbers);
@@ -203,6 +204,7 @@ static bool expand(search *s, size_t number)
     for (size_t i = 0; i < s->choices.count; i++) {
         qr_lab_world_copy(&s->child, &s->parent);
         qr_lab_choose(&s->child, &s->choices.list[i]);
+        qr_lab_forget_spent(&s->child);
         s->finding->moves++;
         uint64_t fingerprint = qr_lab_world_fingerprint(&s->child);
         if (seen_has(&s->all, fingerprint))

@@ -89,6 +89,9 @@ typedef struct qr_lab_protocol {
     /* Equal for worlds that behave alike, say because equal processes changed places; NULL: for equal ones.
      */
     uint64_t (*fingerprint)(const qr_lab_world *world);
+    /* Whether this message, under way, can never change anything again, in no future; explorations forget it
+     * then. NULL: not known of any. */
+    bool (*spent)(const qr_lab_world *world, const qr_lab_message *message);
     void (*finish)(qr_lab_world *world); /* may be NULL */
 } qr_lab_protocol;
 
@@ -204,6 +207,7 @@ uint64_t qr_lab_message_hash(const qr_lab_world *world, const qr_lab_message *me
  * none. */
 bool qr_lab_processes(const qr_lab_setting *setting, qr_slice name, unsigned *first, unsigned *last);
 
+void qr_lab_forget_spent(qr_lab_world *world); /* messages under way */
 bool qr_lab_deliverable(const qr_lab_world *world, size_t i);
 void qr_lab_deliver(qr_lab_world *world, size_t i);
 void qr_lab_drop(qr_lab_world *world, size_t i);

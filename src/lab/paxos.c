@@ -96,7 +96,7 @@ static bool propose(qr_lab_world *world, unsigned self, const qr_lab_words *argu
 {
     proposer *p = qr_lab_state(world, self);
     if (qr_lab_role_of(world, self) != PROPOSER || p->phase == DECIDED || arguments->count > 1 ||
-        p->round > UINT16_MAX / PROPOSERS_MAX - 1)
+        (p->round + 1u) * qr_lab_count(world, PROPOSER) > UINT16_MAX)
         return false;
     if (arguments->count == 1) {
         qr_slice word = arguments->list[0];
@@ -430,6 +430,18 @@ static bool observe(const qr_lab_world *world, unsigned self, qr_slice name, qr_
     return true;
 }
 
+/* An answer to a question that its proposer no longer asks: ballots and phases only go up. */
+static bool spent(const qr_lab_world *world, const qr_lab_message *head)
+{
+    const message *m = (const message *)(const void *)head;
+    if (head->kind == PREPARE || head->kind == ACCEPT || qr_lab_role_of(world, head->to) != PROPOSER)
+        return false;
+    const proposer *p = qr_lab_state(world, head->to);
+    if (!qr_lab_up(world, head->to) || m->ballot != p->ballot)
+        return m->ballot < p->ballot;
+    return p->phase > (head->kind == PROMISE ? PREPARING : ACCEPTING);
+}
+
 /* ----------------------------------------------------------- symmetry ---- */
 
 /* Acceptors are alike: what counts is how many of them stand how, with what is under way to and from them and
@@ -534,4 +546,5 @@ const qr_lab_protocol qr_lab_paxos = {
     .outcome = outcome,
     .observe = observe,
     .fingerprint = fingerprint,
+    .spent = spent,
 };

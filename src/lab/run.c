@@ -9,6 +9,7 @@ enum { STEPS_AT_ONCE_MAX = 1000000, EXPLORE_STATES_MAX = 20000000 };
 typedef struct runner {
     const qr_scenario *scenario;
     qr_scenario_result *result;
+    const qr_lab_ear *ear; /* when it is not quiet */
     qr_lab_world world;
     qr_lab_choices choices;
     qr_prng prng;
@@ -270,8 +271,10 @@ static void forget_finding(qr_scenario_result *result)
 static void walk_path(runner *r)
 {
     qr_scenario_result *result = r->result;
-    for (size_t i = 0; i < result->finding.path_length; i++)
+    for (size_t i = 0; i < result->finding.path_length; i++) {
         qr_lab_choose(&r->world, &result->finding.path[i]);
+        qr_lab_forget_spent(&r->world);
+    }
     QR_ASSERT(r->world.violation == result->finding.violation);
 }
 
@@ -476,6 +479,8 @@ static void do_step(runner *r, const qr_scenario_step *step)
     case QR_SCENARIO_SAMPLE: step_sample(r, step); break;
     case QR_SCENARIO_EXPLORE: step_explore(r, step); break;
     case QR_SCENARIO_NOTE: qr_lab_say(&r->world, QR_LAB_NOBODY, "%.*s", WORD(step->rest)); break;
+    case QR_SCENARIO_QUIET: r->world.ear = NULL; break;
+    case QR_SCENARIO_LOUD: r->world.ear = r->ear; break;
     case QR_SCENARIO_EXPECT: step_expect(r, step); break;
     case QR_SCENARIO_REPEAT:
     case QR_SCENARIO_END: QR_ASSERT(!"do_steps() has them"); break;
@@ -515,7 +520,7 @@ static void conclude(runner *r)
 static void run(const qr_scenario *scenario, const qr_lab_ear *ear, qr_scenario_result *result, bool explore)
 {
     *result = (qr_scenario_result){0};
-    runner r = {.scenario = scenario, .result = result};
+    runner r = {.scenario = scenario, .result = result, .ear = ear};
     qr_prng_seed(&r.prng, scenario->setting.seed);
     const char *why = qr_lab_world_init(&r.world, &scenario->setting, ear);
     if (why)

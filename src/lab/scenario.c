@@ -223,6 +223,8 @@ static const struct verb {
     {"repeat", QR_SCENARIO_REPEAT, 1, 1},
     {"end", QR_SCENARIO_END, 0, 0},
     {"note", QR_SCENARIO_NOTE, 0, QR_SCENARIO_WORDS_MAX},
+    {"quiet", QR_SCENARIO_QUIET, 0, 0},
+    {"loud", QR_SCENARIO_LOUD, 0, 0},
     {"expect", QR_SCENARIO_EXPECT, 2, 6},
 };
 

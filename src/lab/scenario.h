@@ -32,6 +32,8 @@ typedef enum qr_scenario_verb {
     QR_SCENARIO_REPEAT,
     QR_SCENARIO_END,
     QR_SCENARIO_NOTE,
+    QR_SCENARIO_QUIET,
+    QR_SCENARIO_LOUD,
     QR_SCENARIO_EXPECT,
 } qr_scenario_verb;
 

@@ -248,6 +248,17 @@ static void take(qr_lab_world *world, size_t i, qr_lab_message *message)
             (--world->message_count - i) * size);
 }
 
+void qr_lab_forget_spent(qr_lab_world *world)
+{
+    size_t size = protocol_of(world)->message_size, kept = 0;
+    if (protocol_of(world)->spent == NULL)
+        return;
+    for (size_t i = 0; i < world->message_count; i++)
+        if (!protocol_of(world)->spent(world, qr_lab_pending(world, i)))
+            memmove(world->messages + kept++ * size, world->messages + i * size, size);
+    world->message_count = kept;
+}
+
 void qr_lab_send(qr_lab_world *world, qr_lab_message *message, unsigned to)
 {
     QR_ASSERT(to < world->setting->count && message->kind < QR_LAB_KINDS_MAX);
