@@ -108,6 +108,7 @@ typedef struct qr_lab_setting {
     uint64_t seed;
     /* What explorations and random runs may do besides delivering messages and events. */
     uint16_t crashes_max, drops_max, duplicates_max;
+    uint8_t crash_roles; /* set of roles whose processes may crash; 0: all */
     bool restarts;
 } qr_lab_setting;
 

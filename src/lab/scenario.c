@@ -81,6 +81,16 @@ static const char *take_protocol(qr_scenario *scenario, qr_slice rest)
     return NULL;
 }
 
+/* ROLES_MAX: there is none of that name. */
+static unsigned role_named(const qr_scenario *scenario, qr_slice name)
+{
+    const qr_lab_role *roles = scenario->protocol->roles;
+    unsigned role = 0;
+    while (roles[role].name && !qr_lab_word_is(name, roles[role].name))
+        role++;
+    return roles[role].name ? role : QR_LAB_ROLES_MAX;
+}
+
 /* members proposer 2 acceptor 5 */
 static const char *take_members(qr_scenario *scenario, qr_slice rest)
 {
@@ -88,10 +98,8 @@ static const char *take_members(qr_scenario *scenario, qr_slice rest)
     while (rest.size > 0) {
         qr_slice name = next_word(&rest), word = next_word(&rest);
         int64_t number;
-        unsigned role = 0;
-        while (roles[role].name && !qr_lab_word_is(name, roles[role].name))
-            role++;
-        if (roles[role].name == NULL)
+        unsigned role = role_named(scenario, name);
+        if (role == QR_LAB_ROLES_MAX)
             return "the protocol has no such role";
         if (!qr_lab_number(word, &number) || number < 0 || number > roles[role].count_max)
             return "that many processes of this role are not possible";
@@ -137,7 +145,7 @@ static const char *take_parameter(qr_scenario *scenario, qr_slice rest)
     return NULL;
 }
 
-/* allow crashes 1 drops 2 duplicates 1 restarts */
+/* allow crashes 1 crashing acceptor drops 2 duplicates 1 restarts */
 static const char *take_allowance(qr_scenario *scenario, qr_slice rest)
 {
     while (rest.size > 0) {
@@ -146,13 +154,20 @@ static const char *take_allowance(qr_scenario *scenario, qr_slice rest)
             scenario->setting.restarts = true;
             continue;
         }
+        if (qr_lab_word_is(what, "crashing")) {
+            unsigned role = role_named(scenario, next_word(&rest));
+            if (role == QR_LAB_ROLES_MAX)
+                return "the protocol has no such role";
+            scenario->setting.crash_roles |= (uint8_t)(1u << role);
+            continue;
+        }
         uint16_t *max = qr_lab_word_is(what, "crashes")      ? &scenario->setting.crashes_max
                         : qr_lab_word_is(what, "drops")      ? &scenario->setting.drops_max
                         : qr_lab_word_is(what, "duplicates") ? &scenario->setting.duplicates_max
                                                              : NULL;
         int64_t number;
         if (max == NULL || !qr_lab_number(next_word(&rest), &number) || number < 0 || number > 1000)
-            return "allow takes crashes N, drops N, duplicates N and restarts";
+            return "allow takes crashes N, crashing ROLE, drops N, duplicates N and restarts";
         *max = (uint16_t)number;
     }
     return NULL;
@@ -199,7 +214,7 @@ static const struct head_line {
 } head_lines[] = {
     {"name", false, take_name},    {"title", false, take_title},       {"source", false, take_source},
     {"about", false, take_about},  {"protocol", false, take_protocol}, {"members", true, take_members},
-    {"let", true, take_parameter}, {"allow", false, take_allowance},   {"seed", false, take_seed},
+    {"let", true, take_parameter}, {"allow", true, take_allowance},    {"seed", false, take_seed},
 };
 
 /* -------------------------------------------------------------- steps ---- */

@@ -450,6 +450,12 @@ static void offer_messages(const qr_lab_world *world, qr_lab_choices *choices)
     }
 }
 
+static bool may_crash(const qr_lab_world *world, unsigned self)
+{
+    unsigned roles = world->setting->crash_roles;
+    return roles == 0 || roles >> qr_lab_role_of(world, self) & 1;
+}
+
 void qr_lab_choices_of(const qr_lab_world *world, qr_lab_choices *choices)
 {
     const qr_lab_setting *setting = world->setting;
@@ -465,7 +471,7 @@ void qr_lab_choices_of(const qr_lab_world *world, qr_lab_choices *choices)
         for (size_t k = 0; events[k].name; k++)
             if (events[k].enabled && events[k].enabled(world, self))
                 offer(choices, QR_LAB_FIRE, self, k);
-        if (world->crashes < setting->crashes_max)
+        if (world->crashes < setting->crashes_max && may_crash(world, self))
             offer(choices, QR_LAB_CRASH, self, 0);
     }
 }

@@ -31,7 +31,8 @@ static void nonsense_is_refused_with_its_line(void **state)
     refused(HEAD "members acceptor 99\n", "line 5: that many processes of this role are not possible");
     refused(HEAD "let quorum many\n", "line 5: the parameter cannot have this value");
     refused(HEAD "let variant wild\n", "line 5: the parameter cannot have this value");
-    refused(HEAD "allow miracles 1\n", "line 5: allow takes crashes N, drops N, duplicates N and restarts");
+    refused(HEAD "allow miracles 1\n",
+            "line 5: allow takes crashes N, crashing ROLE, drops N, duplicates N and restarts");
     refused(HEAD "\n# no\nrun\nseed 3\n", "line 8: the head comes before the steps");
     refused(HEAD "deliver prepare p1\n", "line 5: too few or too many words for this step");
     refused(HEAD "repeat 3\nrun\n", "line 6: a repeat without an end");
