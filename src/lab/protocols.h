@@ -6,5 +6,6 @@
 
 extern const qr_lab_protocol qr_lab_commit;
 extern const qr_lab_protocol qr_lab_paxos;
+extern const qr_lab_protocol qr_lab_raft;
 
 #endif
