@@ -5,6 +5,8 @@
 #include "lab/lab.h"
 
 extern const qr_lab_protocol qr_lab_commit;
+extern const qr_lab_protocol qr_lab_counter;
+extern const qr_lab_protocol qr_lab_lock;
 extern const qr_lab_protocol qr_lab_paxos;
 extern const qr_lab_protocol qr_lab_raft;
 
