@@ -50,7 +50,7 @@ class Server:
             file.write("\n".join([
                 "tickTime=1000", "initLimit=10", "syncLimit=5", f"dataDir={self.folder}/data", f"clientPort={self.client}",
                 "maxClientCnxns=0", "admin.enableServer=false", "4lw.commands.whitelist=*", "extendedTypesEnabled=true",
-                *self.ensemble.servers_lines(), ""]))
+                *self.ensemble.lines, *self.ensemble.servers_lines(), ""]))
 
     def start(self):
         with open(self.log_path, "ab") as log:
@@ -83,8 +83,9 @@ class Server:
 class Ensemble:
     """count servers; kind "quorate" or "zookeeper". A context manager: leaving it ends everything."""
 
-    def __init__(self, kind, count=3):
-        self.kind = kind
+    def __init__(self, kind, count=3, lines=()):
+        """lines: of zoo.cfg, besides the usual ones."""
+        self.kind, self.lines = kind, list(lines)
         self.folder = tempfile.mkdtemp(prefix=f"quorate-test-{kind}.")
         self.command = [cluster.quorate_binary(), "zookeeper"] if kind == "quorate" else [
             "java", "-Xmx128m", "-cp", classpath(), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",

@@ -34,7 +34,10 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t scrub_interval_ms; /* 0 = never by time */
     const char *zookeeper_words;
     uint32_t zookeeper_tick_ms, zookeeper_reap_ms;
-    bool zookeeper_ttl_nodes;
+    uint32_t zookeeper_session_min_ms, zookeeper_session_max_ms; /* 0: by ticks */
+    uint32_t zookeeper_of_host;                                  /* 0: any number of connections */
+    const char *zookeeper_super;                                 /* empty: nobody */
+    bool zookeeper_ttl_nodes, zookeeper_linearizable, zookeeper_reconfig;
     uint16_t level_max; /* 0 = no hold */
     uint32_t request_max, txn_ops_max;
     uint64_t watch_progress_ms;

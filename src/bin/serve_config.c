@@ -8,6 +8,7 @@
 #define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
 
 enum {
+    DAY_MS = 86400000,
     ELECTION_MAX_MS = 50000,
     ELECTION_HEARTBEATS = 5,
     REQUEST_MAX = 512 * 1024 * 1024,
@@ -219,6 +220,11 @@ static qr_status configure_numbers(const qr_flags *flags, qr_serve_config *confi
         {QR_SERVE_TXN_OPS, 1, INT32_MAX},
         {QR_SERVE_QUOTA, INT64_MIN, INT64_MAX},
         {QR_SERVE_CHECKPOINT_BYTES, 4096, INT64_MAX},
+        {QR_SERVE_ZOOKEEPER_TICK, 100, 60000},
+        {QR_SERVE_ZOOKEEPER_REAP, 100, DAY_MS},
+        {QR_SERVE_ZOOKEEPER_SESSION_MIN, 0, DAY_MS},
+        {QR_SERVE_ZOOKEEPER_SESSION_MAX, 0, DAY_MS},
+        {QR_SERVE_ZOOKEEPER_OF_HOST, 0, 1000000},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
         qr_status status = bounded(flags, bounds[i].flag, bounds[i].least, bounds[i].most, arena, sentence);
@@ -382,15 +388,25 @@ static qr_status configure_backups(const qr_flags *flags, qr_serve_config *confi
     return QR_OK;
 }
 
-static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
-                                     const char **sentence)
+static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, const char **sentence)
 {
     config->zookeeper_words = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_WORDS);
     config->zookeeper_tick_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_TICK);
     config->zookeeper_ttl_nodes = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_TTL);
     config->zookeeper_reap_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_REAP);
-    qr_status status = bounded(flags, QR_SERVE_ZOOKEEPER_TICK, 100, 60000, arena, sentence);
-    return status == QR_OK ? bounded(flags, QR_SERVE_ZOOKEEPER_REAP, 100, 86400000, arena, sentence) : status;
+    config->zookeeper_session_min_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_SESSION_MIN);
+    config->zookeeper_session_max_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_SESSION_MAX);
+    config->zookeeper_of_host = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_OF_HOST);
+    config->zookeeper_super = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_SUPER);
+    config->zookeeper_linearizable = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_LINEARIZABLE);
+    config->zookeeper_reconfig = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_RECONFIG);
+    uint32_t least =
+        config->zookeeper_session_min_ms ? config->zookeeper_session_min_ms : 2 * config->zookeeper_tick_ms;
+    uint32_t most =
+        config->zookeeper_session_max_ms ? config->zookeeper_session_max_ms : 20 * config->zookeeper_tick_ms;
+    return least <= most
+               ? QR_OK
+               : invalid(sentence, "the shortest time of a ZooKeeper session is longer than the longest");
 }
 
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
@@ -430,7 +446,7 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
     if (status == QR_OK)
         status = configure_blackbox(flags, config, arena, sentence);
     if (status == QR_OK)
-        status = configure_zookeeper(flags, config, arena, sentence);
+        status = configure_zookeeper(flags, config, sentence);
     if (status == QR_OK)
         status = configure_scrub(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -25,6 +25,18 @@
     X(ZOOKEEPER_TICK, "zookeeper-tick-ms", NUMBER, "2000", "MS", "Sessions last from 2 to 20 of these.")     \
     X(ZOOKEEPER_TTL, "zookeeper-ttl-nodes", BOOL, "false", "",                                               \
       "Nodes with a time to live may be made there (ZooKeeper's extendedTypesEnabled).")                     \
+    X(ZOOKEEPER_SESSION_MIN, "zookeeper-session-min-ms", NUMBER, "0", "MS",                                  \
+      "A client that asks for less gets this; 0: two ticks (minSessionTimeout).")                            \
+    X(ZOOKEEPER_SESSION_MAX, "zookeeper-session-max-ms", NUMBER, "0", "MS",                                  \
+      "A client that asks for more gets this; 0: twenty ticks (maxSessionTimeout).")                         \
+    X(ZOOKEEPER_OF_HOST, "zookeeper-connections-of-host", NUMBER, "0", "N",                                  \
+      "Connections that one address may have there; 0: any number (maxClientCnxns).")                        \
+    X(ZOOKEEPER_SUPER, "zookeeper-super-digest", TEXT, "", "USER:DIGEST",                                    \
+      "Whoever proves this digest may do everything there (superDigest).")                                   \
+    X(ZOOKEEPER_LINEARIZABLE, "zookeeper-linearizable-reads", BOOL, "false", "",                             \
+      "Reads there wait as a sync does, and show all that was acknowledged before them anywhere.")           \
+    X(ZOOKEEPER_RECONFIG, "zookeeper-reconfig", BOOL, "false", "",                                           \
+      "Changes of members are refused there for want of a right, not as switched off (reconfigEnabled).")    \
     X(ZOOKEEPER_REAP, "zookeeper-reap-ms", NUMBER, "60000", "MS",                                            \
       "Empty containers and nodes whose time is over are looked for so often.")                              \
     X(LISTEN_METRICS, "listen-metrics-urls", TEXT, "", "URLS",                                               \

@@ -30,7 +30,10 @@ static const char help[] =
     "NAME=VALUE at\n"
     "    the end of CONF; other -D are taken and left.\n\n"
     "    Taken: clientPort, clientPortAddress, dataDir, dynamicConfigFile, server.N, tickTime,\n"
-    "    4lw.commands.whitelist. A name that is not known, or has no meaning here, is a warning. Refused:\n"
+    "    minSessionTimeout, maxSessionTimeout, maxClientCnxns, 4lw.commands.whitelist, "
+    "extendedTypesEnabled,\n"
+    "    reconfigEnabled, DigestAuthenticationProvider.superDigest. A name that is not known, or has no "
+    "meaning here, is a warning. Refused:\n"
     "    observers, and what asks for encryption or authentication between members.\n\n"
     "    etcd's API and the pages for people are served too, on a free port of 127.0.0.1 that the log "
     "names.\n\n"
@@ -117,6 +120,13 @@ static void add(launch *self, const char *name, const char *value)
     self->flags[self->flag_count++] = qr_arena_format(&self->arena, "--%s=%s", name, value);
 }
 
+/* 0 is what serve takes without the flag, too. */
+static void add_number(launch *self, const char *name, uint32_t value)
+{
+    if (value != 0)
+        add(self, name, qr_arena_format(&self->arena, "%u", value));
+}
+
 static const char *at(launch *self, const char *before, const char *host, unsigned port)
 {
     bool v6 = strchr(host, ':') != NULL;
@@ -177,6 +187,13 @@ static bool add_client(launch *self, const char *file)
         add(self, "zookeeper-words", conf->words);
     if (conf->extended_types)
         add(self, "zookeeper-ttl-nodes", "true");
+    if (conf->reconfig)
+        add(self, "zookeeper-reconfig", "true");
+    if (conf->super_digest != NULL)
+        add(self, "zookeeper-super-digest", conf->super_digest);
+    add_number(self, "zookeeper-session-min-ms", conf->session_min_ms);
+    add_number(self, "zookeeper-session-max-ms", conf->session_max_ms);
+    add_number(self, "zookeeper-connections-of-host", conf->connections_max);
     return true;
 }
 

@@ -358,12 +358,14 @@ static bool is_news(qr_node *node, uint64_t from, uint64_t tag, uint32_t copy)
 }
 
 /* Which copies came from somebody is forgotten when it goes, so a late one would look new. What it may still
- * ask is whether it is gone. */
+ * ask is whether it is gone; before an entry of the own term is applied, nobody knows: the configuration that
+ * the log of the start ended in may be cut off again. */
 static bool is_of_a_member(qr_node *node, uint64_t from, uint64_t tag, uint32_t copy, const qr_change *change)
 {
     if (qr_members_find(&node->changes.told, from) != NULL)
         return true;
-    if (takes_out(change, from) && node->role == QR_LEADER && is_done(&node->changes.applied, change))
+    if (takes_out(change, from) && node->role == QR_LEADER && node->applied_term == node->term &&
+        is_done(&node->changes.applied, change))
         tell_verdict(node, from, tag, copy, QR_OK);
     return false;
 }

@@ -22,6 +22,23 @@ void qr_sim_level_init(qr_sim_node *node)
     node->level_max = 0;
 }
 
+static bool is_old_about(const qr_sim_world *world)
+{
+    for (uint32_t i = 0; i < world->nodes; i++)
+        if (world->node[i].apply_knows < QR_APPLY_VERSION &&
+            qr_members_find(qr_sim_configs_last(world), world->node[i].id))
+            return true;
+    return false;
+}
+
+/* In the calm: once all run the new program nobody has to hold the level any more. */
+static void release_holders(qr_sim_world *world)
+{
+    for (uint32_t i = 0; i < world->nodes && !is_old_about(world); i++)
+        if (qr_sim_node_up(&world->node[i]) && world->node[i].level_max != 0)
+            qr_sim_node_crash(&world->node[i], true, qr_prng_between(&world->prng_world, 1000, 20000));
+}
+
 void qr_sim_level_boot(qr_sim_node *node)
 {
     qr_sim_world *world = node->world;
@@ -33,8 +50,11 @@ void qr_sim_level_boot(qr_sim_node *node)
         node->apply_knows = QR_APPLY_VERSION;
     else if (world->plan.upgrade == QR_SIM_UPGRADE_HELD)
         node->apply_knows = qr_prng_below(&world->prng_world, 2) ? QR_APPLY_VERSION : BEFORE;
-    bool holds = world->plan.upgrade == QR_SIM_UPGRADE_HELD && !healed && is_holder(node);
+    bool over = healed && !is_old_about(world);
+    bool holds = world->plan.upgrade == QR_SIM_UPGRADE_HELD && !over && is_holder(node);
     node->level_max = holds ? BEFORE : 0;
+    if (healed)
+        release_holders(world);
     if (node->apply_knows != before)
         qr_sim_story(world, "n%u starts with %s program", node->number + 1,
                      node->apply_knows > before ? "the new" : "the old");
@@ -44,9 +64,10 @@ void qr_sim_level_heal(qr_sim_world *world)
 {
     for (uint32_t i = 0; i < world->nodes; i++) {
         qr_sim_node *node = &world->node[i];
-        if (qr_sim_node_up(node) && (node->apply_knows < QR_APPLY_VERSION || node->level_max != 0))
+        if (qr_sim_node_up(node) && node->apply_knows < QR_APPLY_VERSION)
             qr_sim_node_crash(node, true, qr_prng_between(&world->prng_world, 1000, 20000));
     }
+    release_holders(world);
 }
 
 void qr_sim_level_learned(qr_sim_world *world, uint64_t index, uint16_t version)

@@ -202,19 +202,21 @@ static const qr_sim_node *node_of(const qr_sim_world *world, uint64_t id)
     return NULL;
 }
 
-/* Everybody who votes speaks from the disk that the configuration names. */
+/* It speaks from the disk that the configuration names. */
+static bool has_its_disk(const qr_sim_world *world, const qr_member *member)
+{
+    const qr_sim_node *node = node_of(world, member->id);
+    return node != NULL && !node->damage_due && member->incarnation == node->incarnation &&
+           member->incarnation > node->seat.lost_incarnation;
+}
+
+/* So does everybody who votes. */
 static bool is_whole(const qr_sim_world *world)
 {
     const qr_members *members = qr_sim_configs_last(world);
-    for (uint32_t i = 0; i < members->count; i++) {
-        const qr_member *member = &members->list[i];
-        if (member->role != QR_ROLE_VOTER)
-            continue;
-        const qr_sim_node *other = node_of(world, member->id);
-        if (other == NULL || other->damage_due || member->incarnation != other->incarnation ||
-            member->incarnation <= other->seat.lost_incarnation)
+    for (uint32_t i = 0; i < members->count; i++)
+        if (members->list[i].role == QR_ROLE_VOTER && !has_its_disk(world, &members->list[i]))
             return false;
-    }
     return true;
 }
 
@@ -409,6 +411,11 @@ static qr_change draft_wish(qr_sim_world *world)
         return (qr_change){.kind = QR_CHANGE_ADD, .id = stranger, .voter = below(world, 2)};
     if (!is_whole(world)) /* a disk is lost: nobody takes another vote away in these minutes */
         return draft_mistake(world);
+    /* A learner whose disk was lost just now, unnoticed, would be missing in the quorum that it is made part
+     * of. */
+    const qr_member *chosen = learner ? qr_members_find(qr_sim_configs_last(world), learner) : NULL;
+    if (chosen && chosen->incarnation && !has_its_disk(world, chosen))
+        learner = 0;
     if (draw < 6 && learner)
         return (qr_change){.kind = QR_CHANGE_PROMOTE, .id = learner};
     if (draw == 6 && learner)

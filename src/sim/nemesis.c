@@ -286,9 +286,12 @@ static void strike_disk(qr_sim_world *world, qr_sim_node *node, sim_fault fault)
 }
 
 /* Its disk goes bad. Only as many members as may lose what they have, all told, and only where an engine
- * gives them back what they have lost. */
+ * gives them back what they have lost. Who began a group alone knows nobody else without its log, and would
+ * refuse to start. */
 static void strike_files(qr_sim_world *world, qr_sim_node *node)
 {
+    if (node->seat.standing == QR_SIM_FOUNDER && world->founders == 1)
+        return;
     bool may_lose = world->plan.changes ? qr_sim_members_may_lose(node)
                                         : !node->damaged && world->damaged < world->nodes - world->quorum;
     if (!world->config->elects || !qr_sim_node_up(node) || node->damage_due || !may_lose)

@@ -229,6 +229,8 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
             *wrong = "is not a port from 1 to 65535";
     } else if (strcmp(name, "extendedTypesEnabled") == 0) {
         conf->extended_types = is_word(value, "true");
+    } else if (strcmp(name, "reconfigEnabled") == 0) {
+        conf->reconfig = is_word(value, "true");
     } else if (is_among(protections, sizeof protections / sizeof *protections, name)) {
         *wrong = is_word(value, "true") ? "asks for a protection that is not there yet" : NULL;
         return *wrong != NULL ? QR_E_UNSUPPORTED : QR_OK;

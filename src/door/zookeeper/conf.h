@@ -24,15 +24,15 @@ typedef struct qr_zookeeper_server {
 
 typedef struct qr_zookeeper_conf { /* texts are the arena's */
     uint32_t tick_ms;
-    uint32_t session_min_ms, session_max_ms; /* 0: 2 and 20 ticks */
-    uint32_t connections_max;                /* of one address; 0: any number */
-    const char *data_dir;                    /* NULL: none was named */
-    const char *dynamic_file;                /* NULL: the servers stand in the file itself */
-    const char *client_host;                 /* NULL: any */
-    uint16_t client_port;                    /* 0: none was named */
-    const char *words;                       /* 4lw.commands.whitelist; NULL: the usual ones */
-    const char *super_digest;                /* DigestAuthenticationProvider.superDigest; NULL: none */
-    bool extended_types;
+    uint32_t session_min_ms, session_max_ms;     /* 0: 2 and 20 ticks */
+    uint32_t connections_max;                    /* of one address; 0: any number */
+    const char *data_dir;                        /* NULL: none was named */
+    const char *dynamic_file;                    /* NULL: the servers stand in the file itself */
+    const char *client_host;                     /* NULL: any */
+    uint16_t client_port;                        /* 0: none was named */
+    const char *words;                           /* 4lw.commands.whitelist; NULL: the usual ones */
+    const char *super_digest;                    /* DigestAuthenticationProvider.superDigest; NULL: none */
+    bool extended_types, reconfig;               /* extendedTypesEnabled, reconfigEnabled */
     qr_zookeeper_server servers[QR_MEMBERS_MAX]; /* by id, each once */
     size_t server_count;
     const char

@@ -49,6 +49,7 @@ typedef struct qr_zookeeper_asker {
     const qr_zookeeper_id *ids; /* authenticated; ip first */
     size_t id_count;
     bool is_super;
+    bool reconfig; /* changes of members are not switched off */
 } qr_zookeeper_asker;
 
 typedef enum qr_zookeeper_watch_kind { /* what a successful read leaves behind */

@@ -124,13 +124,24 @@ static void reset(qr_zookeeper_door *door)
     door->latency_min_ms = door->latency_max_ms = door->latency_sum_ms = door->latency_count = 0;
 }
 
+/* What a server says that follows nobody and leads nobody; these three it answers all the same. */
+static bool answers_alone(qr_zookeeper_word word)
+{
+    return word == QR_ZOOKEEPER_WORD_ruok || word == QR_ZOOKEEPER_WORD_envi || word == QR_ZOOKEEPER_WORD_isro;
+}
+
 static void answer(qr_zookeeper_door *door, qr_zookeeper_word word, qr_buffer *out)
 {
     qr_node_status status;
     qr_node_status_of(door->config.node, &status);
+    bool serves = status.engine.leader != 0;
+    if (!serves && !answers_alone(word)) {
+        qr_buffer_format(out, "This ZooKeeper instance is not currently serving requests\n");
+        return;
+    }
     switch (word) {
     case QR_ZOOKEEPER_WORD_ruok: qr_buffer_format(out, "imok"); break;
-    case QR_ZOOKEEPER_WORD_isro: qr_buffer_format(out, "rw"); break;
+    case QR_ZOOKEEPER_WORD_isro: qr_buffer_format(out, serves ? "rw" : "null"); break;
     case QR_ZOOKEEPER_WORD_srvr: server(door, &status, false, out); break;
     case QR_ZOOKEEPER_WORD_stat: server(door, &status, true, out); break;
     case QR_ZOOKEEPER_WORD_mntr: monitor(door, &status, out); break;

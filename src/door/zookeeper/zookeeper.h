@@ -22,8 +22,9 @@ typedef struct qr_zookeeper_config {
     bool ttl_nodes;                          /* extendedTypesEnabled: nodes with a time to live may be made */
     uint32_t reap_ms;        /* between two walks for containers and such nodes; 0 = a minute */
     bool linearizable_reads; /* reads wait as a sync does */
-    qr_slice super_digest;   /* "super:" and its digest; empty = nobody is super. Copied */
-    uint64_t seed;           /* of passwords: 64 unguessable bits, and */
+    bool reconfig; /* reconfigEnabled: nobody has the right to it, rather than that it is switched off */
+    qr_slice super_digest; /* "super:" and its digest; empty = nobody is super. Copied */
+    uint64_t seed;         /* of passwords: 64 unguessable bits, and */
     void (*random)(void *context, uint8_t *bytes,
                    size_t size); /* more of them; NULL: from the seed (tests) */
     int64_t (*wall_ms)(void *context);

@@ -591,6 +591,34 @@ static void a_late_copy_of_one_that_is_gone_does_nothing(void **state)
     stage_free(follower);
 }
 
+/* A leader whose log ends in the removal of somebody has not said so before that is committed, and it may be
+ * cut off again (quorate sim, seed 6638 with faults for a minute). */
+static void a_removal_is_told_to_who_is_gone_once_it_is_committed(void **state)
+{
+    starts_with_two = true;
+    stage *leader = stage_new(A), *follower = NULL;
+    starts_with_two = false;
+    engine_of(leader)->log[0].count = 2;
+    engine_of(leader)->term = TERM;
+    engine_of(leader)->leader = A;
+    turns(leader, 2);
+    follower = follower_new(C);
+    want(follower, (qr_change){.kind = QR_CHANGE_REMOVE, .id = C});
+    deliver(follower, leader);
+    assert_int_equal(leader->sent_count, 0);
+    append(engine_of(leader), &engine_of(leader)->members);
+    commit_all(leader);
+    follower->now_ms += 300;
+    turns(follower, 1);
+    deliver(follower, leader);
+    assert_int_equal(leader->sent_count, 1);
+    deliver(leader, follower);
+    assert_int_equal(follower->answers, 1);
+    assert_int_equal(follower->status, QR_OK);
+    stage_free(leader);
+    stage_free(follower);
+}
+
 /* The verdict is lost and the change is asked for again: it has happened, and that is no mistake of the
  * client.
  */
@@ -772,6 +800,7 @@ int main(void)
         cmocka_unit_test(a_follower_sends_it_to_the_leader),
         cmocka_unit_test(refusals_come_back),
         cmocka_unit_test(a_late_copy_of_one_that_is_gone_does_nothing),
+        cmocka_unit_test(a_removal_is_told_to_who_is_gone_once_it_is_committed),
         cmocka_unit_test(a_repeated_change_is_well),
         cmocka_unit_test(seeing_it_applied_is_no_answer_but_to_who_goes),
         cmocka_unit_test(deadlines_tell_what_is_known),

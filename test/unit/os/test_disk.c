@@ -193,7 +193,7 @@ static void test_lanes(void **state)
     run(w, QR_DISK_CREATE, "log");
     run(w, QR_DISK_CREATE, "back");
     qr_disk_op ops[41];
-    char texts[41][4];
+    char texts[41][12];
     ops[0] = make(w, QR_DISK_WRITE, QR_LANE_BACKGROUND, "none");
     ops[0].bytes = qr_slice_text("x");
     for (int i = 1; i < 41; i++) {
