@@ -17,7 +17,9 @@ static qr_lab_outcome *outcome_of(qr_lab_finding *finding, const char *text)
         else
             low = middle + 1;
     }
-    QR_CHECK(finding->outcome_count < QR_LAB_OUTCOMES_MAX, "a protocol has too many different outcomes");
+    static const char rest[] = "(others)"; /* what there is no room for by its own name */
+    if (finding->outcome_count + 1 >= QR_LAB_OUTCOMES_MAX && strcmp(text, rest) != 0)
+        return outcome_of(finding, rest);
     memmove(&finding->outcomes[low + 1], &finding->outcomes[low],
             (finding->outcome_count++ - low) * sizeof *finding->outcomes);
     finding->outcomes[low] = (qr_lab_outcome){0};

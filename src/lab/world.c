@@ -200,17 +200,23 @@ void qr_lab_say(qr_lab_world *world, unsigned self, const char *format, ...)
     tell(world, QR_LAB_SAID, self, NULL, text);
 }
 
-/* What every step ends with. Only the first broken property counts: what comes after it proves nothing. */
+/* Only the first broken property counts: what comes after it proves nothing. */
+static void violate(qr_lab_world *world, const char *property)
+{
+    if (world->violation || property == NULL)
+        return;
+    world->violation = property;
+    tell(world, QR_LAB_VIOLATED, QR_LAB_NOBODY, NULL, property);
+}
+
+/* What every step ends with. */
 static void settle(qr_lab_world *world, unsigned self)
 {
     world->steps++;
     if (self != QR_LAB_NOBODY)
         tell(world, QR_LAB_STATE, self, NULL, NULL);
-    if (world->violation || !protocol_of(world)->check)
-        return;
-    world->violation = protocol_of(world)->check(world);
-    if (world->violation)
-        tell(world, QR_LAB_VIOLATED, QR_LAB_NOBODY, NULL, world->violation);
+    if (!world->violation && protocol_of(world)->check)
+        violate(world, protocol_of(world)->check(world));
 }
 
 /* ----------------------------------------------------------- messages ---- */
@@ -231,8 +237,10 @@ void qr_lab_message_of(const qr_lab_world *world, qr_lab_message *message, unsig
 static void put_under_way(qr_lab_world *world, const qr_lab_message *message)
 {
     size_t size = protocol_of(world)->message_size;
-    QR_CHECK(world->message_count < QR_LAB_PENDING_MAX,
-             "too many messages under way in a laboratory's world");
+    if (world->message_count == QR_LAB_PENDING_MAX) {
+        violate(world, "bound-on-messages"); /* a schedule may ask for anything */
+        return;
+    }
     if (world->message_count == world->message_room) {
         world->message_room = world->message_room ? 2 * world->message_room : 16;
         world->messages = qr_realloc(world->messages, world->message_room * size);

@@ -96,6 +96,11 @@ static void patterns_choose_messages(void **state)
               "");
 }
 
+static void a_schedule_may_not_fill_the_memory(void **state)
+{
+    ends_with(HEAD "repeat 20000\np1 propose\np2 propose\nend\nexpect violation bound-on-messages\n", "");
+}
+
 static void a_split_holds_messages_back(void **state)
 {
     ends_with(HEAD "partition p1,a1 | a2,a3,p2\np1 propose\nrun\nexpect a1.promised 1\nexpect a2.promised 0\n"
@@ -231,6 +236,7 @@ int main(void)
         cmocka_unit_test(steps_that_make_no_sense_end_the_run),
         cmocka_unit_test(expectations_are_looked_at),
         cmocka_unit_test(patterns_choose_messages),
+        cmocka_unit_test(a_schedule_may_not_fill_the_memory),
         cmocka_unit_test(a_split_holds_messages_back),
         cmocka_unit_test(repeats_repeat),
         cmocka_unit_test(alike_processes_may_change_places),
