@@ -17,6 +17,7 @@ int qr_client_main(int argc, char **argv);    /* put get del txn compact status 
 int qr_simulate_main(int argc, char **argv);  /* sim */
 int qr_restore_main(int argc, char **argv);   /* restore: a data folder out of a backup */
 int qr_chaos_main(int argc, char **argv);     /* chaos: real processes under faults, and judges */
+int qr_scenario_main(int argc, char **argv);  /* scenario: algorithms, run and told */
 int qr_verify_main(int argc, char **argv);    /* verify: the files of a stopped member */
 int qr_replay_main(int argc, char **argv);    /* replay: what black boxes have recorded */
 

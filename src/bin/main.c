@@ -35,7 +35,8 @@ static const char help[] =
     "    blackbox   collect what the members have recorded of an incident\n"
     "    replay     repeat it step by step, and tell its story\n"
     "    sim        run whole clusters in the simulator, with faults, from seeds\n"
-    "    chaos      break a cluster of real processes, and judge what its clients saw\n\n"
+    "    chaos      break a cluster of real processes, and judge what its clients saw\n"
+    "    scenario   algorithms of consensus, run message by message, told and checked\n\n"
     "    version    print the version\n"
     "    help       print this page; 'quorate help VERB' is 'quorate VERB --help'\n\n"
     "EXAMPLES\n"
@@ -62,6 +63,7 @@ static const verb verbs[] = {
     {"lease", qr_client_main},       {"lock", qr_client_main},     {"elect", qr_client_main},
     {"endpoint", qr_client_main},    {"alarm", qr_client_main},    {"chaos", qr_chaos_main},
     {"blackbox", qr_client_main},    {"replay", qr_replay_main},   {"zookeeper", qr_zookeeper_main},
+    {"scenario", qr_scenario_main},
 };
 
 static const verb *find(const char *name)

@@ -1,0 +1,14 @@
+/* protocols: one table each; the list of them is in protocols.c. */
+#ifndef QR_LAB_PROTOCOLS_H
+#define QR_LAB_PROTOCOLS_H
+
+#include "lab/lab.h"
+
+extern const qr_lab_protocol qr_lab_commit;
+extern const qr_lab_protocol qr_lab_counter;
+extern const qr_lab_protocol qr_lab_elect;
+extern const qr_lab_protocol qr_lab_lock;
+extern const qr_lab_protocol qr_lab_paxos;
+extern const qr_lab_protocol qr_lab_raft;
+
+#endif
