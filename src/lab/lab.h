@@ -21,7 +21,7 @@ enum {
     QR_LAB_ROLES_MAX = 4,
     QR_LAB_PARAMETERS_MAX = 12,
     QR_LAB_KINDS_MAX = 16,
-    QR_LAB_MESSAGE_MAX = 512, /* bytes of one message with its head */
+    QR_LAB_MESSAGE_MAX = 2560, /* bytes of one message with its head */
     QR_LAB_PENDING_MAX = 100000,
     QR_LAB_NOBODY = 0xFFFF, /* as a process: none */
 };
