@@ -19,8 +19,9 @@
 #include "raft/raft.h"
 
 enum {
-    QR_RAFT_FORMAT = 1,                          /* first byte of messages, records and briefs */
-    QR_RAFT_MEMORY_DEFAULT = 64 * 1024 * 1024,   /* bytes of entries kept in memory */
+    QR_RAFT_FORMAT = 1,                        /* first byte of messages, records and briefs */
+    QR_RAFT_MEMORY_DEFAULT = 16 * 1024 * 1024, /* bytes of entries kept in memory */
+    QR_RAFT_RECALL_FACTOR = 4, /* as much more at a start: what is not applied yet is not read twice */
     QR_RAFT_MESSAGE_DEFAULT = 1024 * 1024,       /* bytes of entries in one message, or one entry */
     QR_RAFT_ENTRY_MAX = 8 * 1024 * 1024,         /* bytes of one command */
     QR_RAFT_RECORD_MAX = 8 * 1024 * 1024,        /* bytes of entries in one record, or one entry */

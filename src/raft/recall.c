@@ -118,6 +118,14 @@ static void restart_log(qr_raft_engine *raft, uint64_t index, uint64_t term)
     raft->commit = raft->emitted = index;
 }
 
+/* What stands in the log beyond the newest checkpoint is about to be applied: more of it stays in memory than
+ * later, or it would be read from the disk a second time. */
+static size_t recall_max(const qr_raft_engine *raft)
+{
+    size_t most = raft->config.memory_max;
+    return most < SIZE_MAX / QR_RAFT_RECALL_FACTOR ? most * QR_RAFT_RECALL_FACTOR : SIZE_MAX;
+}
+
 /* Entries of one record, from index `first` on, behind an entry that is known. */
 static qr_status recall_entries(qr_raft_engine *raft, qr_raft_record *record)
 {
@@ -157,7 +165,7 @@ static qr_status recall_entries(qr_raft_engine *raft, qr_raft_record *record)
             return QR_E_CORRUPT;
         qr_raft_add_entry(raft, view.term, view.kind, view.bytes);
     }
-    qr_raft_log_trim(log, log->last, raft->config.memory_max);
+    qr_raft_log_trim(log, log->last, recall_max(raft));
     return QR_OK;
 }
 

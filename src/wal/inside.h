@@ -32,7 +32,7 @@ enum {
     WAL_SLICE = 256 * 1024,  /* bytes of zeros in one background write: how long a log sync waits for it */
     WAL_RUN_MAX = 64 * 1024, /* bytes of neighbouring records that share one row of the index */
     WAL_SPARES_MAX = 16,
-    WAL_SPARES_EXTRA = 1,              /* recycled segments kept above segments_ready */
+    WAL_SPARES_EXTRA = 7,              /* recycled segments kept above segments_ready: an interval of log */
     WAL_BUFFER_KEPT = 4 * 1024 * 1024, /* bytes of an idle batch buffer that are not given back */
     WAL_RETRY_MAX = 64,                /* flushes between two attempts to preallocate on a full disk */
     WAL_RETRY_URGENT_MAX = 8,          /* the same while appends wait for it */

@@ -20,7 +20,7 @@
 #include "edge/edge.h"
 
 enum {
-    QR_WAL_SEGMENT_SIZE = 64 * 1024 * 1024, /* bytes; default */
+    QR_WAL_SEGMENT_SIZE = 16 * 1024 * 1024, /* bytes; default */
     QR_WAL_RECORD_MAX = 32 * 1024 * 1024,   /* bytes of one record; it may not span segments */
     QR_WAL_BRIEF_MAX = 64 * 1024,
 };
