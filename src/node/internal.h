@@ -24,13 +24,12 @@ enum {
     QR_LEASE_PAGE_MAX = 16384, /* leases in one message about what was renewed */
     /* What a learner may lack when it becomes a voter: about what one message carries. */
     QR_NODE_CAUGHT_UP_ENTRIES = 1024,
-    QR_NODE_READ_BUDGET =
-        8 * 1024 * 1024,          /* bytes of results (without values) that one turn makes for reads */
-    QR_NODE_RETIRE_BUDGET = 4096, /* records of an old state freed a turn */
-    QR_NODE_WORK_BUDGET = 512,    /* of the machine's housekeeping a turn */
-    QR_BOOT_SHIFT = 40,           /* sequence = boot << 40 | number */
-    QR_HEALTH_STRIDE = 256,       /* entries between two digests that members compare */
-    QR_HEALTH_KEPT = 64,          /* digests kept of each member */
+    QR_NODE_READ_BUDGET = 1024 * 1024, /* bytes of results (without values) that one turn makes for reads */
+    QR_NODE_RETIRE_BUDGET = 4096,      /* records of an old state freed a turn */
+    QR_NODE_WORK_BUDGET = 512,         /* of the machine's housekeeping a turn */
+    QR_BOOT_SHIFT = 40,                /* sequence = boot << 40 | number */
+    QR_HEALTH_STRIDE = 256,            /* entries between two digests that members compare */
+    QR_HEALTH_KEPT = 64,               /* digests kept of each member */
 
     QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
     QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
@@ -465,6 +464,12 @@ struct qr_node {
     qr_buffer message; /* scratch for an outgoing envelope */
     uint64_t sweep_ms, upkeep_ms;
     bool more_work, more_commits;
+    struct {
+        uint64_t number; /* of the holds that are in force or come next */
+        uint32_t count;
+        uint64_t until_ms;
+        bool is_over; /* they took too long: none until all is freed that waited for them */
+    } hold;
     bool no_space, halted;
     qr_status halt_status;
     const char *halt_sentence;
@@ -472,9 +477,14 @@ struct qr_node {
 
 /* node.c */
 void qr_node__halt(qr_node *node, const char *sentence);
-void qr_node__step(qr_node *node, qr_event *event);       /* one step of the engine and its effects */
+void qr_node__step(qr_node *node, qr_event *event); /* one step of the engine and its effects */
+
+/* hold.c */
 void qr_node__retire(qr_node *node, qr_machine *machine); /* frees it between turns */
-uint64_t qr_node__digest(const qr_node *node);            /* of machine, origins and level */
+void qr_node__free_some(qr_node *node);
+void qr_node__end_holds(qr_node *node);
+
+uint64_t qr_node__digest(const qr_node *node); /* of machine, origins and level */
 void qr_node__wake(qr_node *node);
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);

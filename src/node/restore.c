@@ -81,6 +81,7 @@ void qr_restore__take(qr_restore *restore)
     qr_node *node = restore->node;
     if (restore->machine != node->machine)
         qr_node__retire(node, node->machine);
+    qr_node__end_holds(node);
     node->machine = restore->machine;
     restore->machine = NULL;
     node->origins = restore->origins;

@@ -320,6 +320,7 @@ void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old);
 
 qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_arena *arena,
                     qr_op_result *result);
+qr_status qr__scan(const qr_tree *tree, const qr_scan *scan, qr_arena *arena, qr_scan_result *result);
 bool qr__span_point(const qr_span *span);
 /* False if the span is empty by its bounds. */
 bool qr__span_bounds(const qr_span *span, qr_slice *from, const qr_slice **to);

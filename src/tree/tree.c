@@ -162,6 +162,11 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
         *result = answer;
         return QR_OK;
     }
+    case QR_QUERY_SCAN: {
+        qr_scan_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+        *result = answer;
+        return qr__scan(tree, &query->scan, arena, answer);
+    }
     case QR_QUERY_LEASE:
     case QR_QUERY_LEASES: {
         qr_leases_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
