@@ -25,6 +25,7 @@ enum {
     /* What a learner may lack when it becomes a voter: about what one message carries. */
     QR_NODE_CAUGHT_UP_ENTRIES = 1024,
     QR_NODE_READ_BUDGET = 1024 * 1024, /* bytes of results (without values) that one turn makes for reads */
+    QR_NODE_SETTLE_BUDGET = 65536,     /* records of a new state put in order a turn */
     QR_NODE_RETIRE_BUDGET = 4096,      /* records of an old state freed a turn */
     QR_NODE_WORK_BUDGET = 512,         /* of the machine's housekeeping a turn */
     QR_BOOT_SHIFT = 40,                /* sequence = boot << 40 | number */
@@ -348,9 +349,10 @@ typedef struct qr_sending {
 typedef enum qr_receiving_state {
     QR_RECEIVING_NOTHING,
     QR_RECEIVING_BYTES,
-    QR_RECEIVING_LOAD, /* they are all here and are being read into a machine */
-    QR_RECEIVING_HOLD, /* which waits for its moment */
-    QR_RECEIVING_KEEP, /* the file gets its name */
+    QR_RECEIVING_LOAD,   /* they are all here and are being read into a machine */
+    QR_RECEIVING_SETTLE, /* which puts itself in order */
+    QR_RECEIVING_HOLD,   /* and waits for its moment */
+    QR_RECEIVING_KEEP,   /* the file gets its name */
     QR_RECEIVING_KEPT,
 } qr_receiving_state;
 
@@ -654,8 +656,9 @@ qr_status qr_restore__open(qr_node *node, qr_arena *arena, const char **sentence
 qr_status qr_restore__opened(qr_node *node, qr_arena *arena, const char **sentence); /* after it */
 qr_restore *qr_restore__begin(qr_node *node, qr_machine *machine);
 qr_checkpoint_visit qr_restore__visit(qr_restore *restore);
-qr_status qr_restore__end(qr_restore *restore); /* all chunks were there: does the state agree with them? */
-void qr_restore__take(qr_restore *restore);     /* it is the node's state from now on */
+bool qr_restore__settle(qr_restore *restore, size_t budget); /* all chunks were there; true = more is left */
+qr_status qr_restore__end(qr_restore *restore);              /* does the state agree with them? */
+void qr_restore__take(qr_restore *restore);                  /* it is the node's state from now on */
 void qr_restore__tell_engine(qr_restore *restore, bool received);
 void qr_restore__free(qr_restore *restore);
 

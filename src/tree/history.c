@@ -14,18 +14,26 @@
 
 enum { RING_ROOM_MIN = 64, HISTORY_BYTES_DEFAULT = 1 << 30 };
 
+/* Twice the room. A number's place has one bit more then: of the events at the end of the old room and those
+ * that run on at its front, only the ones in whose numbers this bit is set move. The others stay where they
+ * are, which for a log that was never compacted is all of them: no pause that grows with it. */
+static void grow(qr__ring *ring)
+{
+    uint64_t old = ring->room;
+    ring->room = old ? old * 2 : RING_ROOM_MIN;
+    ring->events = qr_realloc(ring->events, ring->room * sizeof *ring->events);
+    uint64_t wrap = old ? (ring->first + old - 1) / old * old : 0;
+    uint64_t from = wrap & old ? wrap : ring->first, to = wrap & old ? ring->end : wrap;
+    if (from < to)
+        memcpy(&ring->events[from & (ring->room - 1)], &ring->events[from & (old - 1)],
+               (to - from) * sizeof *ring->events);
+}
+
 void qr__ring_push(qr__ring *ring, qr__event event)
 {
     uint64_t held = ring->end - ring->first;
-    if (held == ring->room) {
-        uint64_t room = ring->room ? ring->room * 2 : RING_ROOM_MIN;
-        qr__event *events = qr_alloc(room * sizeof *events);
-        for (uint64_t number = ring->first; number < ring->end; number++)
-            events[number & (room - 1)] = ring->events[number & (ring->room - 1)];
-        qr_free(ring->events);
-        ring->events = events;
-        ring->room = room;
-    }
+    if (held == ring->room)
+        grow(ring);
     ring->events[ring->end++ & (ring->room - 1)] = event;
 }
 

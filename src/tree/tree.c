@@ -256,6 +256,11 @@ static qr_status tree_load(qr_machine *machine, qr_slice chunk, bool last)
     return qr__load_chunk(tree_of(machine), chunk, last);
 }
 
+static bool tree_settle(qr_machine *machine, size_t budget)
+{
+    return qr__load_settle(tree_of(machine), budget);
+}
+
 static const char *tree_broken(const qr_machine *machine)
 {
     return qr__broken(tree_of_const(machine));
@@ -308,6 +313,7 @@ static const qr_machine_ops ops = {
     .save_sum = tree_save_sum,
     .save_end = tree_save_end,
     .load = tree_load,
+    .settle = tree_settle,
     .broken = tree_broken,
     .free = tree_free,
     .retire = tree_retire,

@@ -437,6 +437,8 @@ static void step_save(world *w)
     bool done = false;
     assert_int_equal(ops->save_next(h->machine, 100 + below(w, 800), &chunk, &done), QR_OK);
     assert_int_equal(ops->load(w->loading, qr_buffer_slice(&chunk), done), QR_OK);
+    while (done && ops->settle(w->loading, 7))
+        continue;
     qr_buffer_free(&chunk);
     if (!done)
         return;
