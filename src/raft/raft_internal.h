@@ -30,7 +30,7 @@ enum {
     QR_RAFT_READS_MAX = 65536, /* tags waiting at one member */
     QR_RAFT_OUTBOX_MAX = 4096, /* small messages of one turn; more are dropped: peers ask again */
     QR_RAFT_COMMIT_BYTES_MAX = 4 * 1024 * 1024, /* of COMMIT effects in one step */
-    QR_RAFT_COMMIT_COUNT_MAX = 16384,
+    QR_RAFT_COMMIT_COUNT_MAX = 2048,            /* applying one takes about 3 us */
     QR_RAFT_CONFIGS_MAX = 64,               /* configurations remembered: the committed one and later ones */
     QR_RAFT_PEERS_MAX = 2 * QR_MEMBERS_MAX, /* members, and members that were removed a moment ago */
     QR_RAFT_FAREWELL_TIMEOUTS =
