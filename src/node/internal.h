@@ -11,9 +11,9 @@ enum {
     QR_NODE_FORMAT = 1,                    /* of the envelope, the records and the brief of a node */
     QR_NODE_FORWARD_MAX = 1024 * 1024,     /* bytes of commands in one forward */
     QR_NODE_PROPOSE_MAX = 8 * 1024 * 1024, /* bytes of commands proposed in one turn */
-    QR_NODE_FETCH_MAX = 4 * 1024 * 1024,
-    QR_NODE_RETRY_MS = 20, /* until a refused read or a stuck forward is tried again */
-    QR_NODE_SWEEP_MS = 50, /* how exact deadlines are */
+    QR_NODE_FETCH_MAX = 1024 * 1024,       /* bytes of old entries read back at once */
+    QR_NODE_RETRY_MS = 20,                 /* until a refused read or a stuck forward is tried again */
+    QR_NODE_SWEEP_MS = 50,                 /* how exact deadlines are */
     QR_NODE_UPKEEP_MS = 1000,
     QR_NODE_CHANGE_RETRY_MS = 200, /* until a change of members is asked for again */
     /* A renewal whose round took longer is not acknowledged; a new leader gives every lease as much more. */

@@ -111,6 +111,10 @@ static void on_piece(qr_etcd_call *call, const qr_reply *reply)
 {
     qr_etcd_walk *walk = call->work;
     const qr_scan_result *piece = reply->result;
+    if (call->query.scan.is_held && !qr_node_holds(call->door->config.node, walk->hold)) {
+        next_piece(call); /* the hold ended while the node had the question: what was needed may be gone */
+        return;
+    }
     QR_ASSERT(piece->kv_count <= walk->left);
     walk->left -= piece->kv_count;
     QR_ASSERT(walk->left == 0 || !piece->is_end);

@@ -7,7 +7,7 @@
 #include "door/etcd/door.h"
 #include "fake_node.h"
 
-enum { NOW = 5000, KEYS = 3000, VALUE = 1000, KEPT_MAX = 2 * 1024 * 1024 };
+enum { NOW = 5000, KEYS = 3000, VALUE = 1000, LAST = 250, KEPT_MAX = 2 * 1024 * 1024 };
 
 struct stage {
     qr_node node;
@@ -238,6 +238,36 @@ static void test_a_compaction_between(void **state)
     assert_int_equal(stage->code, qr_etcd_error_code(QR_ETCD_E_COMPACTED));
 }
 
+/* The node has the question for the last piece. */
+static bool asks_for_the_last(const struct stage *stage)
+{
+    const qr_query *query = stage->node.queue[0].request.query;
+    return stage->node.count > 0 && query->scan.keys_max < LAST;
+}
+
+static void test_a_hold_that_ends_before_the_answer(void **state)
+{
+    struct stage *stage = *state;
+    uint64_t revision = revision_of(stage);
+    start(stage, ALL, sizeof ALL - 1);
+    while (!asks_for_the_last(stage)) {
+        fake_node_turn(&stage->node);
+        while (stage->node.count == 0)
+            assert_true(take(stage, 1024) > 0);
+    }
+    for (int i = 0; i < KEYS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%05d", i);
+        apply(stage, key, "changed", 0);
+    }
+    apply(stage, "", "", revision + KEYS);
+    while (stage->node.tree->ops->work(stage->node.tree, 1000))
+        continue;
+    stage->node.holds_ended = true;
+    finish(stage);
+    assert_int_equal(stage->code, qr_etcd_error_code(QR_ETCD_E_COMPACTED));
+}
+
 static void test_a_client_that_does_not_read(void **state)
 {
     struct stage *stage = *state;
@@ -266,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_keys_only, fresh, gone),
         cmocka_unit_test_setup_teardown(test_what_comes_between_is_not_seen, fresh, gone),
         cmocka_unit_test_setup_teardown(test_a_compaction_between, fresh, gone),
+        cmocka_unit_test_setup_teardown(test_a_hold_that_ends_before_the_answer, fresh, gone),
         cmocka_unit_test_setup_teardown(test_a_client_that_does_not_read, fresh, gone),
         cmocka_unit_test_setup_teardown(test_a_client_that_leaves_while_the_node_reads, fresh, gone),
     };
