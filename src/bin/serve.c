@@ -143,6 +143,7 @@ static void tell_process(void *context, qr_etcd_process *process)
     *process = (qr_etcd_process){.log_syncs = os.log_syncs,
                                  .other_syncs = os.other_syncs,
                                  .turns = os.turns,
+                                 .turn_cpu = os.turn_cpu,
                                  .resident_bytes = os.resident_bytes,
                                  .open_files = os.open_files,
                                  .open_files_max = os.open_files_max,

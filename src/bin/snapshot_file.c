@@ -112,6 +112,8 @@ static const char *load(loading *self, const char *path)
     if (status != QR_OK)
         return qr_arena_format(self->arena, "%s is no whole backup: %s", path,
                                sentence ? sentence : qr_status_sentence(status));
+    while (machine->ops->settle && machine->ops->settle(machine, SIZE_MAX))
+        continue;
     const qr_checkpoint_about *about = &self->into->about;
     if (qr_state_digest(machine->ops->digest(machine), &self->origins, about->apply_version) != about->digest)
         return qr_arena_format(

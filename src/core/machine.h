@@ -64,6 +64,10 @@ typedef struct qr_machine_ops {
     uint64_t (*save_sum)(const qr_machine *machine);
     void (*save_end)(qr_machine *machine);
     qr_status (*load)(qr_machine *machine, qr_slice chunk, bool last);
+    /* After the last chunk and before it is used: puts what was loaded in order, in slices of about budget
+     * records; true = more is left. Only digest, revision, retire and free may be called meanwhile. NULL:
+     * nothing to do. */
+    bool (*settle)(qr_machine *machine, size_t budget);
     const char *(*broken)(
         const qr_machine *machine); /* NULL, or the name of a violated invariant; may be slow */
     void (*free)(qr_machine *machine);

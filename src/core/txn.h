@@ -284,7 +284,18 @@ typedef enum qr_query_kind {
     QR_QUERY_LEASE,     /* result: qr_leases_result, of one lease or none */
     QR_QUERY_LEASES,    /* result: qr_leases_result, of all */
     QR_QUERY_PATH,      /* result: qr_path_result */
+    QR_QUERY_SCAN,      /* result: qr_scan_result */
 } qr_query_kind;
+
+/* A piece of a range in the space of keys, in their order: begins at the start of the span. */
+typedef struct qr_scan {
+    qr_span span;
+    uint64_t revision;  /* the state right after it (FUTURE_REVISION; COMPACTED unless it is held) */
+    uint64_t keys_max;  /* and as many steps over keys that are not there then */
+    uint64_t bytes_max; /* of keys and values, passed by one key at most */
+    bool keys_only;
+    bool is_held; /* nothing that the revision needs was freed, whatever was compacted meanwhile */
+} qr_scan;
 
 typedef struct qr_query {
     qr_query_kind kind;
@@ -294,6 +305,7 @@ typedef struct qr_query {
     bool want_children, want_descendants; /* PATH */
     int64_t lease;                        /* LEASE */
     bool want_keys;                       /* LEASE */
+    qr_scan scan;
 } qr_query;
 
 typedef struct qr_lease_record {
@@ -310,6 +322,13 @@ typedef struct qr_leases_result {
     const qr_slice *keys; /* clients' keys attached to the one that was asked for, in their order */
     size_t key_count;
 } qr_leases_result;
+
+typedef struct qr_scan_result {
+    const qr_key_value *kvs;
+    size_t kv_count;
+    bool is_end;   /* of the span; else it goes on with */
+    qr_slice next; /* this key */
+} qr_scan_result;
 
 typedef struct qr_hash_result {
     uint32_t hash; /* over all versions in (compacted, revision] and those visible at compacted; equal on all

@@ -11,9 +11,9 @@ enum {
     QR_NODE_FORMAT = 1,                    /* of the envelope, the records and the brief of a node */
     QR_NODE_FORWARD_MAX = 1024 * 1024,     /* bytes of commands in one forward */
     QR_NODE_PROPOSE_MAX = 8 * 1024 * 1024, /* bytes of commands proposed in one turn */
-    QR_NODE_FETCH_MAX = 4 * 1024 * 1024,
-    QR_NODE_RETRY_MS = 20, /* until a refused read or a stuck forward is tried again */
-    QR_NODE_SWEEP_MS = 50, /* how exact deadlines are */
+    QR_NODE_FETCH_MAX = 1024 * 1024,       /* bytes of old entries read back at once */
+    QR_NODE_RETRY_MS = 20,                 /* until a refused read or a stuck forward is tried again */
+    QR_NODE_SWEEP_MS = 50,                 /* how exact deadlines are */
     QR_NODE_UPKEEP_MS = 1000,
     QR_NODE_CHANGE_RETRY_MS = 200, /* until a change of members is asked for again */
     /* A renewal whose round took longer is not acknowledged; a new leader gives every lease as much more. */
@@ -24,13 +24,13 @@ enum {
     QR_LEASE_PAGE_MAX = 16384, /* leases in one message about what was renewed */
     /* What a learner may lack when it becomes a voter: about what one message carries. */
     QR_NODE_CAUGHT_UP_ENTRIES = 1024,
-    QR_NODE_READ_BUDGET =
-        8 * 1024 * 1024,          /* bytes of results (without values) that one turn makes for reads */
-    QR_NODE_RETIRE_BUDGET = 4096, /* records of an old state freed a turn */
-    QR_NODE_WORK_BUDGET = 512,    /* of the machine's housekeeping a turn */
-    QR_BOOT_SHIFT = 40,           /* sequence = boot << 40 | number */
-    QR_HEALTH_STRIDE = 256,       /* entries between two digests that members compare */
-    QR_HEALTH_KEPT = 64,          /* digests kept of each member */
+    QR_NODE_READ_BUDGET = 1024 * 1024, /* bytes of results (without values) that one turn makes for reads */
+    QR_NODE_SETTLE_BUDGET = 65536,     /* records of a new state put in order a turn */
+    QR_NODE_RETIRE_BUDGET = 4096,      /* records of an old state freed a turn */
+    QR_NODE_WORK_BUDGET = 512,         /* of the machine's housekeeping a turn */
+    QR_BOOT_SHIFT = 40,                /* sequence = boot << 40 | number */
+    QR_HEALTH_STRIDE = 256,            /* entries between two digests that members compare */
+    QR_HEALTH_KEPT = 64,               /* digests kept of each member */
 
     QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
     QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
@@ -349,9 +349,10 @@ typedef struct qr_sending {
 typedef enum qr_receiving_state {
     QR_RECEIVING_NOTHING,
     QR_RECEIVING_BYTES,
-    QR_RECEIVING_LOAD, /* they are all here and are being read into a machine */
-    QR_RECEIVING_HOLD, /* which waits for its moment */
-    QR_RECEIVING_KEEP, /* the file gets its name */
+    QR_RECEIVING_LOAD,   /* they are all here and are being read into a machine */
+    QR_RECEIVING_SETTLE, /* which puts itself in order */
+    QR_RECEIVING_HOLD,   /* and waits for its moment */
+    QR_RECEIVING_KEEP,   /* the file gets its name */
     QR_RECEIVING_KEPT,
 } qr_receiving_state;
 
@@ -465,6 +466,12 @@ struct qr_node {
     qr_buffer message; /* scratch for an outgoing envelope */
     uint64_t sweep_ms, upkeep_ms;
     bool more_work, more_commits;
+    struct {
+        uint64_t number; /* of the holds that are in force or come next */
+        uint32_t count;
+        uint64_t until_ms;
+        bool is_over; /* they took too long: none until all is freed that waited for them */
+    } hold;
     bool no_space, halted;
     qr_status halt_status;
     const char *halt_sentence;
@@ -472,9 +479,14 @@ struct qr_node {
 
 /* node.c */
 void qr_node__halt(qr_node *node, const char *sentence);
-void qr_node__step(qr_node *node, qr_event *event);       /* one step of the engine and its effects */
+void qr_node__step(qr_node *node, qr_event *event); /* one step of the engine and its effects */
+
+/* hold.c */
 void qr_node__retire(qr_node *node, qr_machine *machine); /* frees it between turns */
-uint64_t qr_node__digest(const qr_node *node);            /* of machine, origins and level */
+void qr_node__free_some(qr_node *node);
+void qr_node__end_holds(qr_node *node);
+
+uint64_t qr_node__digest(const qr_node *node); /* of machine, origins and level */
 void qr_node__wake(qr_node *node);
 void qr_node__answer(qr_node *node, void (*done)(void *, const qr_reply *), void *owner, qr_status status,
                      const void *result, uint64_t index);
@@ -644,8 +656,9 @@ qr_status qr_restore__open(qr_node *node, qr_arena *arena, const char **sentence
 qr_status qr_restore__opened(qr_node *node, qr_arena *arena, const char **sentence); /* after it */
 qr_restore *qr_restore__begin(qr_node *node, qr_machine *machine);
 qr_checkpoint_visit qr_restore__visit(qr_restore *restore);
-qr_status qr_restore__end(qr_restore *restore); /* all chunks were there: does the state agree with them? */
-void qr_restore__take(qr_restore *restore);     /* it is the node's state from now on */
+bool qr_restore__settle(qr_restore *restore, size_t budget); /* all chunks were there; true = more is left */
+qr_status qr_restore__end(qr_restore *restore);              /* does the state agree with them? */
+void qr_restore__take(qr_restore *restore);                  /* it is the node's state from now on */
 void qr_restore__tell_engine(qr_restore *restore, bool received);
 void qr_restore__free(qr_restore *restore);
 

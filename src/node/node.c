@@ -18,6 +18,7 @@ static void init(qr_node *node, const qr_node_config *config)
     qr_effects_init(&node->effects);
     node->watches.index.seed = config->seed;
     node->health.handover_wait_ms = config->election_ms;
+    node->hold.number = 1;
     if (node->config.request_ms == 0)
         node->config.request_ms = QR_NODE_REQUEST_MS;
 }
@@ -364,15 +365,6 @@ static void note_caught_up(qr_node *node)
     node->caught_up = node->recalled_index > 0 ? whole_log_applied || back_again : is_recent;
 }
 
-void qr_node__retire(qr_node *node, qr_machine *machine)
-{
-    if (node->retired != NULL) /* no transfer is that fast unless the machine is small */
-        node->retired->ops->free(node->retired);
-    node->retired = machine->ops->retire != NULL ? machine : NULL;
-    if (node->retired == NULL)
-        machine->ops->free(machine);
-}
-
 void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
 {
     if (node->halted) {
@@ -415,10 +407,7 @@ void qr_node_turn(qr_node *node, uint64_t now_ms, int64_t wall_ms)
         qr_health__tell(node);
         qr_wal_flush(node->wal);
     }
-    node->more_work = node->machine->ops->work(node->machine, QR_NODE_WORK_BUDGET);
-    if (node->retired != NULL && !node->retired->ops->retire(node->retired, QR_NODE_RETIRE_BUDGET))
-        node->retired = NULL;
-    node->more_work = node->more_work || node->retired != NULL;
+    qr_node__free_some(node);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -450,6 +439,8 @@ uint64_t qr_node_wake_ms(const qr_node *node)
         wake = sooner(wake, node->now_ms + QR_NODE_RETRY_MS);
     if (node->more_work)
         wake = sooner(wake, node->now_ms + 1);
+    if (node->hold.count > 0)
+        wake = sooner(wake, node->hold.until_ms);
     wake = sooner(wake, qr_level__wake_ms(node));
     wake = sooner(wake, qr_health__wake_ms(node));
     wake = sooner(wake, qr_scrub__wake_ms(node));

@@ -164,6 +164,16 @@ qr_status qr_node_submit(qr_node *node, const qr_request *request);
 qr_status qr_node_look(qr_node *node, const void *query, qr_arena *arena, const void **result);
 qr_status qr_node_look_events(qr_node *node, const qr_events_query *query, qr_events_result *result);
 
+/* ---- holding the past, for a range that is read in pieces (QR_QUERY_SCAN) ----
+ * While somebody holds, nothing of the history here is freed, whatever is compacted: what could be read at
+ * the revision of now, or at an older one that is not compacted yet, can be read at it until the hold ends.
+ * It ends with let_go(), after QR_NODE_HOLD_MS (of the first of those that overlap), or when the state comes
+ * from a peer. 0: not now, there is much to be freed first. */
+enum { QR_NODE_HOLD_MS = 60 * 1000 };
+uint64_t qr_node_hold(qr_node *node);
+bool qr_node_holds(const qr_node *node, uint64_t hold); /* still */
+void qr_node_let_go(qr_node *node, uint64_t hold);      /* ended or not; 0 too */
+
 void qr_node_on_message(qr_node *node, uint64_t from, qr_slice message, uint64_t now_ms);
 void qr_node_on_link(qr_node *node, uint64_t peer, bool up, uint64_t now_ms);
 /* wall_ms: milliseconds since 1970, only for stamps. */

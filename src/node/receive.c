@@ -38,20 +38,9 @@ static void drop(qr_node *node)
 
 /* ------------------------------------------------------------------ loading ---- */
 
-static void on_loaded(void *context, qr_status status, const char *sentence)
+static void refuse(qr_node *node, qr_status status)
 {
-    qr_node *node = context;
     qr_receiving *receiving = &node->receiving;
-    receiving->reader = NULL;
-    if (status == QR_OK && receiving->restore->about.index != receiving->index)
-        status = QR_E_CORRUPT;
-    if (status == QR_OK)
-        status = qr_restore__end(receiving->restore);
-    qr_node__wake(node);
-    if (status == QR_OK) {
-        receiving->state = QR_RECEIVING_HOLD;
-        return;
-    }
     if (status != QR_E_STOPPED)
         qr_trace_add(&node->trace, QR_TRACE_CHECKPOINT_DAMAGED, receiving->index, status, 0, 0);
     if (status == QR_E_BAD_VERSION && receiving->restore->about.apply_version > qr_level__known(node))
@@ -63,6 +52,32 @@ static void on_loaded(void *context, qr_status status, const char *sentence)
     if (status != QR_E_CORRUPT && status != QR_E_IO && status != QR_E_STOPPED)
         receiving->deaf_ms = node->now_ms + DEAF_MS;
     drop(node);
+}
+
+static void on_loaded(void *context, qr_status status, const char *sentence)
+{
+    qr_node *node = context;
+    qr_receiving *receiving = &node->receiving;
+    receiving->reader = NULL;
+    qr_node__wake(node);
+    if (status == QR_OK && receiving->restore->about.index != receiving->index)
+        status = QR_E_CORRUPT;
+    if (status == QR_OK)
+        receiving->state = QR_RECEIVING_SETTLE;
+    else
+        refuse(node, status);
+}
+
+static void settle(qr_node *node)
+{
+    qr_receiving *receiving = &node->receiving;
+    if (qr_restore__settle(receiving->restore, QR_NODE_SETTLE_BUDGET))
+        return;
+    qr_status status = qr_restore__end(receiving->restore);
+    if (status == QR_OK)
+        receiving->state = QR_RECEIVING_HOLD;
+    else
+        refuse(node, status);
 }
 
 static void load(qr_node *node)
@@ -193,6 +208,8 @@ void qr_receive__turn(qr_node *node)
         drop(node);
         return;
     }
+    if (receiving->state == QR_RECEIVING_SETTLE)
+        settle(node);
     /* Not while a save of the old machine runs, nor before entries that are committed but wait for the disk.
      */
     if (receiving->state == QR_RECEIVING_HOLD && node->keeper.writer == NULL && node->held_commits == 0) {
@@ -209,7 +226,8 @@ uint64_t qr_receive__wake_ms(const qr_node *node)
     const qr_receiving *receiving = &node->receiving;
     bool hold = receiving->state == QR_RECEIVING_HOLD && node->keeper.writer == NULL;
     bool kept = receiving->state == QR_RECEIVING_KEPT;
-    return (hold || kept) && node->held_commits == 0 ? node->now_ms : UINT64_MAX;
+    bool settles = receiving->state == QR_RECEIVING_SETTLE;
+    return settles || ((hold || kept) && node->held_commits == 0) ? node->now_ms : UINT64_MAX;
 }
 
 void qr_receive__free(qr_node *node)

@@ -67,8 +67,16 @@ qr_checkpoint_visit qr_restore__visit(qr_restore *restore)
     return (qr_checkpoint_visit){.about = visit_about, .chunk = visit_chunk, .context = restore};
 }
 
+bool qr_restore__settle(qr_restore *restore, size_t budget)
+{
+    const qr_machine_ops *ops = restore->machine->ops;
+    return ops->settle != NULL && ops->settle(restore->machine, budget);
+}
+
 qr_status qr_restore__end(qr_restore *restore)
 {
+    while (qr_restore__settle(restore, SIZE_MAX))
+        continue;
     uint64_t digest = qr_state_digest(restore->machine->ops->digest(restore->machine), &restore->origins,
                                       restore->about.apply_version);
     bool same = digest == restore->about.digest &&
@@ -81,6 +89,7 @@ void qr_restore__take(qr_restore *restore)
     qr_node *node = restore->node;
     if (restore->machine != node->machine)
         qr_node__retire(node, node->machine);
+    qr_node__end_holds(node);
     node->machine = restore->machine;
     restore->machine = NULL;
     node->origins = restore->origins;

@@ -6,8 +6,11 @@
  * What the round itself causes (a stream that wakes while it is drained) waits for the next one, so no
  * connection can starve the others; the idle handle makes that next round come at once. */
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "os/room.h"
 
@@ -70,6 +73,38 @@ static void stop_further(qr_os *os)
     }
 }
 
+/* ---- how long turns are, in CPU time: what they take of the machine, however busy others keep it ---- */
+
+static uint64_t thread_cpu_us(void)
+{
+    struct timespec now;
+    int failed = clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    QR_ASSERT(failed == 0);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* A turn is what happened since the one before: callbacks with bytes and completions (in), the node's turn
+ * (turn), and what is drained and written (out). The parts are of the wall clock. */
+static void note_turn(qr_os *os, uint64_t begun, uint64_t turned)
+{
+    uint64_t cpu_us = thread_cpu_us(), now = uv_hrtime(), took_us = cpu_us - os->turn.cpu_us;
+    os->turn.cpu_us = cpu_us;
+    qr_histogram_add(&os->turn_cpu, took_us);
+    if (now >= os->turn.window_ns + QR_OS_TURN_WINDOW_NS) {
+        os->turn.window_ns = now;
+        os->turn.longest_us = QR_OS_TURN_LONG_US;
+    }
+    if (took_us < os->turn.longest_us)
+        return;
+    os->turn.longest_us = took_us;
+    char cpu[24], turn[24], out[24];
+    snprintf(cpu, sizeof cpu, "%" PRIu64 ".%03u", took_us / 1000, (unsigned)(took_us % 1000));
+    snprintf(turn, sizeof turn, "%" PRIu64, (turned - begun) / 1000000);
+    snprintf(out, sizeof out, "%" PRIu64, (now - turned) / 1000000);
+    qr_log(os, QR_LOG_INFO, "the longest turn for a while", "cpu_ms", cpu, "turn_ms", turn, "out_ms", out,
+           NULL);
+}
+
 static void on_check(uv_check_t *check)
 {
     qr_os *os = check->data;
@@ -81,11 +116,13 @@ static void on_check(uv_check_t *check)
         uint64_t begun = uv_hrtime();
         if (os->handlers.turn)
             os->handlers.turn(os->context, qr_os_now_ms(os), qr_os_wall_ms());
+        uint64_t turned = uv_hrtime();
         qr_os_peers_flush(os);
         qr_os_streams_flush(os);
         qr_os_peers_flush(os);
         arm_wake(os);
         qr_histogram_add(&os->turns, (uv_hrtime() - begun) / 1000);
+        note_turn(os, begun, turned);
     }
     if (os->stopping)
         stop_further(os);
@@ -139,6 +176,7 @@ qr_os *qr_os_new(const qr_os_handlers *handlers, void *context)
 void qr_os_run(qr_os *os)
 {
     qr_os_signals_start(os);
+    os->turn.cpu_us = thread_cpu_us();
     qr_os_happened(os); /* the first turn */
     uv_run(&os->loop, UV_RUN_DEFAULT);
 }

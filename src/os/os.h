@@ -91,6 +91,7 @@ typedef struct qr_os_process {
     qr_histogram log_syncs;   /* writes and syncs in the lane of the log, waiting for the lane not counted */
     qr_histogram other_syncs; /* in the background */
     qr_histogram turns;       /* rounds of the loop in which something happened */
+    qr_histogram turn_cpu;    /* CPU time of the loop's thread for each, what led to it included */
     uint64_t resident_bytes, open_files, open_files_max, cpu_us; /* 0 = not known */
     struct {
         uint64_t id, sent, received; /* bytes of messages since they became peers; sent: handed to the socket

@@ -14,7 +14,8 @@ static uint64_t count_open_files(void)
 
 void qr_os_process_of(qr_os *os, qr_os_process *process)
 {
-    *process = (qr_os_process){.turns = os->turns, .open_files = count_open_files()};
+    *process =
+        (qr_os_process){.turns = os->turns, .turn_cpu = os->turn_cpu, .open_files = count_open_files()};
     size_t resident = 0;
     if (uv_resident_set_memory(&resident) == 0)
         process->resident_bytes = resident;

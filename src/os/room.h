@@ -19,7 +19,9 @@ enum {
     QR_OS_LOG_VALUE_MAX = 1024, /* bytes of a value, escaped */
     QR_OS_ADDRESSES_MAX = 8,    /* of one host name */
     QR_OS_STOP_MS = 1000,       /* patience with unwritten bytes when stopping */
+    QR_OS_TURN_LONG_US = 10000, /* CPU time of a turn that is worth a line of the log, and */
 };
+#define QR_OS_TURN_WINDOW_NS UINT64_C(5000000000) /* how long only a longer one is worth another */
 
 /* ---- rings: circular lists that live inside their elements; an element alone points to itself ---- */
 typedef struct qr_os_ring qr_os_ring;
@@ -106,6 +108,12 @@ struct qr_os {
     uint64_t stop_ms;       /* when patience with unwritten bytes ends */
     uint8_t *read_bytes;    /* QR_OS_READ_SIZE; owned */
     qr_histogram turns;     /* how long the rounds took */
+    qr_histogram turn_cpu;  /* CPU time of the loop thread from the end of one to that of the next */
+    struct {
+        uint64_t cpu_us;     /* of the thread at the end of the last one */
+        uint64_t window_ns;  /* when the present window began */
+        uint64_t longest_us; /* in it; a longer one is logged */
+    } turn;
     qr_os_log log;
     qr_os_streams streams;
     qr_os_listener *listeners; /* list; owned */

@@ -76,7 +76,6 @@ void qr_raft_emit(qr_raft_engine *raft)
 {
     uint64_t to = raft->commit < raft->log.last ? raft->commit : raft->log.last;
     size_t bytes = 0, count = 0;
-    raft->more = false;
     while (raft->emitted < to) {
         qr_raft_view view;
         if (!qr_raft_entry_read(raft, raft->emitted + 1, &view)) {

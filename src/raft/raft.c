@@ -227,6 +227,7 @@ static void on_recv(qr_raft_engine *raft, const qr_event *event)
 /* The end of a turn: timers, then everything that the turn's events have left to say. */
 static void on_tick(qr_raft_engine *raft)
 {
+    raft->more = false;
     /* Bytes that COMMIT effects of the last step pointed at may go now. */
     uint64_t spare_max = raft->emitted < raft->unsaved_first - 1 ? raft->emitted : raft->unsaved_first - 1;
     qr_raft_log_trim(&raft->log, spare_max, raft->config.memory_max);

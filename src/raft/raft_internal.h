@@ -28,10 +28,11 @@ enum {
     QR_RAFT_UNCOMMITTED_MAX = 256 * 1024 * 1024, /* bytes a leader takes before it says BUSY */
     QR_RAFT_INFLIGHT_MAX = 128,                  /* appends with entries under way to one peer */
     QR_RAFT_INFLIGHT_BYTES_MAX = 16 * 1024 * 1024,
-    QR_RAFT_READS_MAX = 65536, /* tags waiting at one member */
+    QR_RAFT_TURN_BYTES_MAX = 4 * 1024 * 1024, /* of appends to one peer in one turn */
+    QR_RAFT_READS_MAX = 65536,                /* tags waiting at one member */
     QR_RAFT_OUTBOX_MAX = 4096, /* small messages of one turn; more are dropped: peers ask again */
     QR_RAFT_COMMIT_BYTES_MAX = 4 * 1024 * 1024, /* of COMMIT effects in one step */
-    QR_RAFT_COMMIT_COUNT_MAX = 16384,
+    QR_RAFT_COMMIT_COUNT_MAX = 2048,            /* applying one takes about 3 us */
     QR_RAFT_CONFIGS_MAX = 64,               /* configurations remembered: the committed one and later ones */
     QR_RAFT_PEERS_MAX = 2 * QR_MEMBERS_MAX, /* members, and members that were removed a moment ago */
     QR_RAFT_FAREWELL_TIMEOUTS =
@@ -123,7 +124,7 @@ typedef struct qr_raft_engine {
     bool stepped; /* recall is over */
     bool halted;
     bool untold; /* events came since the last TICK */
-    bool more;   /* COMMIT effects were held back: their number in a step is bounded */
+    bool more;   /* COMMIT effects or appends were held back: how much a step has of them is bounded */
 
     /* Term, vote, log: what survives a crash (5.2, figure 2 "persistent state"). */
     uint64_t term, vote;

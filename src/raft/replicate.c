@@ -351,9 +351,13 @@ static uint64_t fill(qr_raft_engine *raft, const qr_raft_peer *peer, size_t *byt
 static bool pipeline(qr_raft_engine *raft, qr_raft_peer *peer)
 {
     bool sent = false;
+    size_t told = 0, bytes;
     while (peer->next <= raft->log.last && peer->flying_count < peer->window &&
            peer->flying_bytes < QR_RAFT_INFLIGHT_BYTES_MAX) {
-        size_t bytes;
+        if (told >= QR_RAFT_TURN_BYTES_MAX) {
+            raft->more = true;
+            break;
+        }
         uint64_t last = fill(raft, peer, &bytes);
         if (last < peer->next)
             break;
@@ -361,6 +365,7 @@ static bool pipeline(qr_raft_engine *raft, qr_raft_peer *peer)
         uint32_t at = (peer->flying_first + peer->flying_count++) % QR_RAFT_INFLIGHT_MAX;
         peer->flying[at] = (qr_raft_flying){.last = last, .bytes = bytes};
         peer->flying_bytes += bytes;
+        told += bytes;
         peer->next = last + 1;
         sent = true;
     }

@@ -14,18 +14,26 @@
 
 enum { RING_ROOM_MIN = 64, HISTORY_BYTES_DEFAULT = 1 << 30 };
 
+/* Twice the room. A number's place has one bit more then: of the events at the end of the old room and those
+ * that run on at its front, only the ones in whose numbers this bit is set move. The others stay where they
+ * are, which for a log that was never compacted is all of them: no pause that grows with it. */
+static void grow(qr__ring *ring)
+{
+    uint64_t old = ring->room;
+    ring->room = old ? old * 2 : RING_ROOM_MIN;
+    ring->events = qr_realloc(ring->events, ring->room * sizeof *ring->events);
+    uint64_t wrap = old ? (ring->first + old - 1) / old * old : 0;
+    uint64_t from = wrap & old ? wrap : ring->first, to = wrap & old ? ring->end : wrap;
+    if (from < to)
+        memcpy(&ring->events[from & (ring->room - 1)], &ring->events[from & (old - 1)],
+               (to - from) * sizeof *ring->events);
+}
+
 void qr__ring_push(qr__ring *ring, qr__event event)
 {
     uint64_t held = ring->end - ring->first;
-    if (held == ring->room) {
-        uint64_t room = ring->room ? ring->room * 2 : RING_ROOM_MIN;
-        qr__event *events = qr_alloc(room * sizeof *events);
-        for (uint64_t number = ring->first; number < ring->end; number++)
-            events[number & (room - 1)] = ring->events[number & (ring->room - 1)];
-        qr_free(ring->events);
-        ring->events = events;
-        ring->room = room;
-    }
+    if (held == ring->room)
+        grow(ring);
     ring->events[ring->end++ & (ring->room - 1)] = event;
 }
 
@@ -202,19 +210,29 @@ bool qr__history_free(qr_tree *tree, size_t budget)
 
 /* ------------------------------------------------------------------ upkeep ---- */
 
-/* The revision at which about half of the history would be gone. */
-static uint64_t half_by_bytes(const qr_tree *tree)
+/* The revision at which half of the events would be gone, and so about half of the bytes. Counting these
+ * would take a walk over all of them; if much more than half is left, the next compaction halves it again. */
+static uint64_t half_by_events(const qr_tree *tree)
 {
     const qr__ring *ring = &tree->history;
-    uint64_t gone = 0, revision = tree->compacted;
-    for (uint64_t number = ring->first; number < ring->end && gone < tree->now.history_bytes / 2; number++) {
-        const qr__version *version = qr__ring_at(ring, number)->version;
-        gone += sizeof(qr__event);
-        if (version->older)
-            gone += qr__version_cost(version->older);
-        revision = version->mod_revision;
+    return ring->first < ring->end
+               ? qr__ring_at(ring, ring->first + (ring->end - ring->first) / 2)->version->mod_revision
+               : tree->compacted;
+}
+
+/* The first event from `number` on that was not made before. Clocks may go back a little now and then, and
+ * that much it may be wrong. */
+static uint64_t find_made(const qr__ring *ring, uint64_t number, int64_t from_ms)
+{
+    uint64_t end = ring->end;
+    while (number < end) {
+        uint64_t middle = number + (end - number) / 2;
+        if (qr__ring_at(ring, middle)->version->modified_ms < from_ms)
+            number = middle + 1;
+        else
+            end = middle;
     }
-    return revision;
+    return number;
 }
 
 /* If something is older than the bound: the revision at which all that is older than half of it would be
@@ -222,17 +240,12 @@ static uint64_t half_by_bytes(const qr_tree *tree)
 static uint64_t half_by_age(const qr_tree *tree, int64_t wall_ms)
 {
     const qr__ring *ring = &tree->history;
-    uint64_t number = qr__history_find(tree, tree->compacted + 1), revision = tree->compacted;
-    if (number == ring->end ||
-        qr__ring_at(ring, number)->version->modified_ms >= wall_ms - tree->config.history_ms_max)
-        return revision;
-    for (; number < ring->end; number++) {
-        const qr__version *version = qr__ring_at(ring, number)->version;
-        if (version->modified_ms >= wall_ms - tree->config.history_ms_max / 2)
-            break;
-        revision = version->mod_revision;
-    }
-    return revision;
+    uint64_t first = qr__history_find(tree, tree->compacted + 1);
+    if (first == ring->end ||
+        qr__ring_at(ring, first)->version->modified_ms >= wall_ms - tree->config.history_ms_max)
+        return tree->compacted;
+    uint64_t kept = find_made(ring, first, wall_ms - tree->config.history_ms_max / 2);
+    return kept > first ? qr__ring_at(ring, kept - 1)->version->mod_revision : tree->compacted;
 }
 
 bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body)
@@ -244,7 +257,7 @@ bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body)
         tree->config.history_bytes_max ? tree->config.history_bytes_max : HISTORY_BYTES_DEFAULT;
     uint64_t revision = tree->compacted;
     if (tree->now.history_bytes > bytes_max)
-        revision = half_by_bytes(tree);
+        revision = half_by_events(tree);
     if (revision <= tree->compacted && tree->config.history_ms_max > 0)
         revision = half_by_age(tree, wall_ms);
     if (revision <= tree->compacted || qr__alarm_holds(tree, QR_ALARM_CORRUPT))

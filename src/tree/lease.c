@@ -111,18 +111,12 @@ void qr__lease_moved(qr_tree *tree, uint8_t space, qr__entry *entry, const qr__v
     }
 }
 
-bool qr__leases_rebuild(qr_tree *tree)
+bool qr__lease_loaded(qr_tree *tree, uint8_t space, qr__entry *entry)
 {
-    for (int space = 0; space < QR__SPACE_COUNT; space++) {
-        qr__cursor cursor = qr__cursor_seek(&tree->spaces[space], qr_slice_of(NULL, 0));
-        for (; cursor.leaf; qr__cursor_next(&cursor)) {
-            qr__entry *entry = qr__cursor_entry(&cursor);
-            bool is_record = space == QR__SPACE_LEASES && qr__is_live(entry->newest);
-            if (is_record && (entry->key_size != NAME_SIZE || entry->newest->value_size != RECORD_SIZE))
-                return false;
-            qr__lease_moved(tree, qr__space_byte((qr__space)space), entry, NULL, entry->newest);
-        }
-    }
+    bool is_record = space == QR_SPACE_LEASES && qr__is_live(entry->newest);
+    if (is_record && (entry->key_size != NAME_SIZE || entry->newest->value_size != RECORD_SIZE))
+        return false;
+    qr__lease_moved(tree, space, entry, NULL, entry->newest);
     return true;
 }
 

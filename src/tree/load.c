@@ -1,8 +1,22 @@
-/* The way back: chunks of an image into an empty tree. Indexes, sums and the event log are made anew. */
+/* The way back: chunks of an image into an empty tree. Indexes, sums and the event log are made anew. The
+ * image has versions by their keys, the event log wants them by revision: they are sorted last, in pieces. */
 #include "tree/image.h"
 #include "tree/private.h"
 
-#include <stdlib.h>
+/* An event with its place in the log: comparing it looks at no version. */
+typedef struct dated {
+    uint64_t revision;
+    uint64_t sub;
+    qr__event event;
+} dated;
+
+/* Runs of `width` events each are sorted; two after the other are merged into the target. */
+typedef struct merging {
+    dated *target; /* owned; as large as what is sorted */
+    uint64_t width;
+    uint64_t from; /* where the two runs begin */
+    uint64_t left, right, to;
+} merging;
 
 struct qr__load {
     uint64_t chunks, keys, versions;
@@ -13,6 +27,9 @@ struct qr__load {
     qr__entry *entry;    /* the key whose versions are being read; in the index once it has one */
     qr__version *oldest; /* its oldest version so far */
     bool headed, ended;
+    dated *events; /* owned: of the event log, by their keys until they are sorted */
+    uint64_t event_count, event_room;
+    merging merge;
 };
 
 void qr__load_end(qr_tree *tree)
@@ -21,6 +38,8 @@ void qr__load_end(qr_tree *tree)
         return;
     if (tree->load->entry && tree->load->oldest == NULL)
         qr__entry_free(tree->load->entry, &tree->record_bytes);
+    qr_free(tree->load->events);
+    qr_free(tree->load->merge.target);
     qr_free(tree->load);
     tree->load = NULL;
 }
@@ -73,6 +92,33 @@ static bool load_extra(qr_tree *tree, qr_reader *reader, qr__version *version)
     return version->extra != NULL;
 }
 
+static void note_event(qr__load *load, qr__version *version)
+{
+    if (load->event_count == load->event_room) {
+        load->event_room = load->event_room ? load->event_room * 2 : 1024;
+        load->events = qr_realloc(load->events, load->event_room * sizeof *load->events);
+    }
+    load->events[load->event_count++] = (dated){.revision = version->mod_revision,
+                                                .sub = version->sub,
+                                                .event = {.entry = load->entry, .version = version}};
+}
+
+/* The event log, and the sums of the figures. */
+static void note_key(qr_tree *tree, qr__load *load, qr__version *version)
+{
+    bool newest = version == load->entry->newest;
+    if (version->mod_revision >= load->compacted) {
+        note_event(load, version);
+        tree->now.history_bytes += sizeof(qr__event);
+    }
+    if (!newest || !qr__is_live(version)) {
+        tree->now.history_bytes += qr__version_cost(version);
+        return;
+    }
+    tree->now.live_bytes += (uint64_t)load->entry->key_size + version->value_size;
+    tree->now.live_bytes += version->extra ? version->extra->attribute_size : 0u;
+}
+
 /* Hangs the version in as the oldest of its key; a first one brings its key into the index. */
 static bool hang_in(qr_tree *tree, qr__load *load, qr__version *version)
 {
@@ -84,14 +130,16 @@ static bool hang_in(qr_tree *tree, qr__load *load, qr__version *version)
     load->versions++;
     if (newer) {
         newer->older = version;
-        return true;
+    } else {
+        load->entry->newest = version;
+        qr__path path;
+        qr__index *index = &tree->spaces[load->space];
+        qr__index_path(index, qr__key_of(load->entry), &path);
+        qr__index_insert(index, &path, load->entry, qr__is_live(version), version->mod_revision);
     }
-    load->entry->newest = version;
-    qr__path path;
-    qr__index *index = &tree->spaces[load->space];
-    qr__index_path(index, qr__key_of(load->entry), &path);
-    qr__index_insert(index, &path, load->entry, qr__is_live(version), version->mod_revision);
-    return true;
+    if (load->space == QR__SPACE_KEYS)
+        note_key(tree, load, version);
+    return newer || qr__lease_loaded(tree, qr__space_byte((qr__space)load->space), load->entry);
 }
 
 static bool load_levels(const qr__load *load, qr_reader *reader, uint8_t bits, qr__version *version)
@@ -180,36 +228,65 @@ static bool load_record(qr_tree *tree, qr__load *load, qr_reader *reader)
 
 /* ----------------------------------------------------------------- finishing ---- */
 
-static int compare_events(const void *a_in, const void *b_in)
+static bool is_later(const dated *a, const dated *b)
 {
-    const qr__version *a = ((const qr__event *)a_in)->version, *b = ((const qr__event *)b_in)->version;
-    if (a->mod_revision != b->mod_revision)
-        return a->mod_revision < b->mod_revision ? -1 : 1;
-    return (a->sub > b->sub) - (a->sub < b->sub);
+    return a->revision != b->revision ? a->revision > b->revision : a->sub > b->sub;
 }
 
-/* The event log: every version at or after the watermark, in the order of (revision, sub); and the sums. */
-static void rebuild(qr_tree *tree)
+static void begin_runs(qr__load *load, uint64_t from)
 {
-    qr__cursor cursor = qr__cursor_seek(&tree->spaces[QR__SPACE_KEYS], qr_slice_of(NULL, 0));
-    for (; cursor.leaf; qr__cursor_next(&cursor)) {
-        qr__entry *entry = qr__cursor_entry(&cursor);
-        for (qr__version *version = entry->newest; version; version = version->older) {
-            if (version->mod_revision >= tree->compacted)
-                qr__ring_push(&tree->history, (qr__event){.entry = entry, .version = version});
-            if (version != entry->newest || !qr__is_live(version))
-                tree->now.history_bytes += qr__version_cost(version);
-        }
-        if (!qr__is_live(entry->newest))
-            continue;
-        const qr__extra *extra = entry->newest->extra;
-        tree->now.live_bytes += (uint64_t)entry->key_size + entry->newest->value_size;
-        tree->now.live_bytes += extra ? extra->attribute_size : 0u;
+    merging *merge = &load->merge;
+    uint64_t right = from + merge->width;
+    merge->from = merge->left = merge->to = from;
+    merge->right = right < load->event_count ? right : load->event_count;
+}
+
+/* Moves events into the target, as far as the budget goes. False: there is nothing to do. */
+static bool sort_some(qr__load *load, size_t *budget)
+{
+    merging *merge = &load->merge;
+    uint64_t count = load->event_count;
+    if (merge->width >= count)
+        return false;
+    if (merge->target == NULL)
+        merge->target = qr_alloc(count * sizeof *merge->target);
+    uint64_t left_end = merge->from + merge->width, right_end = left_end + merge->width;
+    left_end = left_end < count ? left_end : count;
+    right_end = right_end < count ? right_end : count;
+    for (; merge->to<right_end && * budget> 0; merge->to++, --*budget) {
+        bool take_right =
+            merge->left == left_end ||
+            (merge->right < right_end && is_later(&load->events[merge->left], &load->events[merge->right]));
+        merge->target[merge->to] = load->events[take_right ? merge->right++ : merge->left++];
     }
-    QR_ASSERT(tree->history.first == 0); /* so the events lie in one piece */
-    tree->now.history_bytes += tree->history.end * sizeof(qr__event);
-    if (tree->history.end > 1)
-        qsort(tree->history.events, tree->history.end, sizeof(qr__event), compare_events);
+    if (merge->to < right_end)
+        return true;
+    if (right_end < count) {
+        begin_runs(load, right_end);
+        return true;
+    }
+    dated *swap = load->events;
+    load->events = merge->target;
+    merge->target = swap;
+    merge->width *= 2;
+    begin_runs(load, 0);
+    return true;
+}
+
+bool qr__load_settle(qr_tree *tree, size_t budget)
+{
+    qr__load *load = tree->load;
+    if (load == NULL)
+        return false;
+    QR_ASSERT(load->ended);
+    while (budget > 0 && sort_some(load, &budget))
+        continue;
+    for (; budget > 0 && tree->history.end < load->event_count; budget--)
+        qr__ring_push(&tree->history, load->events[tree->history.end].event);
+    if (budget == 0)
+        return true;
+    qr__load_end(tree);
+    return false;
 }
 
 static qr_status finish(qr_tree *tree, qr__load *load)
@@ -220,10 +297,9 @@ static qr_status finish(qr_tree *tree, qr__load *load)
     tree->now.revision = load->revision;
     tree->compacted = load->compacted;
     tree->now.digest = load->digest;
-    rebuild(tree);
-    bool whole = qr__leases_rebuild(tree) && qr__alarms_broken(tree) == NULL;
-    qr__load_end(tree);
-    return whole ? QR_OK : QR_E_CORRUPT;
+    load->merge.width = 1;
+    begin_runs(load, 0);
+    return qr__alarms_broken(tree) == NULL ? QR_OK : QR_E_CORRUPT;
 }
 
 qr_status qr__load_chunk(qr_tree *tree, qr_slice chunk, bool last)

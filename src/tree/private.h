@@ -320,6 +320,7 @@ void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old);
 
 qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_arena *arena,
                     qr_op_result *result);
+qr_status qr__scan(const qr_tree *tree, const qr_scan *scan, qr_arena *arena, qr_scan_result *result);
 bool qr__span_point(const qr_span *span);
 /* False if the span is empty by its bounds. */
 bool qr__span_bounds(const qr_span *span, qr_slice *from, const qr_slice **to);
@@ -341,7 +342,8 @@ qr_status qr__lease_apply(qr__work *work, const qr_body *body);
 void qr__lease_query(const qr_tree *tree, const qr_query *query, qr_arena *arena, qr_leases_result *result);
 bool qr__lease_from(const qr_tree *tree, int64_t id, qr_machine_lease *lease);
 uint64_t qr__lease_epoch(const qr_tree *tree, uint64_t *index);
-bool qr__leases_rebuild(qr_tree *tree); /* after a load; false: a record that is none */
+/* A key that comes from an image has its newest version; false: a record that is none. */
+bool qr__lease_loaded(qr_tree *tree, uint8_t space, qr__entry *entry);
 void qr__leases_free(qr_tree *tree);
 const char *qr__leases_broken(const qr_tree *tree);
 
@@ -394,6 +396,7 @@ uint64_t qr__save_sum(const qr_tree *tree);
 void qr__save_end(qr_tree *tree);
 void qr__save_directory(qr_tree *tree, qr__entry *entry); /* while a save runs, before a record changes */
 qr_status qr__load_chunk(qr_tree *tree, qr_slice chunk, bool last);
+bool qr__load_settle(qr_tree *tree, size_t budget);
 void qr__load_end(qr_tree *tree);
 
 const char *qr__broken(const qr_tree *tree);

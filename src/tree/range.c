@@ -198,3 +198,40 @@ qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_ar
     result->more = all.more;
     return QR_OK;
 }
+
+/* ------------------------------------------------------------- piece by piece ---- */
+
+qr_status qr__scan(const qr_tree *tree, const qr_scan *scan, qr_arena *arena, qr_scan_result *result)
+{
+    QR_ASSERT(scan->span.space == QR_SPACE_KEYS && scan->keys_max > 0);
+    if (scan->revision > tree->now.revision)
+        return QR_E_FUTURE_REVISION;
+    if (!scan->is_held && scan->revision < tree->compacted)
+        return QR_E_COMPACTED;
+    *result = (qr_scan_result){.is_end = true};
+    qr_slice from;
+    const qr_slice *to;
+    if (!qr__span_bounds(&scan->span, &from, &to))
+        return QR_OK;
+    qr_key_value *kvs = qr_arena_alloc(arena, scan->keys_max * sizeof *kvs);
+    uint64_t steps = 0, bytes = 0;
+    qr__cursor cursor = qr__cursor_seek(&tree->spaces[QR__SPACE_KEYS], from);
+    for (; cursor.leaf; qr__cursor_next(&cursor), steps++) {
+        const qr__entry *entry = qr__cursor_entry(&cursor);
+        if (to && qr_slice_compare(qr__key_of(entry), *to) >= 0)
+            break;
+        if (steps >= scan->keys_max || bytes >= scan->bytes_max) {
+            result->is_end = false;
+            result->next = qr__key_of(entry);
+            break;
+        }
+        const qr__version *version = qr__visible(entry, scan->revision);
+        if (version == NULL)
+            continue;
+        qr_key_value *kv = &kvs[result->kv_count++];
+        qr__fill(entry, version, scan->keys_only, kv);
+        bytes += kv->key.size + kv->value.size;
+    }
+    result->kvs = kvs;
+    return QR_OK;
+}

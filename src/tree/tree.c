@@ -162,6 +162,11 @@ static qr_status tree_query(qr_machine *machine, const void *query_in, qr_arena 
         *result = answer;
         return QR_OK;
     }
+    case QR_QUERY_SCAN: {
+        qr_scan_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
+        *result = answer;
+        return qr__scan(tree, &query->scan, arena, answer);
+    }
     case QR_QUERY_LEASE:
     case QR_QUERY_LEASES: {
         qr_leases_result *answer = qr_arena_zero(arena, 1, sizeof *answer);
@@ -251,6 +256,11 @@ static qr_status tree_load(qr_machine *machine, qr_slice chunk, bool last)
     return qr__load_chunk(tree_of(machine), chunk, last);
 }
 
+static bool tree_settle(qr_machine *machine, size_t budget)
+{
+    return qr__load_settle(tree_of(machine), budget);
+}
+
 static const char *tree_broken(const qr_machine *machine)
 {
     return qr__broken(tree_of_const(machine));
@@ -303,6 +313,7 @@ static const qr_machine_ops ops = {
     .save_sum = tree_save_sum,
     .save_end = tree_save_end,
     .load = tree_load,
+    .settle = tree_settle,
     .broken = tree_broken,
     .free = tree_free,
     .retire = tree_retire,

@@ -94,6 +94,12 @@ qr_grpc_call_queued(const qr_grpc_call *call); /* bytes sent but not drained: ba
 qr_buffer *qr_grpc_send_begin(qr_grpc_call *call);
 void qr_grpc_send_end(qr_grpc_call *call);
 void qr_grpc_send(qr_grpc_call *call, qr_slice message); /* the same in one go; copies */
+/* One message in parts, for what is too large to be encoded at once: first its size, then parts that add up
+ * to it, each added between part_begin() and part_end(). A call that is finished before they do leaves its
+ * client with half a message, and so has to fail. */
+void qr_grpc_send_sized(qr_grpc_call *call, uint32_t size);
+qr_buffer *qr_grpc_part_begin(qr_grpc_call *call);
+void qr_grpc_part_end(qr_grpc_call *call);
 /* Ends the call with trailers; text may be NULL. Nothing may be sent on it after. The server itself ends a
  * call whose incoming messages break a rule; so sending on a finished call, and finishing it again, are no
  * errors and do nothing. A finished call hears of no further message or half-close, only of on_closed. */

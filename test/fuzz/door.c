@@ -52,7 +52,7 @@ static void ask(qr_etcd_door *door, qr_node *node, uint8_t which, qr_slice messa
         "/etcdserverpb.Maintenance/MoveLeader",
         "/grpc.health.v1.Health/Check",
     };
-    static const qr_etcd_transport transport = {begin, end, NULL, finish};
+    static const qr_etcd_transport transport = {.begin = begin, .end = end, .finish = finish};
     answer given = {.finished = false};
     qr_arena arena;
     qr_arena_init(&arena);

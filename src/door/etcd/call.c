@@ -104,6 +104,7 @@ qr_etcd_call *qr_etcd_call_new(qr_etcd_door *door, const qr_etcd_method *method,
     call->connection = NULL;
     call->line = NULL;
     call->method = method;
+    call->streaming = method->streaming;
     call->count = count_of(door, method);
     if (call->count)
         call->count->started++;
@@ -144,24 +145,29 @@ static void release(qr_etcd_call *call)
     qr_etcd_door_release(door);
 }
 
+void qr_etcd_call_stays(qr_etcd_call *call, const qr_etcd_streaming *streaming)
+{
+    call->streaming = streaming;
+    call->hears_closed = true;
+    qr_etcd_line_add_stream(call);
+    qr_etcd_call_wake_at(call, UINT64_MAX);
+}
+
 static void begin(qr_etcd_call *call, qr_slice message)
 {
     call->started = true;
-    if (call->method->streaming && !call->line) { /* a transport that can't carry a stream */
+    if (call->streaming && !call->line) { /* a transport that can't carry a stream */
         qr_etcd_call_fail(call, QR_ETCD_E_UNSUPPORTED);
         return;
     }
-    if (call->method->streaming) {
-        call->hears_closed = true;
-        qr_etcd_line_add_stream(call);
-        qr_etcd_call_wake_at(call, UINT64_MAX);
-    }
+    if (call->streaming)
+        qr_etcd_call_stays(call, call->streaming);
     call->method->start(call, message);
 }
 
 void qr_etcd_call_message(qr_etcd_call *call, qr_slice message)
 {
-    const qr_etcd_streaming *streaming = call->method->streaming;
+    const qr_etcd_streaming *streaming = call->streaming;
     if (call->finished || (call->started && !(streaming && streaming->message)))
         return;
     call->references++; /* a refusal may close the stream at once */
@@ -176,7 +182,7 @@ void qr_etcd_call_message(qr_etcd_call *call, qr_slice message)
 /* One that never said anything ends with it: well, if it is one that may say nothing. */
 void qr_etcd_call_half_closed(qr_etcd_call *call)
 {
-    const qr_etcd_streaming *streaming = call->method->streaming;
+    const qr_etcd_streaming *streaming = call->streaming;
     if (call->finished || (call->started && !(streaming && streaming->half_closed)))
         return;
     call->references++;
@@ -197,7 +203,7 @@ void qr_etcd_call_room(qr_etcd_call *call)
     qr_etcd_list_leave(call);
     call->references++;
     if (call->hears_closed)
-        call->method->streaming->room(call);
+        call->streaming->room(call);
     release(call);
 }
 
@@ -214,7 +220,7 @@ void qr_etcd_call_tick(qr_etcd_call *call, uint64_t now_ms)
     if (call->hears_closed && now_ms >= patience_end_ms(call))
         qr_etcd_call_fail(call, QR_ETCD_E_DEADLINE);
     else if (call->hears_closed)
-        call->method->streaming->tick(call, now_ms);
+        call->streaming->tick(call, now_ms);
     release(call);
 }
 
@@ -227,7 +233,7 @@ static void say_closed(qr_etcd_call *call)
     call->wake_ms = UINT64_MAX;
     qr_etcd_line_remove_stream(call);
     qr_etcd_list_leave(call);
-    call->method->streaming->closed(call);
+    call->streaming->closed(call);
 }
 
 void qr_etcd_call_closed(qr_etcd_call *call)
@@ -378,7 +384,7 @@ static void done(void *owner, const qr_reply *reply)
     qr_etcd_line_release(call);
     call->is_submitted = false;
     call->door->failed_writes += call->writes && is_trouble(reply->status);
-    if (call->method->streaming && !call->hears_closed)
+    if (call->streaming && !call->hears_closed)
         ; /* it has ended meanwhile, and forgotten what it asked for */
     else if (reply->status == QR_OK)
         call->answer(call, reply);
@@ -388,7 +394,7 @@ static void done(void *owner, const qr_reply *reply)
         qr_etcd_call_expire(call);
     else
         qr_etcd_call_fail(call, qr_etcd_error_of(reply->status));
-    QR_ASSERT(call->finished || call->is_submitted || call->method->streaming);
+    QR_ASSERT(call->finished || call->is_submitted || call->streaming);
     release(call);
 }
 

@@ -46,6 +46,10 @@ typedef struct qr_etcd_transport {
     size_t (*queued)(
         qr_etcd_call *call); /* bytes of answers not drained; NULL: cannot carry a stream of them */
     void (*finish)(qr_etcd_call *call, qr_grpc_code code, const char *text); /* the last thing said on it */
+    /* An answer in parts: first its size, then parts that add up to it. NULL: cannot carry one. */
+    void (*sized)(qr_etcd_call *call, uint32_t size);
+    qr_buffer *(*part_begin)(qr_etcd_call *call);
+    void (*part_end)(qr_etcd_call *call);
 } qr_etcd_transport;
 
 /* What a call that goes on is told besides its first message. */
@@ -92,9 +96,10 @@ struct qr_etcd_call {
     qr_etcd_connection *connection;     /* the transport's; may be NULL */
     qr_etcd_line *line;                 /* of its connection; NULL in a test */
     const qr_etcd_method *method;
-    struct qr_etcd_count *count; /* of its method; NULL: not counted */
-    uint64_t now_ms;             /* when it arrived */
-    uint64_t timeout_ms;         /* the client's patience; UINT64_MAX = not said */
+    const qr_etcd_streaming *streaming; /* the method's, or since qr_etcd_call_stays() another; may be NULL */
+    struct qr_etcd_count *count;        /* of its method; NULL: not counted */
+    uint64_t now_ms;                    /* when it arrived */
+    uint64_t timeout_ms;                /* the client's patience; UINT64_MAX = not said */
     uint32_t references;
     bool started, finished;
     bool writes;       /* was given to the node as a write */
@@ -148,6 +153,14 @@ void qr_etcd_call_closed(qr_etcd_call *call);
 void qr_etcd_call_again(qr_etcd_call *call);  /* to the node */
 void qr_etcd_call_expire(qr_etcd_call *call); /* the patience is over */
 
+/* ---- range.c: answers that are too large to be encoded at once ---- */
+
+/* Before the node reads: it is asked for no more than is encoded at once, if the rest can follow in pieces.
+ */
+void qr_etcd_range_limit(qr_etcd_call *call);
+/* The node has read: is there more to follow? Then the call goes on by itself. */
+bool qr_etcd_range_goes_on(qr_etcd_call *call, const qr_reply *reply);
+
 /* ---- snapshot.c ---- */
 
 void qr_etcd_snapshot(qr_etcd_call *call, qr_slice message);
@@ -162,6 +175,8 @@ void qr_etcd_call_end(qr_etcd_call *call);
 /* Streaming: one message of many; false: nobody listens any more. */
 bool qr_etcd_call_send(qr_etcd_call *call, const ProtobufCMessage *answer);
 void qr_etcd_call_await_room(qr_etcd_call *call);
+/* From now on it is one that goes on, though its method is not: its answer may take its time. */
+void qr_etcd_call_stays(qr_etcd_call *call, const qr_etcd_streaming *streaming);
 void qr_etcd_call_wake_at(qr_etcd_call *call, uint64_t wake_ms);
 void qr_etcd_call_fail_with(qr_etcd_call *call, qr_grpc_code code, const char *text); /* text: static */
 void qr_etcd_call_succeed(qr_etcd_call *call);                              /* ends well without a message */

@@ -27,6 +27,7 @@ typedef struct qr_etcd_member { /* as the command line or the catalogue knows it
 typedef struct qr_etcd_process {
     qr_histogram log_syncs, other_syncs; /* of the disk's lanes */
     qr_histogram turns;                  /* rounds of the loop */
+    qr_histogram turn_cpu;               /* their CPU time */
     uint64_t resident_bytes, open_files, open_files_max, cpu_us;
     struct {
         uint64_t id, sent, received; /* bytes of messages */

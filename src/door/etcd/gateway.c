@@ -80,7 +80,7 @@ static void finish_one(qr_etcd_call *call, qr_grpc_code code, const char *text)
     qr_buffer_free(&body);
 }
 
-static const qr_etcd_transport transport_of_one = {begin, end_one, NULL, finish_one};
+static const qr_etcd_transport transport_of_one = {.begin = begin, .end = end_one, .finish = finish_one};
 
 /* ---- streams ---- */
 
@@ -130,7 +130,8 @@ static size_t queued(qr_etcd_call *call)
     return qr_http1_queued(http->codec);
 }
 
-static const qr_etcd_transport transport_of_stream = {begin, end_message, queued, finish_stream};
+static const qr_etcd_transport transport_of_stream = {
+    .begin = begin, .end = end_message, .queued = queued, .finish = finish_stream};
 
 /* ---- requests ---- */
 

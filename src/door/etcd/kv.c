@@ -41,6 +41,8 @@ static bool answer_fits(qr_etcd_call *call, uint64_t bytes)
 
 static void answer_range(qr_etcd_call *call, const qr_reply *reply)
 {
+    if (qr_etcd_range_goes_on(call, reply))
+        return;
     const qr_op_result *result =
         qr_etcd_sort_late(&call->range, only_result(reply, QR_OP_RANGE), &call->arena);
     if (result->kv_count > 1 && !answer_fits(call, qr_etcd_operation_bytes(result)))
@@ -70,6 +72,7 @@ static void start_range(qr_etcd_call *call, qr_slice message)
     request->range_end = qr_arena_copy(&call->arena, request->range_end);
     call->op.kind = QR_OP_RANGE;
     qr_etcd_translate_range(request, &call->op.range);
+    qr_etcd_range_limit(call);
     call->query = (qr_query){.kind = QR_QUERY_TXN, .txn = single(call)};
     call->answer = answer_range;
     qr_etcd_call_read(call, request->serializable);

@@ -213,6 +213,28 @@ void qr_etcd_encode_range(qr_buffer *out, const qr_etcd_header *header, const qr
     encode_operation(out, header, result);
 }
 
+size_t qr_etcd_range_frame_bytes(const qr_etcd_header *header, bool more, uint64_t count)
+{
+    return size_inside(size_header(header)) + size_NUMBER(more) + size_NUMBER(count);
+}
+
+void qr_etcd_encode_range_tail(qr_buffer *out, bool more, uint64_t count)
+{
+    uint8_t *at = qr_buffer_extend(out, size_NUMBER(more) + size_NUMBER(count));
+    write_NUMBER(write_NUMBER(at, 3, more), 4, count);
+}
+
+size_t qr_etcd_key_values_bytes(const qr_key_value *kvs, size_t count)
+{
+    return size_key_values(&(qr_op_result){.kvs = kvs, .kv_count = count});
+}
+
+void qr_etcd_encode_key_values(qr_buffer *out, const qr_key_value *kvs, size_t count)
+{
+    qr_op_result result = {.kvs = kvs, .kv_count = count};
+    write_key_values(qr_buffer_extend(out, size_key_values(&result)), 2, &result);
+}
+
 void qr_etcd_encode_put(qr_buffer *out, const qr_etcd_header *header, const qr_op_result *result)
 {
     QR_ASSERT(result->kind == QR_OP_PUT);

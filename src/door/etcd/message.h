@@ -88,6 +88,12 @@ bool qr_etcd_decode_compact(qr_slice bytes, qr_etcd_compact_request *request);
 
 /* Each appends one whole answer. */
 void qr_etcd_encode_range(qr_buffer *out, const qr_etcd_header *header, const qr_op_result *result);
+/* The same in pieces: what all but the key-values take, and the parts behind the header. count: of all keys.
+ */
+size_t qr_etcd_range_frame_bytes(const qr_etcd_header *header, bool more, uint64_t count);
+void qr_etcd_encode_range_tail(qr_buffer *out, bool more, uint64_t count);
+size_t qr_etcd_key_values_bytes(const qr_key_value *kvs, size_t count);
+void qr_etcd_encode_key_values(qr_buffer *out, const qr_key_value *kvs, size_t count);
 void qr_etcd_encode_put(qr_buffer *out, const qr_etcd_header *header, const qr_op_result *result);
 void qr_etcd_encode_delete(qr_buffer *out, const qr_etcd_header *header, const qr_op_result *result);
 /* The answers inside carry a header with the revision after that operation only; a nested txn an empty one.

@@ -166,6 +166,8 @@ static void print_process(const qr_etcd_door *door, qr_buffer *out)
               "Syncs of everything else: checkpoints, and files made ready for the log.");
     histogram(out, "quorate_turn_duration_seconds", &process.turns,
               "Rounds of the loop in which something happened.");
+    histogram(out, "quorate_turn_cpu_seconds", &process.turn_cpu,
+              "CPU time of the loop for each of them, with all that led to it.");
     print_peers(&process, out);
     gauge(out, "process_resident_memory_bytes", process.resident_bytes, "Resident memory.");
     gauge(out, "process_open_fds", process.open_files, "Open file descriptors.");

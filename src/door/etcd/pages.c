@@ -142,7 +142,7 @@ static void finish_page(qr_etcd_call *call, qr_grpc_code code, const char *text)
     http->page.kind->show(http, call->work, code == QR_GRPC_OK ? NULL : text);
 }
 
-static const qr_etcd_transport page_transport = {NULL, NULL, NULL, finish_page};
+static const qr_etcd_transport page_transport = {.finish = finish_page};
 
 static void answer_page(qr_etcd_call *call, const qr_reply *reply)
 {

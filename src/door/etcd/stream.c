@@ -47,7 +47,8 @@ static void grpc_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
 {
     qr_etcd_connection *connection = call->connection;
     qr_etcd_list_leave(call);
-    qr_etcd_line_built(call, qr_grpc_call_queued(call->stream));
+    if (!call->unsent) /* what is sent in parts was counted when it began */
+        qr_etcd_line_built(call, qr_grpc_call_queued(call->stream));
     qr_grpc_finish(call->stream, code, text);
     wake(connection);
 }
@@ -57,7 +58,28 @@ static size_t grpc_queued(qr_etcd_call *call)
     return qr_grpc_call_queued(call->stream);
 }
 
-static const qr_etcd_transport grpc_transport = {grpc_begin, grpc_end, grpc_queued, grpc_finish};
+static void grpc_sized(qr_etcd_call *call, uint32_t size)
+{
+    qr_grpc_send_sized(call->stream, size);
+}
+
+static qr_buffer *grpc_part_begin(qr_etcd_call *call)
+{
+    return qr_grpc_part_begin(call->stream);
+}
+
+static void grpc_part_end(qr_etcd_call *call)
+{
+    qr_grpc_part_end(call->stream);
+}
+
+static const qr_etcd_transport grpc_transport = {.begin = grpc_begin,
+                                                 .end = grpc_end,
+                                                 .queued = grpc_queued,
+                                                 .finish = grpc_finish,
+                                                 .sized = grpc_sized,
+                                                 .part_begin = grpc_part_begin,
+                                                 .part_end = grpc_part_end};
 
 static void on_call(void *context, qr_grpc_call *stream, qr_slice path)
 {

@@ -75,6 +75,7 @@ static void wipe(qr_grpc_call *call)
     call->faults = (grpc_request_faults){0};
     call->header_list_size = call->path_at = call->path_size = call->metadata_count = 0;
     call->out_at = call->message_at = 0;
+    call->parts_left = 0;
 }
 
 void qr_grpc_call_close(qr_grpc_call *call)
@@ -190,7 +191,7 @@ static void push(qr_grpc_call *call)
     }
 }
 
-qr_buffer *qr_grpc_send_begin(qr_grpc_call *call)
+static qr_buffer *begin(qr_grpc_call *call)
 {
     QR_ASSERT(!call->sending);
     call->sending = true;
@@ -203,18 +204,31 @@ qr_buffer *qr_grpc_send_begin(qr_grpc_call *call)
         call->out_at = 0;
     }
     call->message_at = out->size;
+    return out;
+}
+
+/* False: nobody listens any more. */
+static bool end(qr_grpc_call *call)
+{
+    QR_ASSERT(call->sending);
+    call->sending = false;
+    if (call->finished)
+        qr_buffer_shrink(&call->server->sink, QR_GRPC_BODY_KEPT);
+    return !call->finished;
+}
+
+qr_buffer *qr_grpc_send_begin(qr_grpc_call *call)
+{
+    QR_ASSERT(call->parts_left == 0 || call->finished);
+    qr_buffer *out = begin(call);
     qr_buffer_extend(out, QR_GRPC_PREFIX_SIZE);
     return out;
 }
 
 void qr_grpc_send_end(qr_grpc_call *call)
 {
-    QR_ASSERT(call->sending);
-    call->sending = false;
-    if (call->finished) {
-        qr_buffer_shrink(&call->server->sink, QR_GRPC_BODY_KEPT);
+    if (!end(call))
         return;
-    }
     QR_ASSERT(call->out.size >= call->message_at + QR_GRPC_PREFIX_SIZE);
     size_t size = call->out.size - call->message_at - QR_GRPC_PREFIX_SIZE;
     QR_ASSERT(size <= UINT32_MAX);
@@ -226,6 +240,28 @@ void qr_grpc_send(qr_grpc_call *call, qr_slice message)
 {
     qr_buffer_add_slice(qr_grpc_send_begin(call), message);
     qr_grpc_send_end(call);
+}
+
+void qr_grpc_send_sized(qr_grpc_call *call, uint32_t size)
+{
+    qr_grpc_prefix_store(qr_buffer_extend(begin(call), QR_GRPC_PREFIX_SIZE), size);
+    if (end(call))
+        call->parts_left = size;
+}
+
+qr_buffer *qr_grpc_part_begin(qr_grpc_call *call)
+{
+    return begin(call);
+}
+
+void qr_grpc_part_end(qr_grpc_call *call)
+{
+    if (!end(call))
+        return;
+    size_t size = call->out.size - call->message_at;
+    QR_ASSERT(size <= call->parts_left);
+    call->parts_left -= (uint32_t)size;
+    push(call);
 }
 
 /* An answer without a message: response headers and trailers are one ("Trailers-Only"). */
@@ -247,6 +283,7 @@ static void submit_trailers_only(qr_grpc_call *call, const char *http_status)
 static void set_outcome(qr_grpc_call *call, qr_grpc_code code, const char *text)
 {
     QR_ASSERT((size_t)code < sizeof code_texts / sizeof *code_texts);
+    QR_ASSERT(code != QR_GRPC_OK || call->parts_left == 0);
     call->finished = true;
     call->code = code;
     if (text != NULL)

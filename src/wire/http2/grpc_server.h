@@ -62,10 +62,11 @@ struct qr_grpc_call {
     uint64_t timeout_ms;
 
     qr_grpc_deframer in;
-    qr_buffer out;     /* framed messages */
-    size_t out_at;     /* drained bytes at its front */
-    size_t message_at; /* where the message being encoded starts, its prefix included */
-    qr_buffer text;    /* grpc-message, encoded */
+    qr_buffer out;       /* framed messages */
+    size_t out_at;       /* drained bytes at its front */
+    size_t message_at;   /* where the message (its prefix included) or part being encoded starts */
+    uint32_t parts_left; /* bytes of a message sent in parts that are still to come */
+    qr_buffer text;      /* grpc-message, encoded */
 };
 
 struct qr_grpc_server {

@@ -287,9 +287,11 @@ void fake_node_turn(qr_node *node)
     for (size_t i = 0; i < QR_NODE_EXPORTS_MAX; i++)
         if (node->exports[i].node != NULL)
             turn_export(node, &node->exports[i]);
-    for (size_t i = 0; i < node->count; i++)
-        answer(node, &node->queue[i], QR_OK);
-    node->count = 0;
+    while (node->count > 0) { /* answers may bring more */
+        fake_request first = node->queue[0];
+        memmove(node->queue, node->queue + 1, --node->count * sizeof *node->queue);
+        answer(node, &first, QR_OK);
+    }
     turn_watchers(node);
 }
 
@@ -320,4 +322,21 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
 uint64_t qr_node_member_id(qr_slice peer_urls_sorted, qr_slice token)
 {
     return qr_hash(peer_urls_sorted, qr_hash(token, 1)) | 1;
+}
+
+uint64_t qr_node_hold(qr_node *node)
+{
+    node->holds++;
+    return 1;
+}
+
+bool qr_node_holds(const qr_node *node, uint64_t hold)
+{
+    return hold == 1 && !node->holds_ended;
+}
+
+void qr_node_let_go(qr_node *node, uint64_t hold)
+{
+    QR_ASSERT(node->holds > 0);
+    node->holds--;
 }

@@ -50,6 +50,8 @@ struct qr_node {
     qr_status verdict;  /* what MEMBERS is told when it is not QR_OK */
     fake_request queue[64];
     size_t count;
+    uint64_t holds;
+    bool holds_ended;
     qr_request last; /* as it came; its body is not kept */
 };
 

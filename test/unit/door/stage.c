@@ -25,7 +25,7 @@ static void test_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     stage->text = text ? text : "";
 }
 
-static const qr_etcd_transport transport = {test_begin, test_end, NULL, test_finish};
+static const qr_etcd_transport transport = {.begin = test_begin, .end = test_end, .finish = test_finish};
 
 static void on_published(void *context)
 {

@@ -54,7 +54,7 @@ static void finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     stage->code = code;
 }
 
-static const qr_etcd_transport transport = {begin, end, queued, finish};
+static const qr_etcd_transport transport = {.begin = begin, .end = end, .queued = queued, .finish = finish};
 
 static int fresh(void **state)
 {

@@ -17,9 +17,10 @@ enum {
 
 static const char put_path[] = "/etcdserverpb.KV/Put", range_path[] = "/etcdserverpb.KV/Range",
                   txn_path[] = "/etcdserverpb.KV/Txn";
+/* b .. c downwards, so it is encoded at once. */
 static const char range_big[] = "\x0a\x01"
                                 "b\x12\x01"
-                                "c"; /* b .. c */
+                                "c\x28\x02";
 static const char range_small[] = "\x0a\x01"
                                   "s";
 /* A txn whose one operation is the large range. */

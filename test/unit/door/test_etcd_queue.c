@@ -52,7 +52,8 @@ static void test_finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     self->text = text ? text : "";
 }
 
-static const qr_etcd_transport transport = {test_begin, test_end, test_queued, test_finish};
+static const qr_etcd_transport transport = {
+    .begin = test_begin, .end = test_end, .queued = test_queued, .finish = test_finish};
 
 static void wake(void *context)
 {

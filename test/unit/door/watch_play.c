@@ -185,7 +185,7 @@ static void finish(qr_etcd_call *call, qr_grpc_code code, const char *text)
     ((stage *)call->stream)->ended = true;
 }
 
-static const qr_etcd_transport transport = {begin, end, queued, finish};
+static const qr_etcd_transport transport = {.begin = begin, .end = end, .queued = queued, .finish = finish};
 
 /* ---------------------------------------------------------------- the play ---- */
 

@@ -148,7 +148,8 @@ const qr_engine_ops puppet_ops = {
 typedef struct memory {
     qr_machine base;
     char text[ENTRIES_MAX * 2]; /* first byte of every body, in order */
-    size_t size;
+    size_t size, worked;
+    bool has_work;
 } memory;
 
 static qr_status memory_apply(qr_machine *base, uint64_t index, const qr_command *command, qr_arena *arena,
@@ -162,7 +163,7 @@ static qr_status memory_apply(qr_machine *base, uint64_t index, const qr_command
 static qr_status memory_query(qr_machine *base, const void *query, qr_arena *arena, const void **result)
 {
     if (strcmp(query, "huge") == 0)
-        qr_arena_alloc(arena, 5 * 1024 * 1024);
+        qr_arena_alloc(arena, 640 * 1024); /* of the budget of a turn, 1 MiB */
     *result = ((memory *)base)->text;
     return QR_OK;
 }
@@ -174,9 +175,11 @@ static bool memory_upkeep(qr_machine *machine, int64_t wall_ms, qr_buffer *body)
 {
     return false;
 }
-static bool memory_work(qr_machine *machine, size_t budget)
+static bool memory_work(qr_machine *base, size_t budget)
 {
-    return false;
+    memory *machine = (memory *)base;
+    machine->worked++;
+    return machine->has_work;
 }
 static void memory_free(qr_machine *machine)
 {
@@ -473,6 +476,49 @@ static void deadlines_tell_what_is_known(void **state)
     stage_free(s);
 }
 
+static void a_hold_puts_off_what_frees_the_history(void **state)
+{
+    stage *s = stage_new(SELF);
+    memory *machine = (memory *)(uintptr_t)qr_node_machine(s->node);
+    machine->has_work = true;
+    uint64_t first = qr_node_hold(s->node), second = qr_node_hold(s->node);
+    machine->worked = 0;
+    turns(s, 3);
+    qr_node_let_go(s->node, first);
+    turns(s, 1);
+    assert_int_equal(machine->worked, 0);
+    assert_true(qr_node_holds(s->node, second));
+    qr_node_let_go(s->node, second);
+    turns(s, 1);
+    assert_int_equal(machine->worked, 1);
+    stage_free(s);
+}
+
+static void a_hold_has_an_end(void **state)
+{
+    stage *s = stage_new(SELF);
+    memory *machine = (memory *)(uintptr_t)qr_node_machine(s->node);
+    machine->has_work = true;
+    uint64_t first = qr_node_hold(s->node);
+    s->now_ms += QR_NODE_HOLD_MS / 2;
+    turns(s, 1);
+    assert_int_equal(qr_node_hold(s->node), first); /* ends with the first */
+    s->now_ms += QR_NODE_HOLD_MS / 2;
+    machine->worked = 0;
+    turns(s, 1);
+    assert_true(!qr_node_holds(s->node, first) && machine->worked == 1);
+    assert_int_equal(qr_node_hold(s->node), 0); /* not before all is freed that waited */
+    qr_node_let_go(s->node, 0);
+    machine->has_work = false;
+    turns(s, 1);
+    uint64_t next = qr_node_hold(s->node);
+    assert_true(next != 0 && qr_node_holds(s->node, next));
+    qr_node_let_go(s->node, first);
+    assert_true(qr_node_holds(s->node, next));
+    qr_node_let_go(s->node, next);
+    stage_free(s);
+}
+
 static void reads_wait_for_the_index_and_survive_a_refusal(void **state)
 {
     stage *s = stage_new(SELF);
@@ -600,6 +646,8 @@ int main(void)
         cmocka_unit_test(deadlines_tell_what_is_known),
         cmocka_unit_test(reads_wait_for_the_index_and_survive_a_refusal),
         cmocka_unit_test(huge_reads_are_spread_over_turns),
+        cmocka_unit_test(a_hold_puts_off_what_frees_the_history),
+        cmocka_unit_test(a_hold_has_an_end),
         cmocka_unit_test(a_lost_forward_is_mended_under_traffic),
         cmocka_unit_test(local_reads_wait_until_a_restart_has_caught_up),
         cmocka_unit_test(foreign_damaged_and_old_messages_are_dropped),

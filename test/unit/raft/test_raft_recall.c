@@ -153,6 +153,37 @@ static void commits_come_in_portions(void **state)
     world_free(w);
 }
 
+/* What a follower lacks goes out over several turns, one right after the other. */
+static void appends_are_spread_over_turns(void **state)
+{
+    (void)state;
+    world *w = world_new(2, 5);
+    world_boot_all(w);
+    assert_true(world_until(w, 5000, world_has_leader));
+    uint64_t leader = world_leader(w), follower = 3 - leader;
+    for (int i = 0; i < 8; i++) { /* answers make the window wide */
+        world_propose(w, leader, "x");
+        world_run(w, 100);
+    }
+    enum { COUNT = 10 };
+    static uint8_t bytes[1000000];
+    qr_slice commands[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        commands[i] = qr_slice_of(bytes, sizeof bytes);
+    const uint64_t *sent = &w->sent[leader][follower][QR_RAFT_APPEND];
+    uint64_t before = *sent;
+    world_step(w, leader,
+               &(qr_event){.kind = QR_EVENT_PROPOSE, .propose = {.commands = commands, .count = COUNT}});
+    world_step(w, leader, &(qr_event){.kind = QR_EVENT_TICK});
+    uint64_t first = *sent - before;
+    assert_in_range(first * sizeof bytes, QR_RAFT_TURN_BYTES_MAX,
+                    QR_RAFT_TURN_BYTES_MAX + QR_RAFT_MESSAGE_DEFAULT);
+    assert_int_equal(qr_raft.wake_ms(w->member[leader].engine), w->now_ms);
+    world_step(w, leader, &(qr_event){.kind = QR_EVENT_TICK});
+    assert_int_equal(*sent - before, 2 * first);
+    world_free(w);
+}
+
 /* ------------------------------------------------------------ bytes ---- */
 
 static qr_engine *empty(void)
@@ -313,6 +344,7 @@ static void configurations_follow_the_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(appends_are_spread_over_turns),
         cmocka_unit_test(a_restart_applies_everything_again),
         cmocka_unit_test(old_entries_come_from_the_disk),
         cmocka_unit_test(what_a_disk_has_lost_is_sent_again),

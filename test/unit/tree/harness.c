@@ -118,6 +118,8 @@ qr_machine *harness_copy(harness *h, size_t budget, const qr_tree_config *config
         qr_buffer_clear(&chunk);
         assert_int_equal(ops->save_next(h->machine, budget, &chunk, &done), QR_OK);
         assert_int_equal(ops->load(copy, qr_buffer_slice(&chunk), done), QR_OK);
+        while (done && ops->settle(copy, 7))
+            continue;
     }
     ops->save_end(h->machine);
     qr_buffer_free(&chunk);

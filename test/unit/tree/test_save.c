@@ -63,6 +63,8 @@ static qr_status load(const image *im, size_t skip, size_t end)
     for (size_t i = 0; i < end && status == QR_OK; i++)
         if (i != skip)
             status = machine->ops->load(machine, qr_buffer_slice(&im->chunks[i]), i + 1 == end);
+    while (status == QR_OK && machine->ops->settle(machine, 5))
+        continue;
     if (status == QR_OK)
         assert_null(machine->ops->broken(machine));
     machine->ops->free(machine);
