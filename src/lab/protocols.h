@@ -11,5 +11,6 @@ extern const qr_lab_protocol qr_lab_generals;
 extern const qr_lab_protocol qr_lab_lock;
 extern const qr_lab_protocol qr_lab_paxos;
 extern const qr_lab_protocol qr_lab_raft;
+extern const qr_lab_protocol qr_lab_registers;
 
 #endif
