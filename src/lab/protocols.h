@@ -8,6 +8,7 @@ extern const qr_lab_protocol qr_lab_commit;
 extern const qr_lab_protocol qr_lab_counter;
 extern const qr_lab_protocol qr_lab_elect;
 extern const qr_lab_protocol qr_lab_generals;
+extern const qr_lab_protocol qr_lab_groups;
 extern const qr_lab_protocol qr_lab_lock;
 extern const qr_lab_protocol qr_lab_paxos;
 extern const qr_lab_protocol qr_lab_raft;
