@@ -6,6 +6,7 @@
 
 extern const qr_lab_protocol qr_lab_commit;
 extern const qr_lab_protocol qr_lab_counter;
+extern const qr_lab_protocol qr_lab_detectors;
 extern const qr_lab_protocol qr_lab_elect;
 extern const qr_lab_protocol qr_lab_generals;
 extern const qr_lab_protocol qr_lab_groups;
