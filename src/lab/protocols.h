@@ -14,5 +14,6 @@ extern const qr_lab_protocol qr_lab_lock;
 extern const qr_lab_protocol qr_lab_paxos;
 extern const qr_lab_protocol qr_lab_raft;
 extern const qr_lab_protocol qr_lab_registers;
+extern const qr_lab_protocol qr_lab_sites;
 
 #endif
