@@ -64,7 +64,8 @@ static bool arrives(group *g, unsigned to)
 
 /* ----------------------------------------------------------- spreading ---- */
 
-/* In a full queue the one that was passed on most gives way. */
+/* The queue is in the order of what is left: the new one comes first, and of a full queue the last gives way.
+ */
 static void queue_rumour(group *g, unsigned self, rumour new)
 {
     peer *p = &g->peers[self];
@@ -74,12 +75,10 @@ static void queue_rumour(group *g, unsigned self, rumour new)
         at++;
     if (at == p->queued && p->queued < QUEUE_MAX)
         p->queued++;
-    else if (at == p->queued) {
-        at = 0;
-        for (unsigned i = 1; i < QUEUE_MAX; i++)
-            at = p->queue[i].left < p->queue[at].left ? i : at;
-    }
-    p->queue[at] = new;
+    else if (at == p->queued)
+        at--;
+    memmove(p->queue + 1, p->queue, at * sizeof new);
+    p->queue[0] = new;
 }
 
 static bool overrides(const rumour *word, const opinion *known)
@@ -110,25 +109,32 @@ static void hear(group *g, unsigned self, rumour word)
     queue_rumour(g, self, word);
 }
 
+/* The first `sent` have one pass less left; both parts are in order, so they are merged. */
+static void put_in_order(peer *p, unsigned sent)
+{
+    rumour old[QUEUE_MAX];
+    unsigned first = 0, second = sent;
+    memcpy(old, p->queue, p->queued * sizeof *old);
+    for (unsigned i = 0; i < p->queued; i++) {
+        bool from_second = first == sent || (second < p->queued && old[second].left >= old[first].left);
+        p->queue[i] = old[from_second ? second++ : first++];
+    }
+    while (p->queued > 0 && p->queue[p->queued - 1].left == 0)
+        p->queued--;
+}
+
 /* 4.1: rumours ride on the messages that are sent anyway, those that were passed on least first. */
 static bool send(group *g, unsigned from, unsigned to)
 {
     peer *p = &g->peers[from];
     bool arrived = arrives(g, to);
-    uint64_t taken = 0;
-    for (unsigned n = 0; n < g->plan->carried && n < p->queued; n++) {
-        unsigned best = QUEUE_MAX;
-        for (unsigned i = 0; i < p->queued; i++)
-            if (!(taken >> i & 1) && (best == QUEUE_MAX || p->queue[i].left > p->queue[best].left))
-                best = i;
-        taken |= UINT64_C(1) << best;
-        p->queue[best].left--;
+    unsigned sent = p->queued < g->plan->carried ? p->queued : g->plan->carried;
+    for (unsigned i = 0; i < sent; i++) {
+        p->queue[i].left--;
         if (arrived)
-            hear(g, to, p->queue[best]);
+            hear(g, to, p->queue[i]);
     }
-    for (unsigned i = p->queued; i-- > 0;)
-        if (p->queue[i].left == 0)
-            p->queue[i] = p->queue[--p->queued];
+    put_in_order(p, sent);
     return arrived;
 }
 
