@@ -4,6 +4,7 @@
 
 #include "lab/lab.h"
 
+extern const qr_lab_protocol qr_lab_benor;
 extern const qr_lab_protocol qr_lab_commit;
 extern const qr_lab_protocol qr_lab_counter;
 extern const qr_lab_protocol qr_lab_detectors;
