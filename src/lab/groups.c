@@ -17,10 +17,10 @@ enum { MESSAGE, FLUSH, FLUSHED, VIEW };
 enum { MESSAGES, CHANGES, PRIMARY, VARIANT };
 enum { CORRECT, NO_FLUSH, DROP_NEWER, NO_STATE };
 enum { OUTSIDE, MEMBER, STOPPED };
-enum { MEMBERS_MAX = 8, VIEWS_MAX = 10, HELD_MAX = 16 };
+enum { MEMBERS_MAX = 8, VIEWS_MAX = 200, HELD_MAX = 16 };
 
-typedef uint8_t
-    counts[MEMBERS_MAX]; /* of messages, by sender; in a view they come in order and without gaps */
+/* Of messages, by sender; in a view they come in order and without gaps. */
+typedef uint8_t counts[MEMBERS_MAX];
 
 typedef struct held {
     uint8_t view, sender, number;
@@ -55,8 +55,8 @@ typedef struct message {
 } message;
 
 static const char *const properties[] = {NULL,     "view-agreement", "sending-view", "same-messages",
-                                         "no-gap", "state-transfer"};
-enum { VIEW_AGREEMENT = 1, SENDING_VIEW, SAME_MESSAGES, NO_GAP, STATE_TRANSFER };
+                                         "no-gap", "state-transfer", "bound-on-held"};
+enum { VIEW_AGREEMENT = 1, SENDING_VIEW, SAME_MESSAGES, NO_GAP, STATE_TRANSFER, BOUND_ON_HELD };
 
 static unsigned variant_of(const qr_lab_world *world)
 {
@@ -101,8 +101,10 @@ static void on_message(qr_lab_world *world, unsigned self, unsigned sender, unsi
     if (view > p->view && variant_of(world) == DROP_NEWER)
         return;
     if (view > p->view) {
-        QR_ASSERT(p->early_count < HELD_MAX);
-        p->early[p->early_count++] = (held){(uint8_t)view, (uint8_t)sender, (uint8_t)number};
+        if (p->early_count == HELD_MAX)
+            break_property(world, BOUND_ON_HELD);
+        else
+            p->early[p->early_count++] = (held){(uint8_t)view, (uint8_t)sender, (uint8_t)number};
         return;
     }
     deliver(world, self, sender, view, number);
@@ -117,7 +119,7 @@ static bool may_send(const qr_lab_world *world, unsigned self)
 static bool send(qr_lab_world *world, unsigned self, const qr_lab_words *arguments)
 {
     member *p = member_of(world, self);
-    if (p->standing != MEMBER || arguments->count > 0)
+    if (p->standing != MEMBER || arguments->count > 0 || p->state[self] == UINT8_MAX)
         return false;
     message m;
     qr_lab_message_of(world, &m.head, MESSAGE, self);

@@ -19,13 +19,14 @@ enum { REPLICAS_MAX = 7, CLIENTS_MAX = 4 };
 /* Ordered first by number; writer breaks ties between writers that chose the same one. 0 is: never written.
  */
 typedef struct version {
-    uint8_t number, writer;
+    uint16_t number;
+    uint8_t writer, zero;
 } version;
 
 typedef struct client {
     uint8_t phase, done; /* done: operations finished */
-    uint8_t heard;       /* set of replicas */
-    uint8_t request;     /* of which the answers are awaited */
+    uint8_t heard, zero; /* heard: set of replicas */
+    uint16_t request;    /* of which the answers are awaited */
     version best;        /* newest heard of; of STORING: what is stored */
     version result;      /* of the last operation that ended */
 } client;
@@ -45,7 +46,7 @@ typedef struct shared {
 typedef struct message {
     qr_lab_message head;
     version version;
-    uint8_t request, zero;
+    uint16_t request;
 } message;
 
 static const char *const properties[] = {NULL, "stale-read", "new-old-inversion", "write-order"};
@@ -98,7 +99,7 @@ static bool begin(qr_lab_world *world, unsigned self, const qr_lab_words *argume
 {
     client *c = qr_lab_state(world, self);
     shared *all = qr_lab_shared(world);
-    if (c->phase != IDLE || arguments->count > 0)
+    if (c->phase != IDLE || arguments->count > 0 || c->done == UINT8_MAX)
         return false;
     all->written_before[self] = all->written;
     all->read_before[self] = all->read;
@@ -143,7 +144,7 @@ static void end(qr_lab_world *world, unsigned self, client *c)
 static void go_on(qr_lab_world *world, unsigned self, client *c)
 {
     if (is_writer(world, self)) {
-        c->best = (version){(uint8_t)(c->best.number + 1), (uint8_t)(self + 1)};
+        c->best = (version){(uint16_t)(c->best.number + 1), (uint8_t)(self + 1), 0};
         ask_replicas(world, self, STORE);
     } else if (parameter(world, WRITE_BACK))
         ask_replicas(world, self, STORE);

@@ -14,22 +14,23 @@ enum { QUEUE_MAX = 64, HEALTH_MAX = 8, MISSED_MAX = 3 };
 
 /* What one knows of another. Equal incarnations: the graver word wins (4.2). */
 typedef struct opinion {
-    uint8_t status, incarnation;
-    uint16_t since; /* period */
+    uint8_t status;
+    uint16_t since, incarnation; /* since: period */
 } opinion;
 
 typedef struct rumour {
-    uint16_t about, left; /* how often it is still passed on */
-    uint8_t status, incarnation;
+    uint16_t about, left, incarnation; /* left: how often it is still passed on */
+    uint8_t status;
 } rumour;
 
 typedef struct peer {
     rumour queue[QUEUE_MAX];
-    uint16_t queued, at;         /* at: its place in the order of probes */
-    uint16_t suspects;           /* opinions that are SUSPECT */
-    uint8_t incarnation, health; /* health: how much it doubts itself, 0 is not at all */
+    uint16_t queued, at; /* at: its place in the order of probes */
+    uint16_t suspects;   /* opinions that are SUSPECT */
+    uint16_t incarnation;
+    uint8_t health; /* how much it doubts itself, 0 is not at all */
     bool slow;
-    uint8_t buried; /* for the count: one more than the incarnation that was last declared dead */
+    uint16_t buried; /* for the count: one more than the incarnation that was last declared dead */
 } peer;
 
 typedef struct group {
@@ -95,7 +96,7 @@ static void hear(group *g, unsigned self, rumour word)
     if (word.about == self) {
         if (word.status == ALIVE || word.incarnation < p->incarnation)
             return;
-        p->incarnation = (uint8_t)(word.incarnation + 1);
+        p->incarnation = (uint16_t)(word.incarnation + 1);
         word.status = ALIVE;
         word.incarnation = p->incarnation;
         queue_rumour(g, self, word);
@@ -105,7 +106,7 @@ static void hear(group *g, unsigned self, rumour word)
     if (!overrides(&word, known))
         return;
     p->suspects = (uint16_t)(p->suspects - (known->status == SUSPECT) + (word.status == SUSPECT));
-    *known = (opinion){word.status, word.incarnation, (uint16_t)g->period};
+    *known = (opinion){word.status, (uint16_t)g->period, word.incarnation};
     queue_rumour(g, self, word);
 }
 
@@ -146,7 +147,7 @@ static void declare(group *g, unsigned self, unsigned about, unsigned status)
         g->result->suspicions += status == SUSPECT;
         unsigned incarnation = opinion_of(g, self, about)->incarnation;
         if (status == DEAD && g->peers[about].buried != incarnation + 1) {
-            g->peers[about].buried = (uint8_t)(incarnation + 1);
+            g->peers[about].buried = (uint16_t)(incarnation + 1);
             g->result->mistakes++;
         }
     } else if (status == DEAD && g->result->first == 0)
