@@ -82,6 +82,13 @@ static void break_property(qr_lab_world *world, unsigned property)
 
 /* ----------------------------------------------------------- multicast ---- */
 
+static void send_set(qr_lab_world *world, unsigned self, message *m, unsigned set)
+{
+    for (unsigned to = 0; to < world->setting->count; to++)
+        if (is_in(set, to) && to != self)
+            qr_lab_send(world, &m->head, to);
+}
+
 static void deliver(qr_lab_world *world, unsigned self, unsigned sender, unsigned view, unsigned number)
 {
     member *p = member_of(world, self);
@@ -126,9 +133,7 @@ static bool send(qr_lab_world *world, unsigned self, const qr_lab_words *argumen
     m.view = p->view;
     m.number = ++p->sent;
     p->messages++;
-    for (unsigned to = 0; to < world->setting->count; to++)
-        if (is_in(p->members, to) && to != self)
-            qr_lab_send(world, &m.head, to);
+    send_set(world, self, &m, p->members);
     deliver(world, self, self, p->view, p->sent);
     return true;
 }
@@ -164,13 +169,6 @@ static message view_of(const qr_lab_world *world, unsigned self)
     return m;
 }
 
-static void send_set(qr_lab_world *world, unsigned self, message *m, unsigned set)
-{
-    for (unsigned to = 0; to < world->setting->count; to++)
-        if (is_in(set, to) && to != self)
-            qr_lab_send(world, &m->head, to);
-}
-
 static void answer_early_flush(qr_lab_world *world, unsigned self)
 {
     member *p = member_of(world, self);
@@ -188,7 +186,7 @@ static void answer_early_flush(qr_lab_world *world, unsigned self)
 static void install(qr_lab_world *world, unsigned self, const message *m)
 {
     member *p = member_of(world, self);
-    p->came_along = p->standing != OUTSIDE;
+    p->came_along = is_in(m->old, self);
     for (unsigned sender = 0; p->came_along && sender < MEMBERS_MAX; sender++)
         while (p->delivered[sender] < m->delivered[sender])
             deliver(world, self, sender, p->view, p->delivered[sender] + 1u);
@@ -323,14 +321,15 @@ static void on_view(qr_lab_world *world, unsigned self, const message *m)
 {
     member *p = member_of(world, self);
     message copy = *m;
-    if (m->view <= p->view || (p->leader && p->leader != m->head.from + 1u && !p->next_members))
-        return;
-    if (p->standing == OUTSIDE && !is_welcome(p, m))
+    bool is_newcomer =
+        !is_in(m->old, self); /* perhaps one that was suspected wrongly, and is in an old view */
+    bool is_overtaken = p->leader && p->leader != m->head.from + 1u && !p->next_members;
+    if (m->view <= p->view || (is_newcomer ? !is_welcome(p, m) : is_overtaken))
         return;
     p->joining = p->joining_heard = 0;
     if (variant_of(world) == NO_FLUSH) /* nothing was gathered: each leaves with what it has */
         memset(copy.delivered, 0, sizeof copy.delivered);
-    if (p->next_members) {
+    if (p->next_members && !is_newcomer) {
         copy.head.from = (uint16_t)self;
         send_set(world, self, &copy, copy.old);
     }
