@@ -11,7 +11,7 @@ static void emit(qr__zk_call *call)
     }
     /* What was refused at once was refused before the writes in front of it were applied. */
     int64_t zxid = (int64_t)request->revision;
-    if (zxid >= 0 && zxid < connection->zxid)
+    if (zxid > 0 && zxid < connection->zxid) /* 0: of an auth */
         zxid = connection->zxid;
     connection->zxid = zxid > connection->zxid ? zxid : connection->zxid;
     qr_jute_reply_header header = {.xid = call->xid, .zxid = zxid, .err = request->err};
