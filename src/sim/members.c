@@ -280,6 +280,16 @@ static bool is_in_vain(const qr_sim_node *node)
            !qr_members_find(qr_sim_configs_last(world), node->id);
 }
 
+/* One of these may be down in the moment when all is found well; it does not come again then. */
+void qr_sim_members_calm(qr_sim_world *world)
+{
+    for (uint32_t i = 0; i < world->nodes; i++) {
+        qr_sim_node *node = &world->node[i];
+        if (!qr_sim_node_up(node) && node->seat.standing == QR_SIM_JOINER && is_in_vain(node))
+            node->seat.standing = QR_SIM_WAITING;
+    }
+}
+
 static void refresh_links(qr_sim_node *node)
 {
     qr_sim_world *world = node->world;

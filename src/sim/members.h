@@ -41,6 +41,7 @@ typedef struct qr_sim_configs {
 
 /* members.c: the processes and the administrator. All of it is idle in a run without changes of members. */
 void qr_sim_members_init(qr_sim_world *world);
+void qr_sim_members_calm(qr_sim_world *world); /* it begins */
 bool qr_sim_members_may_boot(const qr_sim_node *node);
 void qr_sim_members_configure(qr_sim_node *node, qr_node_config *config);
 bool qr_sim_members_linked(const qr_sim_node *a, const qr_sim_node *b);

@@ -189,6 +189,7 @@ static void begin_calm(qr_sim_world *world)
     world->calm_ops = world->op_count;
     world->calm_overload = false;
     world->calm_terms = world->oracle.term_max;
+    qr_sim_members_calm(world);
     qr_sim_client_resume(world);
 }
 

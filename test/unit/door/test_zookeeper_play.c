@@ -1,0 +1,397 @@
+/* Whole connections of the ZooKeeper door: bytes in, bytes out, over a real tree and no sockets. What is
+ * expected is what test/door/zk_probe saw of a real server. */
+#include "unit.h"
+
+#include "door/zookeeper/zookeeper.h"
+#include "fake_node.h"
+#include "wire/jute.h"
+
+enum { CREATE = 1, DELETE = 2, EXISTS = 3, GET_DATA = 4, SET_DATA = 5, CLOSE = -11, ADD_WATCH = 106 };
+enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3 };
+
+static qr_node node;
+static qr_zookeeper_door *door;
+static const qr_stream_ops *ops;
+static uint64_t now_ms;
+
+typedef struct peer {
+    void *stream;
+    qr_buffer in;
+    size_t at; /* of what comes in: looked at */
+    int64_t session;
+    uint8_t password[16];
+    int32_t xid;
+} peer;
+
+typedef struct packet { /* a reply, or an event */
+    int32_t xid, err;
+    int64_t zxid;
+    qr_slice body;
+} packet;
+
+static void wake(void *self) {}
+
+static int64_t wall_ms(void *context)
+{
+    return 1700000000000;
+}
+
+static int begin(void **state)
+{
+    now_ms = 1000;
+    fake_node_init(&node);
+    door = qr_zookeeper_door_new(
+        &(qr_zookeeper_config){.node = &node,
+                               .words = qr_zookeeper_words_allowed(qr_slice_text("ruok,srvr")),
+                               .seed = 1,
+                               .wall_ms = wall_ms});
+    ops = qr_zookeeper_door_stream(door).ops;
+    return 0;
+}
+
+static int end(void **state)
+{
+    fake_node_free(&node);
+    qr_zookeeper_door_free(door);
+    return 0;
+}
+
+static void turns(peer *one)
+{
+    for (int i = 0; i < 4; i++) {
+        fake_node_turn(&node);
+        now_ms += 10;
+        ops->tick(one->stream, now_ms);
+        ops->drain(one->stream, &one->in, 1 << 20);
+    }
+}
+
+static qr_status feed(peer *one, qr_slice bytes)
+{
+    return ops->feed(one->stream, bytes, now_ms);
+}
+
+static qr_status feed_packet(peer *one, const qr_buffer *body)
+{
+    qr_buffer whole = {0};
+    size_t at = qr_jute_packet_begin(&whole);
+    qr_buffer_add_slice(&whole, qr_buffer_slice(body));
+    qr_jute_packet_end(&whole, at);
+    qr_status status = feed(one, qr_buffer_slice(&whole));
+    qr_buffer_free(&whole);
+    return status;
+}
+
+/* The next packet; its length is 0 if there is none. */
+static qr_slice next_bytes(peer *one)
+{
+    if (one->in.size - one->at < 4)
+        return qr_slice_of(NULL, 0);
+    const uint8_t *head = one->in.data + one->at;
+    size_t size = (size_t)head[2] << 8 | head[3];
+    assert_in_range(size, 1, one->in.size - one->at - 4);
+    one->at += 4 + size;
+    return qr_slice_of(head + 4, size);
+}
+
+static int64_t number(qr_reader *reader, size_t size)
+{
+    qr_slice bytes = qr_reader_take(reader, size);
+    uint64_t value = bytes.data[0] & 0x80 && size == 4 ? UINT32_MAX : 0;
+    for (size_t i = 0; i < size; i++)
+        value = value << 8 | bytes.data[i];
+    return (int64_t)value;
+}
+
+static packet next(peer *one)
+{
+    qr_slice bytes = next_bytes(one);
+    assert_true(bytes.size >= 16);
+    qr_reader reader = qr_reader_of(bytes);
+    packet p = {.xid = (int32_t)number(&reader, 4)};
+    p.zxid = number(&reader, 8);
+    p.err = (int32_t)number(&reader, 4);
+    p.body = qr_slice_of(reader.at, qr_reader_left(&reader));
+    return p;
+}
+
+static bool is_silent(const peer *one)
+{
+    return one->at == one->in.size;
+}
+
+/* With the session and password that the peer has, or for a new one. */
+static void connect(peer *one)
+{
+    one->stream = ops->open(door, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms);
+    assert_non_null(one->stream);
+    qr_jute_connect_request request = {.timeout = 10000,
+                                       .session_id = one->session,
+                                       .password = qr_slice_of(one->password, 16),
+                                       .read_only = 0};
+    qr_buffer body = {0};
+    qr_jute_encode(&qr_jute_record_connect_request, &request, &body);
+    assert_int_equal(feed_packet(one, &body), QR_OK);
+    qr_buffer_free(&body);
+    turns(one);
+    qr_slice bytes = next_bytes(one);
+    assert_int_equal(bytes.size, 37);
+    qr_reader reader = qr_reader_of(bytes);
+    qr_reader_take(&reader, 8);
+    one->session = number(&reader, 8);
+    qr_reader_take(&reader, 4);
+    memcpy(one->password, qr_reader_take(&reader, 16).data, 16);
+}
+
+static void disconnect(peer *one)
+{
+    ops->close(one->stream);
+    qr_buffer_free(&one->in);
+    one->at = 0;
+}
+
+static void add_number(qr_buffer *out, int64_t value, size_t size)
+{
+    for (size_t i = size; i-- > 0;)
+        qr_buffer_u8(out, (uint8_t)((uint64_t)value >> (8 * i)));
+}
+
+static void add_text(qr_buffer *out, const char *text)
+{
+    add_number(out, (int64_t)strlen(text), 4);
+    qr_buffer_add_slice(out, qr_slice_text(text));
+}
+
+/* Its head and path, and what comes behind it as the operation wants it. */
+static int32_t send(peer *one, int32_t type, const char *path, int32_t last)
+{
+    qr_buffer body = {0};
+    add_number(&body, ++one->xid, 4);
+    add_number(&body, type, 4);
+    if (path)
+        add_text(&body, path);
+    if (type == CREATE || type == SET_DATA)
+        add_text(&body, "v");
+    if (type == CREATE) {
+        add_number(&body, 1, 4);
+        add_number(&body, 31, 4);
+        add_text(&body, "world");
+        add_text(&body, "anyone");
+    }
+    if (path)
+        add_number(&body, last, type == EXISTS || type == GET_DATA ? 1 : 4);
+    assert_int_equal(feed_packet(one, &body), QR_OK);
+    qr_buffer_free(&body);
+    return one->xid;
+}
+
+static void expect(peer *one, int32_t xid, int32_t err)
+{
+    packet p = next(one);
+    assert_int_equal(p.xid, xid);
+    assert_int_equal(p.err, err);
+}
+
+static void expect_event(peer *one, int32_t kind, const char *path)
+{
+    packet p = next(one);
+    assert_int_equal(p.xid, EVENT);
+    qr_reader reader = qr_reader_of(p.body);
+    assert_int_equal(number(&reader, 4), kind);
+    assert_int_equal(number(&reader, 4), 3); /* connected */
+    assert_int_equal(number(&reader, 4), strlen(path));
+    assert_memory_equal(reader.at, path, strlen(path));
+}
+
+static void call(peer *one, int32_t type, const char *path, int32_t last, int32_t err)
+{
+    int32_t xid = send(one, type, path, last);
+    turns(one);
+    expect(one, xid, err);
+}
+
+/* ---- sessions ---- */
+
+static void a_session_goes_on_with_its_password_only(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    assert_int_not_equal(one.session, 0);
+    call(&one, CREATE, "/e", 1, 0);
+    peer thief = {.session = one.session};
+    connect(&thief);
+    assert_int_equal(thief.session, 0);
+    assert_true(ops->finished(thief.stream));
+    disconnect(&thief);
+    peer heir = {.session = one.session};
+    memcpy(heir.password, one.password, 16);
+    connect(&heir);
+    assert_int_equal(heir.session, one.session);
+    assert_true(ops->finished(one.stream)); /* a client has one connection */
+    call(&heir, EXISTS, "/e", 0, 0);
+    disconnect(&heir);
+    disconnect(&one);
+}
+
+/* Its answer does not wait for the connection's next tick, and its nodes are gone. */
+static void a_closed_session_is_answered_at_once(void **state)
+{
+    peer one = {0}, other = {0};
+    connect(&one);
+    connect(&other);
+    call(&one, CREATE, "/e", 1, 0);
+    int32_t xid = send(&one, CLOSE, NULL, 0);
+    fake_node_turn(&node);
+    fake_node_turn(&node);
+    ops->drain(one.stream, &one.in, 4096);
+    expect(&one, xid, 0);
+    assert_true(ops->finished(one.stream));
+    disconnect(&one);
+    call(&other, EXISTS, "/e", 0, -101);
+    peer late = {.session = one.session};
+    memcpy(late.password, one.password, 16);
+    connect(&late);
+    assert_int_equal(late.session, 0);
+    disconnect(&late);
+    disconnect(&other);
+}
+
+/* The write is on its way while the session moves, and comes behind the move: it is not done. */
+static void who_was_left_behind_writes_nothing(void **state)
+{
+    peer one = {0}, heir;
+    connect(&one);
+    heir = (peer){.session = one.session};
+    memcpy(heir.password, one.password, 16);
+    connect(&heir);
+    send(&one, CREATE, "/late", 0);
+    turns(&one);
+    assert_true(ops->finished(one.stream));
+    call(&heir, EXISTS, "/late", 0, -101);
+    disconnect(&heir);
+    disconnect(&one);
+}
+
+/* ---- order ---- */
+
+static void the_event_comes_before_the_reply_that_shows_the_change(void **state)
+{
+    peer one = {0}, other = {0};
+    connect(&one);
+    connect(&other);
+    call(&one, EXISTS, "/a", 1, -101);
+    call(&other, CREATE, "/a", 0, 0);
+    int32_t xid = send(&one, EXISTS, "/a", 0);
+    turns(&one);
+    expect_event(&one, CREATED, "/a");
+    expect(&one, xid, 0);
+    call(&other, SET_DATA, "/a", -1, 0); /* it was one event */
+    turns(&one);
+    assert_true(is_silent(&one));
+    disconnect(&one);
+    disconnect(&other);
+}
+
+static void a_persistent_watch_tells_every_change(void **state)
+{
+    peer one = {0}, other = {0};
+    connect(&one);
+    connect(&other);
+    call(&one, ADD_WATCH, "/a", 0, 0);
+    call(&other, CREATE, "/a", 0, 0);
+    call(&other, SET_DATA, "/a", -1, 0);
+    call(&other, SET_DATA, "/a", -1, 0);
+    call(&other, DELETE, "/a", -1, 0);
+    turns(&one);
+    expect_event(&one, CREATED, "/a");
+    expect_event(&one, CHANGED, "/a");
+    expect_event(&one, CHANGED, "/a");
+    expect_event(&one, DELETED, "/a");
+    assert_true(is_silent(&one));
+    disconnect(&one);
+    disconnect(&other);
+}
+
+static void many_requests_are_answered_in_their_order(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    int64_t zxid = 0;
+    int32_t first = one.xid + 1;
+    for (int i = 0; i < 200; i++) /* some of them fail, and some are refused where they stand */
+        send(&one,
+             i % 3 == 0   ? CREATE
+             : i % 3 == 1 ? SET_DATA
+                          : EXISTS,
+             i % 7 ? "/a" : "no path", i % 3 == 1 ? -1 : 0);
+    for (int i = 0; i < 100; i++)
+        turns(&one);
+    for (int32_t xid = first; xid < first + 200; xid++) {
+        packet p = next(&one);
+        assert_int_equal(p.xid, xid);
+        assert_true(p.zxid >= zxid);
+        zxid = p.zxid;
+    }
+    assert_true(is_silent(&one));
+    disconnect(&one);
+}
+
+/* ---- bytes ---- */
+
+static void bytes_may_come_one_by_one(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    static const uint8_t ping[] = {0, 0, 0, 8, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 11};
+    for (size_t i = 0; i < sizeof ping; i++) {
+        assert_true(is_silent(&one));
+        assert_int_equal(feed(&one, qr_slice_of(ping + i, 1)), QR_OK);
+        turns(&one);
+    }
+    expect(&one, -2, 0);
+    disconnect(&one);
+}
+
+static void a_packet_that_is_too_large_ends_the_connection(void **state)
+{
+    static const uint8_t huge[] = {0x7f, 0xff, 0xff, 0xff, 0}, negative[] = {0xff, 0xff, 0xff, 0xff, 0};
+    for (int i = 0; i < 2; i++) {
+        peer one = {0};
+        connect(&one);
+        qr_status status = feed(&one, qr_slice_of(i ? negative : huge, 5));
+        assert_true(status != QR_OK || ops->finished(one.stream));
+        disconnect(&one);
+    }
+}
+
+static void words_are_answered_where_they_are_allowed(void **state)
+{
+    static const char *const words[] = {"ruok", "imok", "stat",
+                                        "stat is not executed because it is not in the whitelist.\n"};
+    for (int i = 0; i < 4; i += 2) {
+        peer one = {.stream = ops->open(door, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms)};
+        (void)feed(&one, qr_slice_text(words[i]));
+        ops->drain(one.stream, &one.in, 4096);
+        assert_int_equal(one.in.size, strlen(words[i + 1]));
+        assert_memory_equal(one.in.data, words[i + 1], one.in.size);
+        assert_true(ops->finished(one.stream));
+        disconnect(&one);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_session_goes_on_with_its_password_only),
+        TEST(a_closed_session_is_answered_at_once),
+        TEST(who_was_left_behind_writes_nothing),
+        TEST(the_event_comes_before_the_reply_that_shows_the_change),
+        TEST(a_persistent_watch_tells_every_change),
+        TEST(many_requests_are_answered_in_their_order),
+        TEST(bytes_may_come_one_by_one),
+        TEST(a_packet_that_is_too_large_ends_the_connection),
+        TEST(words_are_answered_where_they_are_allowed),
+    };
+    return cmocka_run_group_tests_name("connections of the ZooKeeper door", tests, NULL, NULL);
+}
