@@ -131,7 +131,7 @@ def single_lines(figures):
             continue
         rival = figures.median(row, theirs, field)
         aim = most if most is not None else share * rival if share else None
-        verdict = "" if aim is None else _judged(form % most if most is not None else f"{share:g} of theirs", ours <= aim)
+        verdict = "" if aim is None else _judged(form % most if most is not None else f"{form % aim}, {share:g} of theirs", ours <= aim)
         yield f"| {row} | {form % rival} | {form % ours} | {rival / ours:.1f} | {verdict} |"
 
 
