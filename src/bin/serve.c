@@ -257,7 +257,7 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
         self->look_ms = now_ms + LOOK_MS;
         look(self);
         if (self->zookeeper != NULL)
-            qr_zookeeper_door_reap(self->zookeeper, now_ms);
+            qr_zookeeper_door_look(self->zookeeper, now_ms);
         if (self->backups != NULL && self->published)
             qr_serve_backups_look(self->backups, wall);
     }
@@ -537,6 +537,9 @@ static void open_zookeeper(member *self)
                                .super_digest = qr_slice_text(config->zookeeper_super),
                                .linearizable_reads = config->zookeeper_linearizable,
                                .reconfig = config->zookeeper_reconfig,
+                               .client_host = config->listen_zookeeper.list[0].host,
+                               .client_port = config->listen_zookeeper.list[0].port,
+                               .election_port = config->zookeeper_election_port,
                                .reap_ms = config->zookeeper_reap_ms,
                                .words = qr_zookeeper_words_allowed(qr_slice_text(config->zookeeper_words)),
                                .random = random_bytes,

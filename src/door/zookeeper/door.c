@@ -27,11 +27,20 @@ qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door)
     return (qr_stream_door){door, &qr__zk_stream_ops};
 }
 
+void qr_zookeeper_door_look(qr_zookeeper_door *door, uint64_t now_ms)
+{
+    qr__zk_reap(door, now_ms);
+    qr__zk_config_notice(door);
+    qr__zk_config_keep(door);
+    qr__zk_reconfig_retry(door);
+}
+
 void qr_zookeeper_door_free(qr_zookeeper_door *door)
 {
     if (!door)
         return;
     QR_ASSERT(!door->connections);
+    qr__zk_reconfig_stop(door);
     if (door->bell)
         qr_node_watch_end(door->bell);
     qr__zk_watches_free(&door->watches);

@@ -1,4 +1,5 @@
 /* read: operations that are answered at once from what is applied here. */
+#include "door/zookeeper/config.h"
 #include "door/zookeeper/inside.h"
 
 /* Everything about the path of a read; made-up nodes too. */
@@ -9,6 +10,7 @@ typedef struct node_view {
     int32_t descendants;     /* the same */
     qr_jute_vector acl;
     qr_jute_stat stat;
+    qr_slice data; /* of a made-up node */
 } node_view;
 
 /* Names of real children, without the key of that name that another door may have made, and the made-up one.
@@ -26,16 +28,23 @@ static qr_jute_vector names_of(const qr_path_result *path, bool root, qr_arena *
     return (qr_jute_vector){.items = names, .count = count};
 }
 
-static void view_made_up(qr_slice path, qr_arena *arena, node_view *view)
+static qr_status view_made_up(qr_node *node, qr_slice path, qr_arena *arena, node_view *view)
 {
     view->present = qr__zk_made_up(path, &view->children, &view->descendants);
-    bool config = qr_slice_equal(path, qr_slice_text("/zookeeper/config"));
+    bool config = qr__zk_is_config(path);
     qr_jute_acl *term = qr_arena_zero(arena, 1, sizeof *term);
     *term = (qr_jute_acl){.perms = config ? QR_ZOOKEEPER_READ : QR_ZOOKEEPER_ALL,
                           .scheme = qr_slice_text("world"),
                           .id = qr_slice_text("anyone")};
     view->acl = (qr_jute_vector){.items = term, .count = 1};
-    view->stat = (qr_jute_stat){.version = config ? -1 : 0, .num_children = view->children.count};
+    view->stat = (qr_jute_stat){.num_children = view->children.count};
+    view->data = qr_jute_empty;
+    if (!config)
+        return QR_OK;
+    qr_zookeeper_ensemble *ensemble = qr_arena_zero(arena, 1, sizeof *ensemble);
+    qr_status status = qr__zk_ensemble_look(node, arena, ensemble);
+    view->data = qr__zk_config_view(ensemble, arena, &view->stat);
+    return status;
 }
 
 static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query wants, node_view *view)
@@ -46,10 +55,8 @@ static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query
     qr_status status = qr__zk_look(node, arena, path, &wants, &view->path);
     if (status != QR_OK)
         return status;
-    if (qr__zk_is_made_up(path)) {
-        view_made_up(path, arena, view);
-        return QR_OK;
-    }
+    if (qr__zk_is_made_up(path))
+        return view_made_up(node, path, arena, view);
     bool root = path.size == 1;
     view->present = view->path->present;
     view->descendants = (int32_t)view->path->descendants + 3 * root;
@@ -64,6 +71,8 @@ static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query
 static qr_slice data_of(const node_view *view)
 {
     const qr_key_value *kv = view->path->kv;
+    if (view->data.data != NULL)
+        return view->data;
     bool is_null = view->path->present && qr__zk_attribute_of(kv).null_data && view->stat.czxid > 0;
     if (is_null)
         return qr_slice_of(NULL, 0);

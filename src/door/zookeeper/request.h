@@ -22,6 +22,8 @@ enum { /* ReplyHeader.err */
        QR_ZOOKEEPER_UNIMPLEMENTED = -6,
        QR_ZOOKEEPER_OPERATION_TIMEOUT = -7,
        QR_ZOOKEEPER_BAD_ARGUMENTS = -8,
+       QR_ZOOKEEPER_NEW_CONFIG_NO_QUORUM = -13,
+       QR_ZOOKEEPER_RECONFIG_IN_PROGRESS = -14,
        QR_ZOOKEEPER_NO_NODE = -101,
        QR_ZOOKEEPER_NO_AUTH = -102,
        QR_ZOOKEEPER_BAD_VERSION = -103,
@@ -51,7 +53,6 @@ typedef struct qr_zookeeper_asker {
     const qr_zookeeper_id *ids; /* authenticated; ip first */
     size_t id_count;
     bool is_super;
-    bool reconfig; /* changes of members are not switched off */
 } qr_zookeeper_asker;
 
 typedef enum qr_zookeeper_watch_kind { /* what a successful read leaves behind */
@@ -86,8 +87,8 @@ typedef struct qr_zookeeper_request {
     void *plan;
 } qr_zookeeper_request;
 
-/* Is it one of those here (all but sessions, ping, auth, sasl, watches by themselves and sync)? Unknown types
- * are: they are answered with UNIMPLEMENTED. */
+/* Is it one of those here (all but sessions, ping, auth, sasl, watches by themselves, changes of members and
+ * sync)? Unknown types are: they are answered with UNIMPLEMENTED. */
 bool qr_zookeeper_request_takes(int32_t type);
 /* Would it be a write? Reads wait for the writes before them, writes go on one after another. */
 bool qr_zookeeper_request_writes(int32_t type);

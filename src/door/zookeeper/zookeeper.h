@@ -23,6 +23,10 @@ typedef struct qr_zookeeper_config {
     uint32_t reap_ms;        /* between two walks for containers and such nodes; 0 = a minute */
     bool linearizable_reads; /* reads wait as a sync does */
     bool reconfig; /* reconfigEnabled: nobody has the right to it, rather than that it is switched off */
+    /* Of this member in /zookeeper/config: where clients reach it (host NULL: any; port 0: not told), and the
+     * port of elections that a zoo.cfg names (0: the peers'). */
+    const char *client_host;
+    uint16_t client_port, election_port;
     qr_slice super_digest; /* "super:" and its digest; empty = nobody is super. Copied */
     uint64_t seed;         /* of passwords: 64 unguessable bits, and */
     void (*random)(void *context, uint8_t *bytes,
@@ -35,8 +39,9 @@ typedef struct qr_zookeeper_door qr_zookeeper_door;
 
 qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config);
 qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door);
-/* Removes what goes by itself, a piece at a time: to be called about once a second. */
-void qr_zookeeper_door_reap(qr_zookeeper_door *door, uint64_t now_ms);
+/* To be called about once a second: removes what goes by itself, a piece at a time, and keeps
+ * /zookeeper/config true. */
+void qr_zookeeper_door_look(qr_zookeeper_door *door, uint64_t now_ms);
 /* All streams must be closed before. Writes that are under way are waited for by the node: free it first. */
 void qr_zookeeper_door_free(qr_zookeeper_door *door);
 
