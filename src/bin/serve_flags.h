@@ -35,6 +35,8 @@
       "Whoever proves this digest may do everything there (superDigest).")                                   \
     X(ZOOKEEPER_LINEARIZABLE, "zookeeper-linearizable-reads", BOOL, "false", "",                             \
       "Reads there wait as a sync does, and show all that was acknowledged before them anywhere.")           \
+    X(ZOOKEEPER_QUOTA, "zookeeper-enforce-quota", BOOL, "false", "",                                         \
+      "Hard limits of quotas hold there (enforceQuota).")                                                    \
     X(ZOOKEEPER_RECONFIG, "zookeeper-reconfig", BOOL, "false", "",                                           \
       "Whoever has the super digest may change members there (reconfigEnabled).")                            \
     X(ZOOKEEPER_ELECTION, "zookeeper-election-port", NUMBER, "0", "PORT",                                    \

@@ -240,6 +240,8 @@ static bool add_client(launch *self, const char *file)
         add(self, "zookeeper-ttl-nodes", "true");
     if (conf->reconfig)
         add(self, "zookeeper-reconfig", "true");
+    if (conf->enforce_quota)
+        add(self, "zookeeper-enforce-quota", "true");
     if (conf->super_digest != NULL)
         add(self, "zookeeper-super-digest", conf->super_digest);
     add_number(self, "zookeeper-session-min-ms", conf->session_min_ms);

@@ -249,6 +249,8 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
             *wrong = "is not a port from 1 to 65535";
     } else if (strcmp(name, "extendedTypesEnabled") == 0) {
         conf->extended_types = is_word(value, "true");
+    } else if (strcmp(name, "enforceQuota") == 0) {
+        conf->enforce_quota = is_word(value, "true");
     } else if (strcmp(name, "reconfigEnabled") == 0) {
         conf->reconfig = is_word(value, "true");
     } else if (is_among(protections, sizeof protections / sizeof *protections, name)) {

@@ -33,6 +33,7 @@ typedef struct qr_zookeeper_conf { /* texts are the arena's */
     const char *words;                           /* 4lw.commands.whitelist; NULL: the usual ones */
     const char *super_digest;                    /* DigestAuthenticationProvider.superDigest; NULL: none */
     bool extended_types, reconfig;               /* extendedTypesEnabled, reconfigEnabled */
+    bool enforce_quota;                          /* enforceQuota */
     qr_zookeeper_server servers[QR_MEMBERS_MAX]; /* by id, each once */
     size_t server_count;
     const char

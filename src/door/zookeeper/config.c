@@ -39,7 +39,7 @@ static qr_status read_record(qr_node *node, qr_arena *arena, qr_zookeeper_ensemb
     qr_status status = look_up(node, qr_slice_text(record_name), arena, &kv);
     if (status != QR_OK || kv == NULL)
         return status;
-    (void)qr_zookeeper_ensemble_decode(kv->value, arena, ensemble);
+    ensemble->is_newer = qr_zookeeper_ensemble_decode(kv->value, arena, ensemble) == QR_E_BAD_VERSION;
     ensemble->version = kv->version;
     ensemble->revision = kv->mod_revision;
     ensemble->written_ms = kv->modified_ms;
@@ -221,7 +221,7 @@ void qr__zk_config_keep(qr_zookeeper_door *door)
     qr_arena_init(&arena);
     qr_zookeeper_ensemble *seats = qr_arena_zero(&arena, 2, sizeof *seats), *before = &seats[0],
                           *wanted = &seats[1];
-    if (status.engine.leader != 0 && read_record(node, &arena, before) == QR_OK) {
+    if (status.engine.leader != 0 && read_record(node, &arena, before) == QR_OK && !before->is_newer) {
         *wanted = *before;
         if (status.engine.role == QR_LEADER)
             follow(node, members, &arena, wanted);

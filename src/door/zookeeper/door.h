@@ -84,6 +84,7 @@ struct qr_zookeeper_door {
     qr_watcher *bell;
     qr_buffer reap_from; /* where the walk goes on (reap.c); empty: at the beginning, at reap_ms */
     uint64_t reap_ms;
+    qr_zookeeper_quotas *quotas;
     uint64_t config_version;    /* of /zookeeper/config, when its watchers were told last */
     bool config_writing;        /* a write of ours is under way */
     qr__zk_call *reconfiguring; /* the change of members under way, one at a time */

@@ -13,6 +13,7 @@ enum { QR_ZOOKEEPER_ENSEMBLE_FORMAT = 1 };
 typedef struct qr_zookeeper_ensemble { /* texts are the arena's */
     uint64_t version;                  /* how often it was written; 0: there is none yet */
     uint64_t revision;                 /* of the store, when it was written last */
+    bool is_newer;                     /* than we are: the record is not to be written */
     int64_t written_ms;                /* wall clock */
     struct qr_zookeeper_seat {
         uint64_t member;

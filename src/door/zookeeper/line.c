@@ -265,7 +265,8 @@ qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
         .type = header.type,
         .body = qr_arena_copy(&call->arena, qr_slice_of(reader.at, qr_reader_left(&reader))),
         .asker = &connection->asker,
-        .ttl_nodes = connection->door->config.ttl_nodes};
+        .ttl_nodes = connection->door->config.ttl_nodes,
+        .quotas = connection->door->quotas};
     *connection->last = call;
     connection->last = &call->next;
     if (!connection->waiting)

@@ -126,12 +126,15 @@ static void on_event(void *context, const qr_kv_event *event)
     all->revision = event->kv.mod_revision;
     if (!qr_zookeeper_path_valid(event->kv.key) || qr__zk_is_made_up(event->kv.key))
         return;
+    uint8_t levels = event->levels;
+    while (levels > 1 && qr__zk_made_up(above(event->kv.key, levels - 1u)))
+        levels--; /* what is made up is always there */
     if (all->count == all->room) {
         all->room = all->room ? all->room * 2 : 16;
         all->changes = qr_realloc(all->changes, all->room * sizeof *all->changes);
     }
     all->changes[all->count++] = (change){.path = qr_arena_copy(&all->arena, event->kv.key),
-                                          .levels = event->levels,
+                                          .levels = levels,
                                           .deleted = event->deleted,
                                           .leased = event->has_previous && event->previous.lease != 0};
 }
@@ -161,11 +164,10 @@ uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kin
     if (present)
         qr_zookeeper_stat(found, &stat);
     qr_arena_free(&arena);
-    qr_jute_vector children;
-    int32_t type = 0, descendants;
+    int32_t type = 0;
     if (status != QR_OK)
         return kinds;
-    present = present || qr__zk_made_up(path, &children, &descendants);
+    present = present || qr__zk_made_up(path);
     if (!present && kinds & (QR__ZK_DATA | QR__ZK_CHILD))
         type = DELETED;
     else if (present && kinds & QR__ZK_EXIST)

@@ -258,7 +258,7 @@ static int32_t judge(qr__zk_call *call, const qr_jute_reconfig *asked)
     qr_zookeeper_ensemble *ensemble = qr_arena_zero(&call->arena, 1, sizeof *ensemble);
     if (members == NULL || qr__zk_ensemble_look(door->config.node, &call->arena, ensemble) != QR_OK)
         return QR_ZOOKEEPER_CONNECTION_LOSS;
-    if (members->count == 1)
+    if (members->count == 1 || ensemble->is_newer)
         return QR_ZOOKEEPER_UNIMPLEMENTED; /* a server alone */
     if (door->reconfiguring || members->joint)
         return QR_ZOOKEEPER_RECONFIG_IN_PROGRESS;

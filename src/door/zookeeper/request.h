@@ -10,6 +10,7 @@
 #ifndef QR_DOOR_ZOOKEEPER_REQUEST_H
 #define QR_DOOR_ZOOKEEPER_REQUEST_H
 
+#include "door/zookeeper/quota.h"
 #include "node/node.h"
 #include "wire/jute.h"
 
@@ -74,6 +75,7 @@ typedef struct qr_zookeeper_request {
     qr_slice body; /* of the packet, behind its header; lives as long as the arena */
     const qr_zookeeper_asker *asker;
     bool ttl_nodes; /* extendedTypesEnabled: nodes with a time to live may be made */
+    qr_zookeeper_quotas *quotas;
     /* WRITE */
     qr_slice command; /* an encoded qr_body */
     /* DONE */
