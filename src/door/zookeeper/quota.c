@@ -27,9 +27,10 @@ static bool take_number(qr_slice text, int64_t *number)
     uint64_t value = 0;
     size_t at = negative;
     for (; at < text.size && text.data[at] >= '0' && text.data[at] <= '9'; at++) {
-        if (value > INT64_MAX / 10 - 1)
+        uint64_t digit = text.data[at] - (uint64_t)'0';
+        if (value > (INT64_MAX - digit) / 10)
             return false;
-        value = value * 10 + (text.data[at] - '0');
+        value = value * 10 + digit;
     }
     *number = negative ? -(int64_t)value : (int64_t)value;
     return at == text.size && at > negative;

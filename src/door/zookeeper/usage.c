@@ -24,6 +24,8 @@ typedef struct walk {
 static void on_change(void *context, const qr_kv_event *event)
 {
     walk *self = context;
+    if (!qr_zookeeper_path_valid(event->kv.key))
+        return;
     if (event->kv.mod_revision != self->revision) {
         self->revision = event->kv.mod_revision;
         self->count = 0;
