@@ -52,6 +52,11 @@ class Server:
                 "maxClientCnxns=0", "admin.enableServer=false", "4lw.commands.whitelist=*", "extendedTypesEnabled=true",
                 *self.ensemble.lines, *self.ensemble.servers_lines(), ""]))
 
+    @property
+    def spec(self):
+        """As `reconfig` takes it."""
+        return f"server.{self.number}=127.0.0.1:{self.peer}:{self.election}:participant;127.0.0.1:{self.client}"
+
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.ensemble.command, self.conf], stdin=subprocess.DEVNULL, stdout=log,
@@ -92,6 +97,12 @@ class Ensemble:
             "org.apache.zookeeper.server.quorum.QuorumPeerMain"]
         ports = cluster.free_ports(3 * count)
         self.servers = [Server(self, i + 1, ports[3 * i:3 * i + 3]) for i in range(count)]
+
+    def add(self):
+        """One server more, which is described to itself alone and not started."""
+        self.servers.append(Server(self, self.servers[-1].number + 1, cluster.free_ports(3)))
+        self.servers[-1].write()
+        return self.servers[-1]
 
     def servers_lines(self):
         if len(self.servers) == 1:

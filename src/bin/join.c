@@ -86,7 +86,7 @@ static bool are_urls_of(const qr_etcd_member *member, const char *const *urls, s
     return met == count && member->peer_url_count == count;
 }
 
-static const qr_etcd_member *find_self(const qr_roster *roster, const char *const *urls, size_t count)
+const qr_etcd_member *qr_join_self(const qr_roster *roster, const char *const *urls, size_t count)
 {
     for (size_t i = 0; i < roster->count; i++)
         if (are_urls_of(&roster->list[i], urls, count))
@@ -115,7 +115,7 @@ qr_status qr_join_find(const char *const *urls, size_t url_count, const char *co
             qr_roster_init(roster);
             if (qr_join_ask(urls[i], QR_JOIN_ASK_MS, roster, arena, &trouble) != QR_OK)
                 continue;
-            const qr_etcd_member *found = find_self(roster, self, self_count);
+            const qr_etcd_member *found = qr_join_self(roster, self, self_count);
             if (found != NULL) {
                 roster->self = found->id;
                 roster->joined = true;

@@ -14,6 +14,9 @@ enum {
 qr_status qr_join_ask(const char *url, uint64_t timeout_ms, qr_roster *roster, qr_arena *arena,
                       const char **sentence);
 
+/* The member that has exactly these peer URLs; NULL: none has. */
+const qr_etcd_member *qr_join_self(const qr_roster *roster, const char *const *urls, size_t count);
+
 /* Asks at these URLs in turn, again until the patience is over, for a cluster in whose list a member has
  * exactly the peer URLs `self`. Into an initialised roster: .self is the id found, .joined is set. */
 qr_status qr_join_find(const char *const *urls, size_t url_count, const char *const *self, size_t self_count,

@@ -257,7 +257,7 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
         self->look_ms = now_ms + LOOK_MS;
         look(self);
         if (self->zookeeper != NULL)
-            qr_zookeeper_door_reap(self->zookeeper, now_ms);
+            qr_zookeeper_door_look(self->zookeeper, now_ms);
         if (self->backups != NULL && self->published)
             qr_serve_backups_look(self->backups, wall);
     }
@@ -521,6 +521,16 @@ static void random_bytes(void *context, uint8_t *bytes, size_t size)
     qr_os_random(bytes, size);
 }
 
+static void on_quota_passed(void *context, const char *path, const qr_zookeeper_usage *usage)
+{
+    member *self = context;
+    char nodes[24], bytes[24];
+    snprintf(nodes, sizeof nodes, "%" PRId64, usage->count);
+    snprintf(bytes, sizeof bytes, "%" PRId64, usage->bytes);
+    qr_log(self->os, QR_LOG_WARN, "there is more below a path than its quota allows", "path", path, "nodes",
+           nodes, "bytes", bytes, NULL);
+}
+
 static void open_zookeeper(member *self)
 {
     const qr_serve_config *config = &self->config;
@@ -537,6 +547,11 @@ static void open_zookeeper(member *self)
                                .super_digest = qr_slice_text(config->zookeeper_super),
                                .linearizable_reads = config->zookeeper_linearizable,
                                .reconfig = config->zookeeper_reconfig,
+                               .enforce_quota = config->zookeeper_enforce_quota,
+                               .quota_passed = on_quota_passed,
+                               .client_host = config->listen_zookeeper.list[0].host,
+                               .client_port = config->listen_zookeeper.list[0].port,
+                               .election_port = config->zookeeper_election_port,
                                .reap_ms = config->zookeeper_reap_ms,
                                .words = qr_zookeeper_words_allowed(qr_slice_text(config->zookeeper_words)),
                                .random = random_bytes,

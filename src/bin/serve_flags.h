@@ -35,8 +35,12 @@
       "Whoever proves this digest may do everything there (superDigest).")                                   \
     X(ZOOKEEPER_LINEARIZABLE, "zookeeper-linearizable-reads", BOOL, "false", "",                             \
       "Reads there wait as a sync does, and show all that was acknowledged before them anywhere.")           \
+    X(ZOOKEEPER_QUOTA, "zookeeper-enforce-quota", BOOL, "false", "",                                         \
+      "Hard limits of quotas hold there (enforceQuota).")                                                    \
     X(ZOOKEEPER_RECONFIG, "zookeeper-reconfig", BOOL, "false", "",                                           \
-      "Changes of members are refused there for want of a right, not as switched off (reconfigEnabled).")    \
+      "Whoever has the super digest may change members there (reconfigEnabled).")                            \
+    X(ZOOKEEPER_ELECTION, "zookeeper-election-port", NUMBER, "0", "PORT",                                    \
+      "What /zookeeper/config says of this member's second port, which is not used; 0: that of the peers.")  \
     X(ZOOKEEPER_REAP, "zookeeper-reap-ms", NUMBER, "60000", "MS",                                            \
       "Empty containers and nodes whose time is over are looked for so often.")                              \
     X(LISTEN_METRICS, "listen-metrics-urls", TEXT, "", "URLS",                                               \

@@ -11,9 +11,10 @@
 
 #include "bin/bin.h"
 #include "bin/config_file.h"
+#include "bin/join.h"
 #include "door/zookeeper/conf.h"
 
-enum { EXIT_USAGE = 2, FLAGS_MAX = 32 };
+enum { EXIT_USAGE = 2, FLAGS_MAX = 32, ASK_MS = 500, PAUSE_MS = 500 };
 
 static const char help[] =
     "NAME\n"
@@ -153,20 +154,70 @@ static bool free_urls(launch *self, const char **urls, size_t count)
     return found || fail(self, "127.0.0.1", "no port is free");
 }
 
+/* ---- a cluster that runs already ---- */
+
+static const char *peer_url(launch *self, const qr_zookeeper_server *server)
+{
+    return at(self, "http://", server->host, server->peer_port);
+}
+
+typedef enum cluster { NOBODY, STRANGERS, OURS } cluster;
+
+/* Whether one of the other servers answers, and whether this server is a member of its cluster. */
+static cluster ask_around(launch *self)
+{
+    const char *own = peer_url(self, qr_zookeeper_conf_server(&self->conf, self->id)), *sentence;
+    cluster best = NOBODY;
+    qr_arena arena;
+    qr_arena_init(&arena);
+    for (size_t i = 0; i < self->conf.server_count && best != OURS; i++) {
+        qr_roster roster;
+        qr_roster_init(&roster);
+        if (self->conf.servers[i].id != self->id &&
+            qr_join_ask(peer_url(self, &self->conf.servers[i]), ASK_MS, &roster, &arena, &sentence) == QR_OK)
+            best = qr_join_self(&roster, &own, 1) != NULL ? OURS : STRANGERS;
+        qr_roster_free(&roster);
+    }
+    qr_arena_free(&arena);
+    return best;
+}
+
+/* A server without data whose ensemble runs already has joined it, or is about to: it waits until it is let
+ * in, as ZooKeeper's would. If nobody answers it is one of a new ensemble. */
+static bool joins(launch *self)
+{
+    const char *folder = qr_arena_format(&self->arena, "%s/quorate/members", self->conf.data_dir);
+    if (access(folder, F_OK) == 0)
+        return false;
+    cluster found;
+    for (bool told = false; (found = ask_around(self)) == STRANGERS; usleep(PAUSE_MS * 1000)) {
+        if (!told)
+            fprintf(stderr,
+                    "quorate zookeeper: the others run without server.%u; waiting until 'reconfig' or "
+                    "'quorate member add' has it join\n",
+                    self->id);
+        told = true;
+    }
+    return found == OURS;
+}
+
 static void add_ensemble(launch *self)
 {
     const qr_zookeeper_conf *conf = &self->conf;
     const char *all = "";
     for (size_t i = 0; i < conf->server_count; i++) {
         const qr_zookeeper_server *server = &conf->servers[i];
-        const char *url = at(self, "http://", server->host, server->peer_port);
+        const char *url = peer_url(self, server);
         all = qr_arena_format(&self->arena, "%s%s%u=%s", all, i ? "," : "", server->id, url);
         if (server->id != self->id)
             continue;
         add(self, "listen-peer-urls", url);
         add(self, "initial-advertise-peer-urls", url);
+        add_number(self, "zookeeper-election-port", server->election_port);
     }
     add(self, "initial-cluster", all);
+    if (joins(self))
+        add(self, "initial-cluster-state", "existing");
 }
 
 static bool add_client(launch *self, const char *file)
@@ -189,6 +240,8 @@ static bool add_client(launch *self, const char *file)
         add(self, "zookeeper-ttl-nodes", "true");
     if (conf->reconfig)
         add(self, "zookeeper-reconfig", "true");
+    if (conf->enforce_quota)
+        add(self, "zookeeper-enforce-quota", "true");
     if (conf->super_digest != NULL)
         add(self, "zookeeper-super-digest", conf->super_digest);
     add_number(self, "zookeeper-session-min-ms", conf->session_min_ms);

@@ -226,7 +226,7 @@ static void pass_time(stage *s)
     for (size_t i = 0; i < SLOTS; i++)
         if (s->slots[i].stream && s->ops->wake_ms(s->slots[i].stream) <= s->now_ms)
             s->ops->tick(s->slots[i].stream, s->now_ms);
-    qr_zookeeper_door_reap(s->door, s->now_ms);
+    qr_zookeeper_door_look(s->door, s->now_ms);
 }
 
 static void step(stage *s)

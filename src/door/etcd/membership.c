@@ -117,33 +117,6 @@ static bool refused(qr_etcd_call *call, qr_status status)
 
 /* ---- peer URLs ---- */
 
-/* "http://host:port" and nothing behind it, as etcd demands; https is not served yet. */
-static bool is_peer_url(qr_slice url)
-{
-    static const char scheme[] = "http://";
-    if (url.size > QR_CATALOGUE_NAME_MAX || !qr_slice_starts(url, qr_slice_text(scheme)))
-        return false;
-    size_t at = sizeof scheme - 1, colon = 0;
-    for (size_t i = at; i < url.size; i++) {
-        uint8_t byte = url.data[i];
-        if (byte <= ' ' || byte >= 0x7F || strchr("/?#@,=\"\\", byte))
-            return false;
-        colon = byte == ':' ? i : colon;
-    }
-    if (colon <= at || colon + 1 >= url.size || url.size - colon > 6)
-        return false;
-    uint32_t port = 0;
-    for (size_t i = colon + 1; i < url.size; i++) {
-        if (url.data[i] < '0' || url.data[i] > '9')
-            return false;
-        port = port * 10 + (uint32_t)(url.data[i] - '0');
-    }
-    /* An IPv6 address stands in brackets. */
-    bool colon_inside = memchr(url.data + at, ':', colon - at) != NULL;
-    bool brackets = url.data[at] == '[' && url.data[colon - 1] == ']' && colon - at > 2;
-    return port >= 1 && port <= UINT16_MAX && (!colon_inside || brackets);
-}
-
 /* In order, as etcd keeps them. False: they are no good, and the call has failed. */
 static bool take_urls(qr_etcd_call *call, char *const *texts, size_t count)
 {
@@ -151,7 +124,7 @@ static bool take_urls(qr_etcd_call *call, char *const *texts, size_t count)
     bool good = count > 0 && count <= QR_ETCD_URLS_MAX;
     for (size_t i = 0; good && i < count; i++) {
         qr_slice url = qr_slice_text(texts[i]);
-        good = is_peer_url(url);
+        good = qr_catalogue_is_peer_url(url);
         size_t at = urls->count++;
         for (; at > 0 && qr_slice_compare(urls->list[at - 1], url) > 0; at--)
             urls->list[at] = urls->list[at - 1];
@@ -196,28 +169,6 @@ static bool meets_another(qr_etcd_call *call, const qr_etcd_members *members, ui
 
 /* ---- add ---- */
 
-/* From the peer URLs, the cluster (whose id its token is in) and the time: the id of a removed member never
- * comes back. */
-static uint64_t new_id(const qr_etcd_call *call, const qr_catalogue_urls *urls)
-{
-    const qr_etcd_config *config = &call->door->config;
-    int64_t wall_ms = config->wall_ms ? config->wall_ms(config->context) : 0;
-    qr_buffer text, token;
-    qr_buffer_init(&text);
-    qr_buffer_init(&token);
-    for (size_t i = 0; i < urls->count; i++) {
-        if (i)
-            qr_buffer_u8(&text, ',');
-        qr_buffer_add_slice(&text, urls->list[i]);
-    }
-    qr_buffer_u64(&token, config->cluster);
-    qr_buffer_u64(&token, (uint64_t)wall_ms);
-    uint64_t id = qr_node_member_id(qr_buffer_slice(&text), qr_buffer_slice(&token));
-    qr_buffer_free(&text);
-    qr_buffer_free(&token);
-    return id;
-}
-
 static void entry_added(qr_etcd_call *call, const qr_reply *reply)
 {
     call->answer = look_and_answer;
@@ -231,7 +182,9 @@ static void looked_before_add(qr_etcd_call *call, const qr_reply *reply)
     qr_etcd_members_describe(call, everything_of(reply), &members);
     if (meets_another(call, &members, 0))
         return;
-    work->change.id = new_id(call, &work->urls);
+    const qr_etcd_config *config = &call->door->config;
+    work->change.id = qr_catalogue_new_id(&work->urls, config->cluster,
+                                          config->wall_ms ? config->wall_ms(config->context) : 0);
     qr_catalogue_entry entry, present;
     uint64_t version;
     qr_catalogue_find(everything_of(reply), work->change.id, &present, &version);

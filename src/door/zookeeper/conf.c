@@ -81,8 +81,9 @@ static bool take_client(char *text, qr_zookeeper_server *server)
     return take_port(text, &server->client_port);
 }
 
-static complaint take_server(const char *value, qr_arena *arena, qr_zookeeper_server *server)
+const char *qr_zookeeper_server_read(const char *value, qr_arena *arena, qr_zookeeper_server *server)
 {
+    *server = (qr_zookeeper_server){.id = 0};
     static const char form[] = "is not of the form host:port:port[:role][;[host:]port]";
     char *rest = qr_arena_format(arena, "%s", value);
     char *client = strchr(rest, ';');
@@ -101,15 +102,34 @@ static complaint take_server(const char *value, qr_arena *arena, qr_zookeeper_se
     return client == NULL || take_client(client, server) ? NULL : form;
 }
 
+static const char *bracketed(const char *host, qr_arena *arena)
+{
+    return strchr(host, ':') != NULL ? qr_arena_format(arena, "[%s]", host) : host;
+}
+
+const char *qr_zookeeper_server_text(const qr_zookeeper_server *server, qr_arena *arena)
+{
+    const char *text =
+        qr_arena_format(arena, "%s:%u:%u:%s", bracketed(server->host, arena), server->peer_port,
+                        server->election_port, server->observer ? "observer" : "participant");
+    if (server->client_port == 0)
+        return text;
+    return qr_arena_format(arena, "%s;%s:%u", text,
+                           server->client_host ? bracketed(server->client_host, arena) : "0.0.0.0",
+                           server->client_port);
+}
+
 /* In the order of their ids, so that every member has the same list whatever order its file has. */
 static complaint add_server(qr_zookeeper_conf *conf, const char *id, const char *value, qr_arena *arena)
 {
-    qr_zookeeper_server server = {0};
-    if (!take_number(id, 1, QR_ZOOKEEPER_SERVER_ID_MAX, &server.id))
+    qr_zookeeper_server server;
+    uint32_t number;
+    if (!take_number(id, 1, QR_ZOOKEEPER_SERVER_ID_MAX, &number))
         return "has no number from 1 to 254 behind its point";
-    complaint wrong = take_server(value, arena, &server);
+    complaint wrong = qr_zookeeper_server_read(value, arena, &server);
     if (wrong != NULL)
         return wrong;
+    server.id = number;
     size_t at = 0;
     while (at < conf->server_count && conf->servers[at].id < server.id)
         at++;
@@ -229,6 +249,8 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
             *wrong = "is not a port from 1 to 65535";
     } else if (strcmp(name, "extendedTypesEnabled") == 0) {
         conf->extended_types = is_word(value, "true");
+    } else if (strcmp(name, "enforceQuota") == 0) {
+        conf->enforce_quota = is_word(value, "true");
     } else if (strcmp(name, "reconfigEnabled") == 0) {
         conf->reconfig = is_word(value, "true");
     } else if (is_among(protections, sizeof protections / sizeof *protections, name)) {

@@ -33,6 +33,7 @@ typedef struct qr_zookeeper_conf { /* texts are the arena's */
     const char *words;                           /* 4lw.commands.whitelist; NULL: the usual ones */
     const char *super_digest;                    /* DigestAuthenticationProvider.superDigest; NULL: none */
     bool extended_types, reconfig;               /* extendedTypesEnabled, reconfigEnabled */
+    bool enforce_quota;                          /* enforceQuota */
     qr_zookeeper_server servers[QR_MEMBERS_MAX]; /* by id, each once */
     size_t server_count;
     const char
@@ -57,6 +58,11 @@ qr_status qr_zookeeper_conf_set(qr_zookeeper_conf *conf, const char *name, const
 /* Of several servers, or of one that is an ensemble nevertheless, the one with this id, the myid; NULL: it is
  * not among them. */
 const qr_zookeeper_server *qr_zookeeper_conf_server(const qr_zookeeper_conf *conf, uint32_t id);
+
+/* What stands behind "server.N=", without the number. What is wrong with it, or NULL. */
+const char *qr_zookeeper_server_read(const char *text, qr_arena *arena, qr_zookeeper_server *server);
+/* The same as ZooKeeper writes it: with its role, and with its client address if it has a client port. */
+const char *qr_zookeeper_server_text(const qr_zookeeper_server *server, qr_arena *arena);
 
 /* A myid file: a number from 1 to QR_ZOOKEEPER_SERVER_ID_MAX with blanks around it. */
 bool qr_zookeeper_conf_myid(qr_slice text, uint32_t *id);

@@ -17,6 +17,7 @@ qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
     qr_buffer_init(&door->super_digest);
     if (config->super_digest.size)
         qr_buffer_add_slice(&door->super_digest, config->super_digest);
+    door->quotas = qr_zookeeper_quotas_new(own->node, own->enforce_quota, own->quota_passed, own->context);
     qr_prng_seed(&door->prng, config->seed);
     door->seen = qr__zk_revision(door);
     return door;
@@ -27,14 +28,25 @@ qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door)
     return (qr_stream_door){door, &qr__zk_stream_ops};
 }
 
+void qr_zookeeper_door_look(qr_zookeeper_door *door, uint64_t now_ms)
+{
+    qr__zk_reap(door, now_ms);
+    qr__zk_config_notice(door);
+    qr__zk_config_keep(door);
+    qr__zk_reconfig_retry(door);
+    qr_zookeeper_quotas_look(door->quotas, now_ms);
+}
+
 void qr_zookeeper_door_free(qr_zookeeper_door *door)
 {
     if (!door)
         return;
     QR_ASSERT(!door->connections);
+    qr__zk_reconfig_stop(door);
     if (door->bell)
         qr_node_watch_end(door->bell);
     qr__zk_watches_free(&door->watches);
+    qr_zookeeper_quotas_free(door->quotas);
     qr_buffer_free(&door->super_digest);
     qr_buffer_free(&door->reap_from);
     qr_free(door);

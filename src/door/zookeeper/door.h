@@ -30,6 +30,7 @@ typedef struct qr__zk_call { /* a request in its line */
     int32_t xid;
     uint64_t arrived_ms;
     bool begun, passed_barrier, done;
+    struct qr__zk_change *reconfig; /* reconfig.c's own */
 } qr__zk_call;
 
 typedef enum qr__zk_state {
@@ -83,8 +84,12 @@ struct qr_zookeeper_door {
     qr_watcher *bell;
     qr_buffer reap_from; /* where the walk goes on (reap.c); empty: at the beginning, at reap_ms */
     uint64_t reap_ms;
-    bool bell_rang; /* and was not listened to: nobody watched */
-    uint64_t seen;  /* events of revisions up to this one are queued */
+    qr_zookeeper_quotas *quotas;
+    uint64_t config_version;    /* of /zookeeper/config, when its watchers were told last */
+    bool config_writing;        /* a write of ours is under way */
+    qr__zk_call *reconfiguring; /* the change of members under way, one at a time */
+    bool bell_rang;             /* and was not listened to: nobody watched */
+    uint64_t seen;              /* events of revisions up to this one are queued */
     bool catching_up;
     uint64_t received, sent, outstanding, latency_min_ms, latency_max_ms, latency_sum_ms, latency_count;
     uint64_t now_ms;
@@ -120,6 +125,20 @@ void qr__zk_event(qr__zk_connection *connection, int32_t type, qr_slice path);
 /* Compares a path with the present state as a client that saw `seen` knows it; sends what it missed. The
  * kinds that are to stay registered. */
 uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kinds, uint64_t seen);
+
+void qr__zk_config_changed(qr_zookeeper_door *door); /* tells who watches it */
+
+/* config.c */
+void qr__zk_config_keep(qr_zookeeper_door *door);   /* a look at what it should be */
+void qr__zk_config_notice(qr_zookeeper_door *door); /* a look at whether it has changed */
+
+/* reconfig.c: submits the first step; done as a write. */
+qr_status qr__zk_reconfig(qr__zk_call *call);
+void qr__zk_reconfig_retry(qr_zookeeper_door *door); /* once a second */
+void qr__zk_reconfig_stop(qr_zookeeper_door *door);  /* of a door that ends, behind its node */
+
+/* reap.c */
+void qr__zk_reap(qr_zookeeper_door *door, uint64_t now_ms);
 
 /* words.c */
 void qr__zk_answer_word(qr__zk_connection *connection, qr_slice letters);

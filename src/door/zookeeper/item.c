@@ -73,18 +73,11 @@ static bool may(qr__zk_plan *plan, size_t index, qr_slice path, uint32_t permiss
     return qr_zookeeper_allows(acl, asker, permission);
 }
 
-static bool is_made_up_node(qr_slice path)
-{
-    qr_jute_vector children;
-    int32_t descendants;
-    return qr__zk_made_up(path, &children, &descendants);
-}
-
 /* A path at which, or below which, something is to be written: could it be there? */
 static int32_t check_name(qr_slice path)
 {
     if (qr__zk_is_made_up(path))
-        return is_made_up_node(path) ? QR_ZOOKEEPER_NO_AUTH : QR_ZOOKEEPER_NO_NODE;
+        return qr__zk_made_up(path) ? QR_ZOOKEEPER_NO_AUTH : QR_ZOOKEEPER_NO_NODE;
     return qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path) ? QR_ZOOKEEPER_OK : QR_ZOOKEEPER_NO_NODE;
 }
 
@@ -112,6 +105,15 @@ static int32_t check_shape(qr_slice path)
     if (path.size == 0 || path.data[0] != '/' || memchr(path.data, 0, path.size))
         return QR_ZOOKEEPER_BAD_ARGUMENTS;
     return QR_ZOOKEEPER_OK;
+}
+
+static int32_t check_quota(qr__zk_plan *plan, qr_slice path, int64_t nodes, int64_t bytes)
+{
+    qr_zookeeper_quotas *quotas = plan->request->quotas;
+    int32_t err = quotas ? qr_zookeeper_quota_check(quotas, path, nodes, bytes) : QR_ZOOKEEPER_OK;
+    if (err == QR_ZOOKEEPER_CONNECTION_LOSS)
+        plan->failure = QR_E_NOT_READY;
+    return err;
 }
 
 static qr_put *add_acl(qr__zk_plan *plan, size_t index, qr_slice path, const qr_jute_vector *acl, bool born)
@@ -202,10 +204,10 @@ static int32_t plan_create(qr__zk_plan *plan, size_t index)
     int32_t err = read_create(plan, item, &create);
     if (err != QR_ZOOKEEPER_OK)
         return err;
-    if (!item->is_numbered && (item->path.size == 1 || is_made_up_node(item->path)))
+    if (!item->is_numbered && (item->path.size == 1 || qr__zk_made_up(item->path)))
         return QR_ZOOKEEPER_NODE_EXISTS;
     qr_slice parent = qr_zookeeper_path_parent(item->path);
-    err = check_present(plan, index, parent);
+    err = qr__zk_is_quotas(parent) ? QR_ZOOKEEPER_OK : check_present(plan, index, parent);
     if (err == QR_ZOOKEEPER_OK && !may(plan, index, parent, QR_ZOOKEEPER_CREATE))
         err = QR_ZOOKEEPER_NO_AUTH;
     if (err == QR_ZOOKEEPER_OK && !name_valid(plan, item->path, item->is_numbered))
@@ -215,6 +217,9 @@ static int32_t plan_create(qr__zk_plan *plan, size_t index)
     if (!item->is_numbered)
         qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_ABSENT, item->path, 0);
     qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_UNLEASED, parent, 0);
+    err = check_quota(plan, item->path, 1, (int64_t)create.data.size);
+    if (err != QR_ZOOKEEPER_OK)
+        return err;
     put_new(plan, index, &create);
     if (!qr__zk_acl_is_open(&item->acl)) {
         qr_put *put = add_acl(plan, index, item->path, &item->acl, true);
@@ -231,7 +236,7 @@ static int32_t plan_delete(qr__zk_plan *plan, size_t index)
     const qr_jute_path_version *request = plan->items[index].value;
     qr_slice path = plan->items[index].path = request->path;
     int32_t err = check_shape(path);
-    if (err == QR_ZOOKEEPER_OK && (path.size == 1 || qr_slice_equal(path, qr_slice_text("/zookeeper"))))
+    if (err == QR_ZOOKEEPER_OK && (path.size == 1 || qr__zk_made_up(path)))
         err = QR_ZOOKEEPER_BAD_ARGUMENTS;
     if (err == QR_ZOOKEEPER_OK)
         err = check_name(path);
@@ -274,6 +279,13 @@ static void put_data(qr__zk_plan *plan, size_t index, const qr_jute_set_data *re
         .span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = request->path}, .keys_only = true};
 }
 
+/* Of the data, by what is applied here. */
+static int64_t growth(qr__zk_plan *plan, const qr_jute_set_data *request)
+{
+    const qr_path_result *seen = look(plan, request->path);
+    return (int64_t)request->data.size - (seen->kv ? (int64_t)seen->kv->value.size : 0);
+}
+
 static int32_t plan_set_data(qr__zk_plan *plan, size_t index)
 {
     const qr_jute_set_data *request = plan->items[index].value;
@@ -283,6 +295,8 @@ static int32_t plan_set_data(qr__zk_plan *plan, size_t index)
         err = check_present(plan, index, path);
     if (err == QR_ZOOKEEPER_OK && !may(plan, index, path, QR_ZOOKEEPER_MAY_WRITE))
         err = QR_ZOOKEEPER_NO_AUTH;
+    if (err == QR_ZOOKEEPER_OK)
+        err = check_quota(plan, path, 0, growth(plan, request));
     if (err == QR_ZOOKEEPER_OK)
         err = check_version(plan, index, path, request->version);
     if (err == QR_ZOOKEEPER_OK)

@@ -134,11 +134,19 @@ static void on_barrier(void *owner, const qr_reply *reply)
     qr__zk_landed(connection);
 }
 
+/* What is begun alone: no write before it is under way. */
+static bool is_alone(const qr__zk_call *call)
+{
+    return call->request.type == QR_JUTE_OP_CLOSE_SESSION || call->request.type == QR_JUTE_OP_RECONFIG;
+}
+
 static qr_status begin_write(qr__zk_call *call)
 {
     qr__zk_connection *connection = call->connection;
     if (call->request.type == QR_JUTE_OP_CLOSE_SESSION)
         return qr__zk_session_close(call);
+    if (call->request.type == QR_JUTE_OP_RECONFIG)
+        return qr__zk_reconfig(call);
     if (qr_zookeeper_request_begin(connection->door->config.node, &call->request) == QR_ZOOKEEPER_DONE) {
         finish(call);
         return QR_OK;
@@ -158,6 +166,13 @@ static uint32_t kinds_of(qr_zookeeper_watch_kind kind)
     return kinds[kind];
 }
 
+/* A path comes first in its body, behind its length. */
+static bool names_config(const qr__zk_call *call)
+{
+    qr_slice body = call->request.body, name = qr_slice_text("/zookeeper/config");
+    return body.size > 4 && qr_slice_starts(qr_slice_of(body.data + 4, body.size - 4), name);
+}
+
 static qr_status begin_read(qr__zk_call *call)
 {
     qr__zk_connection *connection = call->connection;
@@ -171,6 +186,8 @@ static qr_status begin_read(qr__zk_call *call)
         return status;
     }
     qr__zk_catch_up(door);
+    if (names_config(call))
+        qr__zk_config_notice(door);
     if (!takes) {
         qr__zk_own(call);
         return QR_OK;
@@ -187,9 +204,8 @@ static qr_status begin_read(qr__zk_call *call)
 
 static bool is_write(const qr__zk_call *call)
 {
-    return call->request.type == QR_JUTE_OP_CLOSE_SESSION ||
-           (qr_zookeeper_request_takes(call->request.type) &&
-            qr_zookeeper_request_writes(call->request.type));
+    return is_alone(call) || (qr_zookeeper_request_takes(call->request.type) &&
+                              qr_zookeeper_request_writes(call->request.type));
 }
 
 static bool may_begin(const qr__zk_call *call)
@@ -197,7 +213,7 @@ static bool may_begin(const qr__zk_call *call)
     const qr__zk_connection *connection = call->connection;
     if (connection->state != QR__ZK_ATTACHED || connection->reads_flying || connection->recalled)
         return false;
-    if (call->request.type == QR_JUTE_OP_CLOSE_SESSION && connection->writes_flying)
+    if (is_alone(call) && connection->writes_flying)
         return false;
     return is_write(call) || (connection->writes_flying == 0 && connection->out.size < QR__ZK_UNSENT_MAX);
 }
@@ -249,7 +265,8 @@ qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
         .type = header.type,
         .body = qr_arena_copy(&call->arena, qr_slice_of(reader.at, qr_reader_left(&reader))),
         .asker = &connection->asker,
-        .ttl_nodes = connection->door->config.ttl_nodes};
+        .ttl_nodes = connection->door->config.ttl_nodes,
+        .quotas = connection->door->quotas};
     *connection->last = call;
     connection->last = &call->next;
     if (!connection->waiting)

@@ -70,22 +70,27 @@ qr__zk_attribute qr__zk_attribute_of(const qr_key_value *kv)
 
 /* -------------------------------------------------------------------- made up ---- */
 
-bool qr__zk_is_made_up(qr_slice path)
+static bool is_at_or_below(qr_slice path, const char *top)
 {
-    static const char top[] = "/zookeeper";
-    size_t size = sizeof top - 1;
+    size_t size = strlen(top);
     return qr_slice_starts(path, qr_slice_text(top)) && (path.size == size || path.data[size] == '/');
 }
 
-bool qr__zk_made_up(qr_slice path, qr_jute_vector *children, int32_t *descendants)
+bool qr__zk_is_quotas(qr_slice path)
 {
-    static const qr_jute_name below[] = {{.text = {(const uint8_t *)"config", 6}},
-                                         {.text = {(const uint8_t *)"quota", 5}}};
-    bool top = qr_slice_equal(path, qr_slice_text("/zookeeper"));
-    *children = (qr_jute_vector){.items = below, .count = top ? 2 : 0};
-    *descendants = children->count;
-    return top || qr_slice_equal(path, qr_slice_text("/zookeeper/config")) ||
-           qr_slice_equal(path, qr_slice_text("/zookeeper/quota"));
+    return qr_slice_equal(path, qr_slice_text("/zookeeper/quota"));
+}
+
+bool qr__zk_is_made_up(qr_slice path)
+{
+    return is_at_or_below(path, "/zookeeper") &&
+           (!is_at_or_below(path, "/zookeeper/quota") || qr__zk_is_quotas(path));
+}
+
+bool qr__zk_made_up(qr_slice path)
+{
+    return qr_slice_equal(path, qr_slice_text("/zookeeper")) ||
+           qr_slice_equal(path, qr_slice_text("/zookeeper/config")) || qr__zk_is_quotas(path);
 }
 
 /* ----------------------------------------------------------------------- look ---- */
@@ -98,23 +103,56 @@ bool qr__zk_in_bounds(qr_slice path)
     return path.size <= QR_PATH_MAX && levels <= QR_PATH_LEVELS_MAX;
 }
 
-qr_status qr__zk_look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
+static qr_status look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
                       const qr_path_result **result)
 {
     static const qr_query nothing;
-    bool can_be = qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path) && !qr__zk_is_made_up(path);
     qr_query query = wants ? *wants : nothing;
     query.kind = QR_QUERY_PATH;
-    query.path = can_be ? path : qr_slice_text("/");
+    query.path = path;
     const void *found;
     qr_status status = qr_node_look(node, &query, arena, &found);
-    if (status != QR_OK)
-        return status;
-    *result = found;
-    if (!can_be) {
-        qr_path_result *absent = qr_arena_zero(arena, 1, sizeof *absent);
-        absent->revision = (*result)->revision;
-        *result = absent;
+    if (status == QR_OK)
+        *result = found;
+    return status;
+}
+
+qr_status qr__zk_look_quotas(qr_node *node, qr_arena *arena, const qr_query *wants,
+                             const qr_path_result **result)
+{
+    return look(node, arena, qr_slice_text("/zookeeper/quota"), wants, result);
+}
+
+/* What is stored below /zookeeper is no child of the root's: the made-up one is. */
+static qr_status hide_stored(qr_node *node, qr_arena *arena, const qr_query *wants, uint64_t *children,
+                             uint64_t *descendants)
+{
+    const qr_path_result *stored;
+    qr_status status = look(node, arena, qr_slice_text("/zookeeper"), wants, &stored);
+    if (status == QR_OK && stored->present) {
+        *children = 1;
+        *descendants = stored->descendants + 1;
     }
+    return status;
+}
+
+qr_status qr__zk_look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
+                      const qr_path_result **result)
+{
+    bool can_be = qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path) && !qr__zk_is_made_up(path);
+    bool is_top = can_be && path.size == 1;
+    uint64_t children = 0, descendants = 0;
+    qr_status status = is_top ? hide_stored(node, arena, wants, &children, &descendants) : QR_OK;
+    if (status == QR_OK)
+        status = look(node, arena, can_be ? path : qr_slice_text("/"), wants, result);
+    if (status != QR_OK || (can_be && children == 0))
+        return status;
+    qr_path_result *changed = qr_arena_zero(arena, 1, sizeof *changed);
+    if (can_be)
+        *changed = **result;
+    changed->revision = (*result)->revision;
+    changed->directory.children -= children;
+    changed->descendants -= wants && wants->want_descendants ? descendants : 0;
+    *result = changed;
     return QR_OK;
 }

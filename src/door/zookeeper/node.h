@@ -13,10 +13,14 @@ typedef struct qr__zk_attribute {
 qr_slice qr__zk_attribute_encode(const qr__zk_attribute *attribute, qr_arena *arena);
 qr__zk_attribute qr__zk_attribute_of(const qr_key_value *kv); /* NULL: an implied node, whose data is null */
 
-/* Of "/zookeeper" and what is below: never stored, whatever other doors have put there. */
+/* "/zookeeper" and what is below but for quotas: never stored, whatever other doors have put there. What is
+ * below "/zookeeper/quota" are real keys. */
 bool qr__zk_is_made_up(qr_slice path);
-/* A node of those there are. `children`: of qr_jute_name. */
-bool qr__zk_made_up(qr_slice path, qr_jute_vector *children, int32_t *descendants);
+bool qr__zk_made_up(qr_slice path);   /* a node of those there are */
+bool qr__zk_is_quotas(qr_slice path); /* "/zookeeper/quota" itself */
+/* What is stored of it: its directory, and children that are real. */
+qr_status qr__zk_look_quotas(qr_node *node, qr_arena *arena, const qr_query *wants,
+                             const qr_path_result **result);
 
 /* Everything about a path that is no made-up one. Paths that no node can have are not there, as "" is "/". */
 qr_status qr__zk_look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,

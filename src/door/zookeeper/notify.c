@@ -1,5 +1,6 @@
 /* Events of the tree, as watch events. The door has a position in the member's history; what lies behind it
  * is read before any answer is built, and when the node rings. */
+#include "door/zookeeper/config.h"
 #include "door/zookeeper/door.h"
 #include "door/zookeeper/node.h"
 #include "door/zookeeper/path.h"
@@ -45,6 +46,11 @@ static void tell_watcher(qr__zk_watcher *watcher, int32_t type, qr_slice path)
 static void fire(const revision *all, int32_t type, qr_slice path)
 {
     qr__zk_watches_fire(&all->door->watches, type, path, tell_watcher);
+}
+
+void qr__zk_config_changed(qr_zookeeper_door *door)
+{
+    qr__zk_watches_fire(&door->watches, DATA_CHANGED, qr_slice_text("/zookeeper/config"), tell_watcher);
 }
 
 static qr_slice above(qr_slice path, size_t levels)
@@ -120,14 +126,30 @@ static void on_event(void *context, const qr_kv_event *event)
     all->revision = event->kv.mod_revision;
     if (!qr_zookeeper_path_valid(event->kv.key) || qr__zk_is_made_up(event->kv.key))
         return;
+    uint8_t levels = event->levels;
+    while (levels > 1 && qr__zk_made_up(above(event->kv.key, levels - 1u)))
+        levels--; /* what is made up is always there */
     if (all->count == all->room) {
         all->room = all->room ? all->room * 2 : 16;
         all->changes = qr_realloc(all->changes, all->room * sizeof *all->changes);
     }
     all->changes[all->count++] = (change){.path = qr_arena_copy(&all->arena, event->kv.key),
-                                          .levels = event->levels,
+                                          .levels = levels,
                                           .deleted = event->deleted,
                                           .leased = event->has_previous && event->previous.lease != 0};
+}
+
+/* Its record moves no revision: of a change at the revision that the client saw last it cannot be said
+ * whether it saw that too, and an event too many does no harm. */
+static bool config_since(qr_zookeeper_door *door, uint64_t seen)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    qr_zookeeper_ensemble *ensemble = qr_arena_zero(&arena, 1, sizeof *ensemble);
+    bool changed = qr__zk_ensemble_look(door->config.node, &arena, ensemble) == QR_OK &&
+                   ensemble->version > 0 && ensemble->revision >= seen;
+    qr_arena_free(&arena);
+    return changed;
 }
 
 uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kinds, uint64_t seen)
@@ -137,20 +159,20 @@ uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kin
     const qr_path_result *found;
     qr_jute_stat stat = {0};
     qr_status status = qr__zk_look(connection->door->config.node, &arena, path, NULL, &found);
+    bool config_changed = qr__zk_is_config(path) && config_since(connection->door, seen);
     bool present = status == QR_OK && found->present;
     if (present)
         qr_zookeeper_stat(found, &stat);
     qr_arena_free(&arena);
-    qr_jute_vector children;
-    int32_t type = 0, descendants;
+    int32_t type = 0;
     if (status != QR_OK)
         return kinds;
-    present = present || qr__zk_made_up(path, &children, &descendants);
+    present = present || qr__zk_made_up(path);
     if (!present && kinds & (QR__ZK_DATA | QR__ZK_CHILD))
         type = DELETED;
     else if (present && kinds & QR__ZK_EXIST)
         type = CREATED;
-    else if (kinds & QR__ZK_DATA && (uint64_t)stat.mzxid > seen)
+    else if (kinds & QR__ZK_DATA && ((uint64_t)stat.mzxid > seen || config_changed))
         type = DATA_CHANGED;
     else if (kinds & QR__ZK_CHILD && (uint64_t)stat.pzxid > seen)
         type = CHILDREN_CHANGED;

@@ -1,4 +1,5 @@
 /* read: operations that are answered at once from what is applied here. */
+#include "door/zookeeper/config.h"
 #include "door/zookeeper/inside.h"
 
 /* Everything about the path of a read; made-up nodes too. */
@@ -9,6 +10,7 @@ typedef struct node_view {
     int32_t descendants;     /* the same */
     qr_jute_vector acl;
     qr_jute_stat stat;
+    qr_slice data; /* of a made-up node */
 } node_view;
 
 /* Names of real children, without the key of that name that another door may have made, and the made-up one.
@@ -26,44 +28,118 @@ static qr_jute_vector names_of(const qr_path_result *path, bool root, qr_arena *
     return (qr_jute_vector){.items = names, .count = count};
 }
 
-static void view_made_up(qr_slice path, qr_arena *arena, node_view *view)
+static qr_status view_config(qr_node *node, qr_arena *arena, node_view *view)
 {
-    view->present = qr__zk_made_up(path, &view->children, &view->descendants);
-    bool config = qr_slice_equal(path, qr_slice_text("/zookeeper/config"));
+    qr_zookeeper_ensemble *ensemble = qr_arena_zero(arena, 1, sizeof *ensemble);
+    qr_status status = qr__zk_ensemble_look(node, arena, ensemble);
+    view->data = qr__zk_config_view(ensemble, arena, &view->stat);
+    return status;
+}
+
+/* What is below "/zookeeper/quota" is stored. */
+static qr_status view_quotas(qr_node *node, qr_arena *arena, const qr_query *wants, node_view *view)
+{
+    const qr_path_result *stored;
+    qr_status status = qr__zk_look_quotas(node, arena, wants, &stored);
+    if (status != QR_OK)
+        return status;
+    view->children = names_of(stored, false, arena);
+    view->descendants = (int32_t)stored->descendants;
+    view->stat.cversion = (int32_t)stored->directory.changes;
+    view->stat.num_children = (int32_t)stored->directory.children;
+    view->stat.pzxid = (int64_t)stored->directory.last_revision;
+    return QR_OK;
+}
+
+static qr_status view_made_up(qr_node *node, qr_slice path, qr_arena *arena, const qr_query *wants,
+                              node_view *view)
+{
+    static const qr_jute_name below[] = {{.text = {(const uint8_t *)"config", 6}},
+                                         {.text = {(const uint8_t *)"quota", 5}}};
+    bool config = qr__zk_is_config(path);
     qr_jute_acl *term = qr_arena_zero(arena, 1, sizeof *term);
     *term = (qr_jute_acl){.perms = config ? QR_ZOOKEEPER_READ : QR_ZOOKEEPER_ALL,
                           .scheme = qr_slice_text("world"),
                           .id = qr_slice_text("anyone")};
+    view->present = qr__zk_made_up(path);
     view->acl = (qr_jute_vector){.items = term, .count = 1};
-    view->stat = (qr_jute_stat){.version = config ? -1 : 0, .num_children = view->children.count};
+    view->data = qr_jute_empty;
+    if (!view->present)
+        return QR_OK;
+    if (config)
+        return view_config(node, arena, view);
+    qr_status status = view_quotas(node, arena, wants, view);
+    if (status == QR_OK && !qr__zk_is_quotas(path)) {
+        view->children = (qr_jute_vector){.items = below, .count = 2};
+        view->descendants += view->children.count;
+        view->stat = (qr_jute_stat){.num_children = view->children.count};
+    }
+    return status;
 }
 
-static qr_status view_of(qr_node *node, qr_arena *arena, qr_slice path, qr_query wants, node_view *view)
+/* "/zookeeper" and all below it, beside what is stored. */
+static qr_status count_made_up(qr_node *node, qr_arena *arena, const qr_query *wants, node_view *view)
 {
+    uint64_t revision = view->path->revision;
+    const qr_path_result *stored;
+    qr_status status = qr__zk_look_quotas(node, arena, wants, &stored);
+    if (status != QR_OK)
+        return status;
+    view->descendants += 3 + (int32_t)stored->descendants;
+    qr_path_result *kept = qr_arena_zero(arena, 1, sizeof *kept);
+    kept->revision = revision;
+    view->path = kept;
+    return QR_OK;
+}
+
+/* The node is what clients made it; its data is what there is now. */
+static qr_status view_stats(qr_zookeeper_quotas *quotas, qr_slice of, qr_arena *arena, node_view *view)
+{
+    qr_path_result *kept = qr_arena_zero(arena, 1, sizeof *kept); /* the machine's ends with the next look */
+    *kept = *view->path;
+    view->path = kept;
+    qr_zookeeper_usage usage;
+    qr_status status = qr_zookeeper_usage_of(quotas, of, true, &usage);
+    if (status == QR_OK)
+        view->data = qr_slice_text(
+            qr_arena_format(arena, "count=%lld,bytes=%lld", (long long)usage.count, (long long)usage.bytes));
+    view->stat.data_length = (int32_t)view->data.size;
+    return status;
+}
+
+static qr_status view_of(qr_node *node, qr_zookeeper_request *request, qr_slice path, qr_query wants,
+                         node_view *view)
+{
+    qr_arena *arena = request->arena;
     *view = (node_view){.present = false};
     if (path.size == 0)
         path = qr_slice_text("/");
     qr_status status = qr__zk_look(node, arena, path, &wants, &view->path);
     if (status != QR_OK)
         return status;
-    if (qr__zk_is_made_up(path)) {
-        view_made_up(path, arena, view);
-        return QR_OK;
-    }
+    if (qr__zk_is_made_up(path))
+        return view_made_up(node, path, arena, &wants, view);
     bool root = path.size == 1;
     view->present = view->path->present;
-    view->descendants = (int32_t)view->path->descendants + 3 * root;
+    view->descendants = (int32_t)view->path->descendants;
     view->acl = qr__zk_acl_of(view->path->acl, arena);
     if (view->present)
         qr_zookeeper_stat(view->path, &view->stat);
     if (wants.want_children)
         view->children = names_of(view->path, root, arena);
+    if (root && wants.want_descendants)
+        return count_made_up(node, arena, &wants, view);
+    qr_slice of;
+    if (view->path->kv && request->quotas && qr_zookeeper_quota_is_stats(path, &of))
+        return view_stats(request->quotas, of, arena, view);
     return QR_OK;
 }
 
 static qr_slice data_of(const node_view *view)
 {
     const qr_key_value *kv = view->path->kv;
+    if (view->data.data != NULL)
+        return view->data;
     bool is_null = view->path->present && qr__zk_attribute_of(kv).null_data && view->stat.czxid > 0;
     if (is_null)
         return qr_slice_of(NULL, 0);
@@ -96,7 +172,7 @@ static int32_t see(qr_node *node, qr_zookeeper_request *request, int32_t type, c
         return QR_ZOOKEEPER_BAD_ARGUMENTS;
     qr_query wants = {.want_children = type == QR_JUTE_OP_GET_CHILDREN || type == QR_JUTE_OP_GET_CHILDREN2,
                       .want_descendants = type == QR_JUTE_OP_GET_ALL_CHILDREN_NUMBER};
-    if (view_of(node, request->arena, path, wants, view) != QR_OK)
+    if (view_of(node, request, path, wants, view) != QR_OK)
         return QR_ZOOKEEPER_CONNECTION_LOSS;
     if (!view->present)
         return QR_ZOOKEEPER_NO_NODE;

@@ -72,7 +72,7 @@ static void walk_on(qr_zookeeper_door *door, const qr_op_result *found)
     qr_buffer_u8(&door->reap_from, 0);
 }
 
-void qr_zookeeper_door_reap(qr_zookeeper_door *door, uint64_t now_ms)
+void qr__zk_reap(qr_zookeeper_door *door, uint64_t now_ms)
 {
     qr_node_status status;
     qr_node_status_of(door->config.node, &status);

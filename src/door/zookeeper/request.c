@@ -4,6 +4,7 @@ bool qr_zookeeper_request_takes(int32_t type)
 {
     switch (type) {
     case QR_JUTE_OP_SYNC:
+    case QR_JUTE_OP_RECONFIG:
     case QR_JUTE_OP_PING:
     case QR_JUTE_OP_CHECK_WATCHES:
     case QR_JUTE_OP_REMOVE_WATCHES:
@@ -120,37 +121,6 @@ static qr_zookeeper_step begin_write(qr_node *node, qr_zookeeper_request *reques
     return qr__zk_plan_make(plan);
 }
 
-/* Of "server.N=...,..." each part looks like one. */
-static bool look_like_servers(qr_slice list)
-{
-    while (list.size > 0) {
-        const uint8_t *comma = memchr(list.data, ',', list.size);
-        size_t size = comma ? (size_t)(comma - list.data) : list.size;
-        if (!qr_slice_starts(list, qr_slice_text("server.")) || memchr(list.data, '=', size) == NULL)
-            return false;
-        size += comma != NULL;
-        list = qr_slice_of(list.data + size, list.size - size);
-    }
-    return true;
-}
-
-/* Members are changed by etcd's API. Where that is switched on for ZooKeeper's clients as well the super user
- * alone may, and hears that it is not there; as there, what makes no sense is said first. */
-static void refuse_reconfig(qr_node *node, qr_zookeeper_request *request)
-{
-    qr_jute_reconfig asked;
-    qr_reader reader = qr_reader_of(request->body);
-    int32_t err = QR_ZOOKEEPER_RECONFIG_DISABLED;
-    if (qr_jute_decode(&qr_jute_record_reconfig, &reader, request->arena, &asked) != QR_OK)
-        err = QR_ZOOKEEPER_MARSHALLING;
-    else if (request->asker->reconfig)
-        err = !look_like_servers(asked.joining) || !look_like_servers(asked.members)
-                  ? QR_ZOOKEEPER_BAD_ARGUMENTS
-              : request->asker->is_super ? QR_ZOOKEEPER_UNIMPLEMENTED
-                                         : QR_ZOOKEEPER_NO_AUTH;
-    qr__zk_refuse(node, request, err);
-}
-
 qr_zookeeper_step qr_zookeeper_request_begin(qr_node *node, qr_zookeeper_request *request)
 {
     request->watch = QR_ZOOKEEPER_WATCH_NONE;
@@ -159,8 +129,6 @@ qr_zookeeper_step qr_zookeeper_request_begin(qr_node *node, qr_zookeeper_request
         return begin_write(node, request);
     if (request->type == QR_JUTE_OP_MULTI_READ) {
         qr__zk_multi_read(node, request);
-    } else if (request->type == QR_JUTE_OP_RECONFIG) {
-        refuse_reconfig(node, request);
     } else if (qr_jute_request_of(request->type)) {
         qr__zk_read(node, request);
     } else {

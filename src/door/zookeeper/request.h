@@ -10,6 +10,7 @@
 #ifndef QR_DOOR_ZOOKEEPER_REQUEST_H
 #define QR_DOOR_ZOOKEEPER_REQUEST_H
 
+#include "door/zookeeper/quota.h"
 #include "node/node.h"
 #include "wire/jute.h"
 
@@ -22,6 +23,8 @@ enum { /* ReplyHeader.err */
        QR_ZOOKEEPER_UNIMPLEMENTED = -6,
        QR_ZOOKEEPER_OPERATION_TIMEOUT = -7,
        QR_ZOOKEEPER_BAD_ARGUMENTS = -8,
+       QR_ZOOKEEPER_NEW_CONFIG_NO_QUORUM = -13,
+       QR_ZOOKEEPER_RECONFIG_IN_PROGRESS = -14,
        QR_ZOOKEEPER_NO_NODE = -101,
        QR_ZOOKEEPER_NO_AUTH = -102,
        QR_ZOOKEEPER_BAD_VERSION = -103,
@@ -51,7 +54,6 @@ typedef struct qr_zookeeper_asker {
     const qr_zookeeper_id *ids; /* authenticated; ip first */
     size_t id_count;
     bool is_super;
-    bool reconfig; /* changes of members are not switched off */
 } qr_zookeeper_asker;
 
 typedef enum qr_zookeeper_watch_kind { /* what a successful read leaves behind */
@@ -73,6 +75,7 @@ typedef struct qr_zookeeper_request {
     qr_slice body; /* of the packet, behind its header; lives as long as the arena */
     const qr_zookeeper_asker *asker;
     bool ttl_nodes; /* extendedTypesEnabled: nodes with a time to live may be made */
+    qr_zookeeper_quotas *quotas;
     /* WRITE */
     qr_slice command; /* an encoded qr_body */
     /* DONE */
@@ -86,8 +89,8 @@ typedef struct qr_zookeeper_request {
     void *plan;
 } qr_zookeeper_request;
 
-/* Is it one of those here (all but sessions, ping, auth, sasl, watches by themselves and sync)? Unknown types
- * are: they are answered with UNIMPLEMENTED. */
+/* Is it one of those here (all but sessions, ping, auth, sasl, watches by themselves, changes of members and
+ * sync)? Unknown types are: they are answered with UNIMPLEMENTED. */
 bool qr_zookeeper_request_takes(int32_t type);
 /* Would it be a write? Reads wait for the writes before them, writes go on one after another. */
 bool qr_zookeeper_request_writes(int32_t type);

@@ -72,8 +72,7 @@ static void *stream_open(void *self, const char *peer, qr_stream_waker waker, ui
     qr_buffer_init(&connection->key);
     connection->peer = qr_arena_text(&connection->arena, qr_slice_text(peer));
     connection->ids[0] = (qr_zookeeper_id){qr_slice_text("ip"), host_of(connection->peer)};
-    connection->asker =
-        (qr_zookeeper_asker){.ids = connection->ids, .id_count = 1, .reconfig = door->config.reconfig};
+    connection->asker = (qr_zookeeper_asker){.ids = connection->ids, .id_count = 1};
     connection->next = door->connections;
     if (connection->next)
         connection->next->previous = connection;

@@ -5,6 +5,7 @@
 #define QR_DOOR_ZOOKEEPER_ZOOKEEPER_H
 
 #include "door/zookeeper/four.h"
+#include "door/zookeeper/quota.h"
 #include "edge/stream.h"
 #include "node/node.h"
 
@@ -22,12 +23,19 @@ typedef struct qr_zookeeper_config {
     bool ttl_nodes;                          /* extendedTypesEnabled: nodes with a time to live may be made */
     uint32_t reap_ms;        /* between two walks for containers and such nodes; 0 = a minute */
     bool linearizable_reads; /* reads wait as a sync does */
+    bool enforce_quota;      /* hard limits of quotas hold */
     bool reconfig; /* reconfigEnabled: nobody has the right to it, rather than that it is switched off */
+    /* Of this member in /zookeeper/config: where clients reach it (host NULL: any; port 0: not told), and the
+     * port of elections that a zoo.cfg names (0: the peers'). */
+    const char *client_host;
+    uint16_t client_port, election_port;
     qr_slice super_digest; /* "super:" and its digest; empty = nobody is super. Copied */
     uint64_t seed;         /* of passwords: 64 unguessable bits, and */
     void (*random)(void *context, uint8_t *bytes,
                    size_t size); /* more of them; NULL: from the seed (tests) */
     int64_t (*wall_ms)(void *context);
+    /* A quota is passed; about once a minute each, while this member leads. May be NULL. */
+    void (*quota_passed)(void *context, const char *path, const qr_zookeeper_usage *usage);
     void *context;
 } qr_zookeeper_config;
 
@@ -35,8 +43,9 @@ typedef struct qr_zookeeper_door qr_zookeeper_door;
 
 qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config);
 qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door);
-/* Removes what goes by itself, a piece at a time: to be called about once a second. */
-void qr_zookeeper_door_reap(qr_zookeeper_door *door, uint64_t now_ms);
+/* To be called about once a second: removes what goes by itself, a piece at a time, and keeps
+ * /zookeeper/config true. */
+void qr_zookeeper_door_look(qr_zookeeper_door *door, uint64_t now_ms);
 /* All streams must be closed before. Writes that are under way are waited for by the node: free it first. */
 void qr_zookeeper_door_free(qr_zookeeper_door *door);
 

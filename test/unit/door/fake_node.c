@@ -319,9 +319,9 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
     status->divergent = node->divergent;
 }
 
-uint64_t qr_node_member_id(qr_slice peer_urls_sorted, qr_slice token)
+const qr_members *qr_node_members_applied(const qr_node *node)
 {
-    return qr_hash(peer_urls_sorted, qr_hash(token, 1)) | 1;
+    return &node->members;
 }
 
 uint64_t qr_node_hold(qr_node *node)

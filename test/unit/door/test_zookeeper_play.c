@@ -2,11 +2,23 @@
  * expected is what test/door/zk_probe saw of a real server. */
 #include "unit.h"
 
+#include "core/catalogue.h"
 #include "door/zookeeper/zookeeper.h"
 #include "fake_node.h"
 #include "wire/jute.h"
 
-enum { CREATE = 1, DELETE = 2, EXISTS = 3, GET_DATA = 4, SET_DATA = 5, CLOSE = -11, ADD_WATCH = 106 };
+enum {
+    CREATE = 1,
+    DELETE = 2,
+    EXISTS = 3,
+    GET_DATA = 4,
+    SET_DATA = 5,
+    CLOSE = -11,
+    RECONFIG = 16,
+    AUTH = 100,
+    ADD_WATCH = 106
+};
+enum { NO_AUTH = -102, IN_PROGRESS = -14 };
 enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3 };
 
 static qr_node node;
@@ -44,6 +56,8 @@ static int begin(void **state)
         &(qr_zookeeper_config){.node = &node,
                                .words = qr_zookeeper_words_allowed(qr_slice_text("ruok,srvr")),
                                .seed = 1,
+                               .reconfig = true,
+                               .super_digest = qr_slice_text("super:D/InIHSb7yEEbrWz8b9l71RjZJU="),
                                .wall_ms = wall_ms});
     ops = qr_zookeeper_door_stream(door).ops;
     return 0;
@@ -379,6 +393,126 @@ static void words_are_answered_where_they_are_allowed(void **state)
     }
 }
 
+/* ---- changes of members ---- */
+
+static void on_put(void *owner, const qr_reply *reply)
+{
+    assert_int_equal(reply->status, QR_OK);
+}
+
+/* The members have started, and say where they are. */
+static void fill_catalogue(void)
+{
+    static const char *const names[] = {"1", "2", "3"};
+    static const char *const urls[] = {"http://a:1", "http://b:1", "http://c:1"};
+    for (uint32_t i = 0; i < 3; i++) {
+        qr_catalogue_entry entry = {.name = qr_slice_text(names[i]),
+                                    .peer = {.list = {qr_slice_text(urls[i])}, .count = 1}};
+        qr_buffer body = {0};
+        qr_catalogue_body(FAKE_SELF + i, &entry, 0, &body);
+        qr_request request = {.kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&body), .done = on_put};
+        assert_int_equal(qr_node_submit(&node, &request), QR_OK);
+        qr_buffer_free(&body);
+    }
+    fake_node_turn(&node);
+}
+
+static int32_t send_reconfig(peer *one, const char *joining, const char *leaving)
+{
+    qr_buffer body = {0};
+    add_number(&body, ++one->xid, 4);
+    add_number(&body, RECONFIG, 4);
+    add_text(&body, joining);
+    add_text(&body, leaving);
+    add_number(&body, -1, 4);
+    add_number(&body, -1, 8);
+    assert_int_equal(feed_packet(one, &body), QR_OK);
+    qr_buffer_free(&body);
+    return one->xid;
+}
+
+static void become_super(peer *one)
+{
+    qr_buffer body = {0};
+    add_number(&body, -4, 4);
+    add_number(&body, AUTH, 4);
+    add_number(&body, 0, 4);
+    add_text(&body, "digest");
+    add_text(&body, "super:test");
+    assert_int_equal(feed_packet(one, &body), QR_OK);
+    qr_buffer_free(&body);
+    turns(one);
+    expect(one, -4, 0);
+}
+
+static void expect_data(peer *one, int32_t xid, const char *data)
+{
+    packet p = next(one);
+    assert_int_equal(p.xid, xid);
+    assert_int_equal(p.err, 0);
+    qr_reader reader = qr_reader_of(p.body);
+    assert_int_equal(number(&reader, 4), strlen(data));
+    assert_memory_equal(reader.at, data, strlen(data));
+}
+
+#define OF_TWO "server.1=a:1:1:participant\nserver.2=b:1:1:participant\n"
+
+static void a_change_of_members_is_told_to_who_watches(void **state)
+{
+    peer one = {0}, other = {0};
+    fill_catalogue();
+    connect(&one);
+    connect(&other);
+    int32_t xid = send(&other, GET_DATA, "/zookeeper/config", 1);
+    turns(&other);
+    expect_data(&other, xid, OF_TWO "server.3=c:1:1:observer\nversion=0");
+    xid = send_reconfig(&one, "server.9=d:1:2;3", "3");
+    turns(&one);
+    expect(&one, xid, NO_AUTH);
+    become_super(&one);
+    xid = send_reconfig(&one, "server.9=d:1:2;3", "3");
+    turns(&one);
+    turns(&one);
+    expect_data(&one, xid, OF_TWO "server.9=d:1:2:participant;0.0.0.0:3\nversion=1");
+    assert_int_equal(node.members.count, 3);
+    assert_null(qr_members_find(&node.members, FAKE_LEARNER));
+    xid = send(&other, EXISTS, "/zookeeper/config", 0);
+    turns(&other);
+    expect_event(&other, CHANGED, "/zookeeper/config");
+    expect(&other, xid, 0);
+    disconnect(&one);
+    disconnect(&other);
+}
+
+/* Another change is under way when the second step comes: it is tried again with the door's next look, though
+ * the client has gone. What comes meanwhile is told so. */
+static void a_change_of_members_waits_for_another(void **state)
+{
+    peer one = {0}, other = {0};
+    fill_catalogue();
+    connect(&one);
+    connect(&other);
+    become_super(&one);
+    become_super(&other);
+    send_reconfig(&one, "server.9=d:1:2;3", "");
+    node.verdict = QR_E_BUSY;
+    turns(&one);
+    disconnect(&one);
+    int32_t xid = send_reconfig(&other, "", "3");
+    turns(&other);
+    expect(&other, xid, IN_PROGRESS);
+    node.verdict = QR_OK;
+    assert_int_equal(node.members.count, 3);
+    qr_zookeeper_door_look(door, now_ms);
+    turns(&other);
+    assert_int_equal(node.members.count, 4);
+    xid = send(&other, GET_DATA, "/zookeeper/config", 0);
+    turns(&other);
+    expect_data(&other, xid,
+                OF_TWO "server.3=c:1:1:observer\nserver.9=d:1:2:participant;0.0.0.0:3\nversion=1");
+    disconnect(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -391,6 +525,8 @@ int main(void)
         TEST(many_requests_are_answered_in_their_order),
         TEST(bytes_may_come_one_by_one),
         TEST(a_packet_that_is_too_large_ends_the_connection),
+        TEST(a_change_of_members_is_told_to_who_watches),
+        TEST(a_change_of_members_waits_for_another),
         TEST(words_are_answered_where_they_are_allowed),
     };
     return cmocka_run_group_tests_name("connections of the ZooKeeper door", tests, NULL, NULL);
