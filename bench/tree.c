@@ -237,11 +237,11 @@ static void bench_array(bench *b)
 static void bench_index(bench *b)
 {
     qr__index index;
-    qr__index_init(&index);
+    qr_slab records = {0};
+    qr__index_init(&index, &records);
     qr__entry **entries = qr_alloc(b->count * sizeof(qr__entry *));
-    uint64_t bytes = 0;
     for (size_t i = 0; i < b->count; i++)
-        entries[i] = qr__entry_new(qr_slice_text(b->keys[i]), &bytes);
+        entries[i] = qr__entry_new(qr_slice_text(b->keys[i]), &records);
     double from = now();
     for (size_t i = 0; i < b->count; i++) {
         qr__path path;
@@ -263,9 +263,10 @@ static void bench_index(bench *b)
     }
     say("B+tree: remove", from, (double)b->count);
     for (size_t i = 0; i < b->count; i++)
-        qr__entry_free(entries[i], &bytes);
+        qr__entry_free(entries[i], &records);
     qr_free(entries);
     qr__index_free(&index);
+    qr_slab_end(&records);
 }
 
 int main(int argc, char **argv)

@@ -37,7 +37,7 @@ void qr__load_end(qr_tree *tree)
     if (tree->load == NULL)
         return;
     if (tree->load->entry && tree->load->oldest == NULL)
-        qr__entry_free(tree->load->entry, &tree->record_bytes);
+        qr__entry_free(tree->load->entry, &tree->records);
     qr_free(tree->load->events);
     qr_free(tree->load->merge.target);
     qr_free(tree->load);
@@ -70,14 +70,14 @@ static bool load_key(qr_tree *tree, qr__load *load, qr_reader *reader)
                  (space == load->space && qr_slice_compare(key, qr__key_of(load->entry)) > 0);
     if (!rises)
         return false;
-    load->entry = qr__entry_new(key, &tree->record_bytes);
+    load->entry = qr__entry_new(key, &tree->records);
     load->oldest = NULL;
     load->space = space;
     load->keys++;
     return true;
 }
 
-static bool load_extra(qr_tree *tree, qr_reader *reader, qr__version *version)
+static bool load_extra(qr_tree *tree, qr_reader *reader, qr__draft *draft)
 {
     qr__extra parts = {.lease = (int64_t)qr_reader_u64(reader)};
     parts.detach = qr_reader_u8(reader);
@@ -87,9 +87,9 @@ static bool load_extra(qr_tree *tree, qr_reader *reader, qr__version *version)
     qr_slice attribute = qr_reader_bytes(reader);
     if (reader->failed || attribute.size > QR_ATTRIBUTE_MAX || parts.detach > 1)
         return false;
-    qr__extra *like = version->newer ? version->newer->extra : NULL;
-    version->extra = qr__extra_of(&parts, attribute, like, &tree->record_bytes);
-    return version->extra != NULL;
+    qr__extra *like = tree->load->oldest ? qr__extra_of(tree->load->oldest) : NULL;
+    draft->extra = qr__extra_new(&parts, attribute, like, &tree->records);
+    return draft->extra != NULL;
 }
 
 static void note_event(qr__load *load, qr__version *version)
@@ -98,47 +98,41 @@ static void note_event(qr__load *load, qr__version *version)
         load->event_room = load->event_room ? load->event_room * 2 : 1024;
         load->events = qr_realloc(load->events, load->event_room * sizeof *load->events);
     }
-    load->events[load->event_count++] = (dated){.revision = version->mod_revision,
+    load->events[load->event_count++] = (dated){.revision = qr__mod_of(version),
                                                 .sub = version->sub,
                                                 .event = {.entry = load->entry, .version = version}};
 }
 
 /* The event log, and the sums of the figures. */
-static void note_key(qr_tree *tree, qr__load *load, qr__version *version)
+static void note_key(qr_tree *tree, qr__load *load, qr__version *version, const qr__version *newer)
 {
-    bool newest = version == load->entry->newest;
-    if (version->mod_revision >= load->compacted) {
+    if (qr__mod_of(version) >= load->compacted) {
         note_event(load, version);
         tree->now.history_bytes += sizeof(qr__event);
     }
-    if (!newest || !qr__is_live(version)) {
-        tree->now.history_bytes += qr__version_cost(version);
-        return;
-    }
-    tree->now.live_bytes += (uint64_t)load->entry->key_size + version->value_size;
-    tree->now.live_bytes += version->extra ? version->extra->attribute_size : 0u;
+    if (newer || !qr__is_live(version))
+        tree->now.history_bytes += qr__version_cost(version, newer);
+    else
+        tree->now.live_bytes += load->entry->key_size + qr__content_size(version);
 }
 
 /* Hangs the version in as the oldest of its key; a first one brings its key into the index. */
 static bool hang_in(qr_tree *tree, qr__load *load, qr__version *version)
 {
     qr__version *newer = load->oldest;
-    if (newer && (newer->index < version->index || newer->mod_revision < version->mod_revision))
-        return false;
-    version->newer = newer;
     load->oldest = version;
     load->versions++;
     if (newer) {
-        newer->older = version;
+        qr__life_of(newer)->older = version;
     } else {
         load->entry->newest = version;
         qr__path path;
         qr__index *index = &tree->spaces[load->space];
         qr__index_path(index, qr__key_of(load->entry), &path);
-        qr__index_insert(index, &path, load->entry, qr__is_live(version), version->mod_revision);
+        qr__index_insert(index, &path, load->entry, qr__is_live(version), qr__mod_of(version));
     }
     if (load->space == QR__SPACE_KEYS)
-        note_key(tree, load, version);
+        note_key(tree, load, version, newer);
     return newer || qr__lease_loaded(tree, qr__space_byte((qr__space)load->space), load->entry);
 }
 
@@ -154,36 +148,47 @@ static bool load_levels(const qr__load *load, qr_reader *reader, uint8_t bits, q
     return true;
 }
 
+/* All but the levels. */
+static bool load_draft(qr_tree *tree, qr__load *load, qr_reader *reader, uint8_t bits, qr__draft *draft)
+{
+    draft->index = qr_reader_varint(reader);
+    draft->mod_revision = qr_reader_varint(reader);
+    uint64_t sub = qr_reader_varint(reader);
+    draft->create_revision = qr_reader_varint(reader);
+    draft->number = qr_reader_varint(reader);
+    draft->created_ms = (int64_t)qr_reader_u64(reader);
+    draft->modified_ms = (int64_t)qr_reader_u64(reader);
+    const qr__version *newer = load->oldest;
+    draft->like = bits & QR__IMAGE_SAME_VALUE ? newer : NULL;
+    if (reader->failed || load->entry == NULL || sub > QR__SUB_MAX || draft->index > load->index ||
+        draft->mod_revision > load->revision)
+        return false;
+    if (newer && (qr__life_of(newer) == NULL || qr__index_of(newer) < draft->index ||
+                  qr__mod_of(newer) < draft->mod_revision))
+        return false;
+    if ((bits & QR__IMAGE_SAME_VALUE) && (newer == NULL || qr__blob_of(newer) == NULL))
+        return false;
+    draft->value = draft->like ? qr__value_of(draft->like) : qr_reader_bytes(reader);
+    if (reader->failed || draft->value.size > QR_VALUE_MAX)
+        return false;
+    draft->sub = (uint32_t)sub;
+    return !(bits & QR__IMAGE_HAS_EXTRA) || load_extra(tree, reader, draft);
+}
+
 static bool load_version(qr_tree *tree, qr__load *load, qr_reader *reader)
 {
     uint8_t bits = qr_reader_u8(reader);
-    qr__version head = {.index = qr_reader_varint(reader)};
-    head.mod_revision = qr_reader_varint(reader);
-    uint64_t sub = qr_reader_varint(reader);
-    head.create_revision = qr_reader_varint(reader);
-    head.version = qr_reader_varint(reader);
-    head.created_ms = (int64_t)qr_reader_u64(reader);
-    head.modified_ms = (int64_t)qr_reader_u64(reader);
-    bool same = bits & QR__IMAGE_SAME_VALUE;
-    qr_slice value = same ? qr_slice_of(NULL, 0) : qr_reader_bytes(reader);
-    if (reader->failed || load->entry == NULL || sub > QR__SUB_MAX || value.size > QR_VALUE_MAX ||
-        (same && load->oldest == NULL) || head.index > load->index || head.mod_revision > load->revision)
+    qr__draft draft = {0};
+    if (!load_draft(tree, load, reader, bits, &draft))
         return false;
-    qr__version *version = qr__version_new(value, same ? load->oldest : NULL, &tree->record_bytes);
-    version->index = head.index;
-    version->mod_revision = head.mod_revision;
-    version->sub = (uint32_t)sub & QR__SUB_MAX;
-    version->create_revision = head.create_revision;
-    version->version = head.version;
-    version->created_ms = head.created_ms;
-    version->modified_ms = head.modified_ms;
-    version->newer = load->oldest;
-    if (((bits & QR__IMAGE_HAS_EXTRA) && !load_extra(tree, reader, version)) ||
-        !load_levels(load, reader, bits, version) || !hang_in(tree, load, version)) {
-        qr__version_free(version, &tree->record_bytes);
-        return false;
-    }
-    return true;
+    const uint8_t *next = reader->at + ((bits & QR__IMAGE_HAS_LEVELS) != 0);
+    /* The next version of the key may come in the next chunk. */
+    draft.has_older = next >= reader->end || *next == QR__IMAGE_VERSION;
+    qr__version *version = qr__version_new(&draft, &tree->records);
+    if (load_levels(load, reader, bits, version))
+        return hang_in(tree, load, version);
+    qr__version_free(version, &tree->records);
+    return false;
 }
 
 static bool load_directory(qr_tree *tree, qr_reader *reader)
