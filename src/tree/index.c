@@ -391,6 +391,17 @@ void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool l
     adjust(path, depth, live, mod);
 }
 
+void qr__index_append(qr__index *index, qr__path *last, qr__entry *entry, bool live, uint64_t mod)
+{
+    if (last->leaf == NULL)
+        qr__index_path(index, qr__key_of(entry), last);
+    last->at = last->leaf->node.count;
+    bool stays = last->at < QR__FAN;
+    qr__index_insert(index, last, entry, live, mod);
+    if (!stays)
+        last->leaf = NULL; /* it was split */
+}
+
 /* ------------------------------------------------------------------ remove ---- */
 
 /* Joins or evens out children i and i + 1 of a parent. */

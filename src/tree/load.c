@@ -3,20 +3,30 @@
 #include "tree/image.h"
 #include "tree/private.h"
 
-/* An event with its place in the log: comparing it looks at no version. */
-typedef struct dated {
-    uint64_t revision;
-    uint64_t sub;
-    qr__event event;
-} dated;
+enum {
+    DIGIT_BITS = 11,
+    DIGITS = 1 << DIGIT_BITS,
+    /* Each revision behind the compacted one has an event, so there can't be more of them. */
+    REVISIONS_BITS = 39,
+    SUB_BITS = 25,
+};
 
-/* Runs of `width` events each are sorted; two after the other are merged into the target. */
-typedef struct merging {
-    dated *target; /* owned; as large as what is sorted */
-    uint64_t width;
-    uint64_t from; /* where the two runs begin */
-    uint64_t left, right, to;
-} merging;
+/* An event with its place in the log: revisions behind the compacted one, then the sub. */
+typedef struct placed {
+    uint64_t place;
+    qr__event event;
+} placed;
+
+/* Places are sorted by one digit after another, the lowest first; bits that are zero in all of them belong to
+ * none. Of each digit its values are counted, and then the events moved, in their order. */
+typedef struct sorting {
+    placed *target; /* owned; as large as what is sorted */
+    uint64_t bits;  /* that are set in any place */
+    uint32_t shift; /* of the digit */
+    enum { SORT_BEGIN, SORT_COUNT, SORT_MOVE } stage;
+    uint64_t at;             /* the next event to be counted or moved */
+    uint64_t starts[DIGITS]; /* counts; then where the next event with that value goes */
+} sorting;
 
 struct qr__load {
     uint64_t chunks, keys, versions;
@@ -27,9 +37,10 @@ struct qr__load {
     qr__entry *entry;    /* the key whose versions are being read; in the index once it has one */
     qr__version *oldest; /* its oldest version so far */
     bool headed, ended;
-    dated *events; /* owned: of the event log, by their keys until they are sorted */
+    qr__path last;  /* in the index of the space, to where the next key goes; leaf NULL = not known */
+    placed *events; /* owned: of the event log, by their keys until they are sorted */
     uint64_t event_count, event_room;
-    merging merge;
+    sorting sort;
 };
 
 void qr__load_end(qr_tree *tree)
@@ -39,7 +50,7 @@ void qr__load_end(qr_tree *tree)
     if (tree->load->entry && tree->load->oldest == NULL)
         qr__entry_free(tree->load->entry, &tree->records);
     qr_free(tree->load->events);
-    qr_free(tree->load->merge.target);
+    qr_free(tree->load->sort.target);
     qr_free(tree->load);
     tree->load = NULL;
 }
@@ -52,7 +63,8 @@ static bool load_head(qr__load *load, qr_reader *reader)
     load->digest = qr_reader_u64(reader);
     bool first = !load->headed;
     load->headed = true;
-    return first && load->revision >= 1 && load->compacted <= load->revision;
+    return first && load->revision >= 1 && load->compacted <= load->revision &&
+           (load->revision - load->compacted) >> REVISIONS_BITS == 0;
 }
 
 static bool load_key(qr_tree *tree, qr__load *load, qr_reader *reader)
@@ -72,6 +84,8 @@ static bool load_key(qr_tree *tree, qr__load *load, qr_reader *reader)
         return false;
     load->entry = qr__entry_new(key, &tree->records);
     load->oldest = NULL;
+    if (load->space != space)
+        load->last.leaf = NULL;
     load->space = space;
     load->keys++;
     return true;
@@ -94,13 +108,15 @@ static bool load_extra(qr_tree *tree, qr_reader *reader, qr__draft *draft)
 
 static void note_event(qr__load *load, qr__version *version)
 {
+    _Static_assert(QR__SUB_MAX == (1 << SUB_BITS) - 1, "a place has room for every sub");
     if (load->event_count == load->event_room) {
         load->event_room = load->event_room ? load->event_room * 2 : 1024;
         load->events = qr_realloc(load->events, load->event_room * sizeof *load->events);
     }
-    load->events[load->event_count++] = (dated){.revision = qr__mod_of(version),
-                                                .sub = version->sub,
-                                                .event = {.entry = load->entry, .version = version}};
+    uint64_t place = (qr__mod_of(version) - load->compacted) << SUB_BITS | version->sub;
+    load->sort.bits |= place;
+    load->events[load->event_count++] =
+        (placed){.place = place, .event = {.entry = load->entry, .version = version}};
 }
 
 /* The event log, and the sums of the figures. */
@@ -126,10 +142,8 @@ static bool hang_in(qr_tree *tree, qr__load *load, qr__version *version)
         qr__life_of(newer)->older = version;
     } else {
         load->entry->newest = version;
-        qr__path path;
-        qr__index *index = &tree->spaces[load->space];
-        qr__index_path(index, qr__key_of(load->entry), &path);
-        qr__index_insert(index, &path, load->entry, qr__is_live(version), qr__mod_of(version));
+        qr__index_append(&tree->spaces[load->space], &load->last, load->entry, qr__is_live(version),
+                         qr__mod_of(version));
     }
     if (load->space == QR__SPACE_KEYS)
         note_key(tree, load, version, newer);
@@ -233,48 +247,68 @@ static bool load_record(qr_tree *tree, qr__load *load, qr_reader *reader)
 
 /* ----------------------------------------------------------------- finishing ---- */
 
-static bool is_later(const dated *a, const dated *b)
+static uint64_t digit_of(const sorting *sort, const placed *event)
 {
-    return a->revision != b->revision ? a->revision > b->revision : a->sub > b->sub;
+    return event->place >> sort->shift & (DIGITS - 1);
 }
 
-static void begin_runs(qr__load *load, uint64_t from)
+/* False: there is no digit left. */
+static bool begin_digit(qr__load *load)
 {
-    merging *merge = &load->merge;
-    uint64_t right = from + merge->width;
-    merge->from = merge->left = merge->to = from;
-    merge->right = right < load->event_count ? right : load->event_count;
+    sorting *sort = &load->sort;
+    uint64_t rest = sort->shift < 64 ? sort->bits >> sort->shift : 0;
+    if (rest == 0)
+        return false;
+    sort->shift += (uint32_t)__builtin_ctzll(rest);
+    if (sort->target == NULL)
+        sort->target = qr_alloc(load->event_count * sizeof *sort->target);
+    memset(sort->starts, 0, sizeof sort->starts);
+    sort->stage = SORT_COUNT;
+    return true;
 }
 
-/* Moves events into the target, as far as the budget goes. False: there is nothing to do. */
+static void end_counting(sorting *sort)
+{
+    uint64_t before = 0;
+    for (size_t i = 0; i < DIGITS; i++) {
+        uint64_t count = sort->starts[i];
+        sort->starts[i] = before;
+        before += count;
+    }
+    sort->at = 0;
+    sort->stage = SORT_MOVE;
+}
+
+static void end_moving(qr__load *load)
+{
+    sorting *sort = &load->sort;
+    placed *swap = load->events;
+    load->events = sort->target;
+    sort->target = swap;
+    sort->shift += DIGIT_BITS;
+    sort->at = 0;
+    sort->stage = SORT_BEGIN;
+}
+
+/* Counts or moves events, as far as the budget goes. False: they are sorted. */
 static bool sort_some(qr__load *load, size_t *budget)
 {
-    merging *merge = &load->merge;
-    uint64_t count = load->event_count;
-    if (merge->width >= count)
+    sorting *sort = &load->sort;
+    if (sort->stage == SORT_BEGIN && !begin_digit(load))
         return false;
-    if (merge->target == NULL)
-        merge->target = qr_alloc(count * sizeof *merge->target);
-    uint64_t left_end = merge->from + merge->width, right_end = left_end + merge->width;
-    left_end = left_end < count ? left_end : count;
-    right_end = right_end < count ? right_end : count;
-    for (; merge->to<right_end && * budget> 0; merge->to++, --*budget) {
-        bool take_right =
-            merge->left == left_end ||
-            (merge->right < right_end && is_later(&load->events[merge->left], &load->events[merge->right]));
-        merge->target[merge->to] = load->events[take_right ? merge->right++ : merge->left++];
-    }
-    if (merge->to < right_end)
-        return true;
-    if (right_end < count) {
-        begin_runs(load, right_end);
+    uint64_t left = load->event_count - sort->at, end = sort->at + (left < *budget ? left : *budget);
+    *budget -= end - sort->at;
+    if (sort->stage == SORT_COUNT) {
+        for (; sort->at < end; sort->at++)
+            sort->starts[digit_of(sort, &load->events[sort->at])]++;
+        if (end == load->event_count)
+            end_counting(sort);
         return true;
     }
-    dated *swap = load->events;
-    load->events = merge->target;
-    merge->target = swap;
-    merge->width *= 2;
-    begin_runs(load, 0);
+    for (; sort->at < end; sort->at++)
+        sort->target[sort->starts[digit_of(sort, &load->events[sort->at])]++] = load->events[sort->at];
+    if (end == load->event_count)
+        end_moving(load);
     return true;
 }
 
@@ -302,8 +336,6 @@ static qr_status finish(qr_tree *tree, qr__load *load)
     tree->now.revision = load->revision;
     tree->compacted = load->compacted;
     tree->now.digest = load->digest;
-    load->merge.width = 1;
-    begin_runs(load, 0);
     return qr__alarms_broken(tree) == NULL ? QR_OK : QR_E_CORRUPT;
 }
 

@@ -283,6 +283,8 @@ void qr__index_free(qr__index *index);                           /* nodes only; 
 qr__entry *qr__index_find(const qr__index *index, qr_slice key); /* NULL if it is not there */
 qr__entry *qr__index_path(const qr__index *index, qr_slice key, qr__path *path);
 void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool live, uint64_t mod);
+/* Of a key behind all others. *last: the way there, as the call before left it; leaf NULL = not known. */
+void qr__index_append(qr__index *index, qr__path *last, qr__entry *entry, bool live, uint64_t mod);
 void qr__index_set(qr__index *index, qr__path *path, bool live, uint64_t mod);
 void qr__index_remove(qr__index *index, qr__path *path);
 const char *qr__index_broken(const qr__index *index, bool of_directories);
