@@ -134,6 +134,37 @@ static void bench_reads(bench *b)
     say("range of everything, a key", from, (double)b->count);
 }
 
+static void bench_image(bench *b)
+{
+    const qr_machine_ops *on = b->machine->ops;
+    qr_machine *copy = qr_tree_open(&(qr_tree_config){0});
+    qr_buffer chunk;
+    qr_buffer_init(&chunk);
+    double saving = 0, loading = 0, from = now();
+    uint64_t saved = 0;
+    QR_ASSERT(on->save_begin(b->machine) == QR_OK);
+    for (bool done = false; !done; saved += chunk.size) {
+        from = now();
+        qr_buffer_clear(&chunk);
+        QR_ASSERT(on->save_next(b->machine, 65536, &chunk, &done) == QR_OK);
+        saving += now() - from;
+        from = now();
+        QR_ASSERT(on->load(copy, qr_buffer_slice(&chunk), done) == QR_OK);
+        loading += now() - from;
+    }
+    on->save_end(b->machine);
+    qr_buffer_free(&chunk);
+    from = now();
+    while (on->settle(copy, 65536))
+        continue;
+    say("save, a key", now() - saving, (double)b->count);
+    say("load, a key", now() - loading, (double)b->count);
+    say("putting the event log in order, a key", from, (double)b->count);
+    QR_ASSERT(on->digest(copy) == on->digest(b->machine));
+    copy->ops->free(copy);
+    printf("%-58s %9.0f bytes\n", "image, a key", (double)saved / (double)b->count);
+}
+
 static void bench_writes(bench *b)
 {
     qr_slice value = qr_slice_text("87654321");
@@ -160,19 +191,6 @@ static void bench_writes(bench *b)
     while (b->machine->ops->work(b->machine, 100))
         slices++;
     say("freeing, a slice of 100", from, (double)slices);
-    from = now();
-    QR_ASSERT(b->machine->ops->save_begin(b->machine) == QR_OK);
-    qr_buffer chunk;
-    qr_buffer_init(&chunk);
-    uint64_t saved = 0;
-    for (bool done = false; !done; saved += chunk.size) {
-        qr_buffer_clear(&chunk);
-        QR_ASSERT(b->machine->ops->save_next(b->machine, 65536, &chunk, &done) == QR_OK);
-    }
-    b->machine->ops->save_end(b->machine);
-    qr_buffer_free(&chunk);
-    say("save, a key", from, (double)b->count);
-    printf("%-58s %9.0f bytes\n", "image, a key", (double)saved / (double)b->count);
 }
 
 /* A member that takes a received checkpoint over frees its old state between turns. */
@@ -237,11 +255,11 @@ static void bench_array(bench *b)
 static void bench_index(bench *b)
 {
     qr__index index;
-    qr__index_init(&index);
+    qr_slab records = {0};
+    qr__index_init(&index, &records);
     qr__entry **entries = qr_alloc(b->count * sizeof(qr__entry *));
-    uint64_t bytes = 0;
     for (size_t i = 0; i < b->count; i++)
-        entries[i] = qr__entry_new(qr_slice_text(b->keys[i]), &bytes);
+        entries[i] = qr__entry_new(qr_slice_text(b->keys[i]), &records);
     double from = now();
     for (size_t i = 0; i < b->count; i++) {
         qr__path path;
@@ -263,9 +281,10 @@ static void bench_index(bench *b)
     }
     say("B+tree: remove", from, (double)b->count);
     for (size_t i = 0; i < b->count; i++)
-        qr__entry_free(entries[i], &bytes);
+        qr__entry_free(entries[i], &records);
     qr_free(entries);
     qr__index_free(&index);
+    qr_slab_end(&records);
 }
 
 int main(int argc, char **argv)
@@ -278,10 +297,12 @@ int main(int argc, char **argv)
     make_keys(&b, 1);
     printf("%zu keys of %zu bytes\n", b.count, strlen(b.keys[0]));
     bench_machine(&b, true);
+    bench_image(&b);
     bench_reads(&b);
     bench_writes(&b);
     bench_retire(&b);
     bench_machine(&b, false);
+    bench_image(&b);
     b.machine->ops->free(b.machine);
     bench_search(&b);
     bench_array(&b);

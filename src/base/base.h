@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/prng.h"
+#include "base/slab.h"
 #include "base/slice.h"
 #include "base/status.h"
 

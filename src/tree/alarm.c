@@ -152,7 +152,7 @@ const char *qr__alarms_broken(const qr_tree *tree)
     for (; cursor.leaf; qr__cursor_next(&cursor)) {
         const qr__entry *entry = qr__cursor_entry(&cursor);
         if (qr__is_live(entry->newest) &&
-            (entry->key_size != NAME_SIZE || entry->newest->value_size != VALUE_SIZE))
+            (entry->key_size != NAME_SIZE || qr__value_of(entry->newest).size != VALUE_SIZE))
             return "alarm: record of another size";
     }
     return NULL;

@@ -12,60 +12,56 @@ struct qr__undo {
 
 static uint64_t live_size(const qr__entry *entry, const qr__version *version)
 {
-    if (!qr__is_live(version))
-        return 0;
-    return (uint64_t)entry->key_size + version->value_size +
-           (version->extra ? version->extra->attribute_size : 0u);
+    return qr__is_live(version) ? entry->key_size + qr__content_size(version) : 0;
 }
 
 /* The figures of the space of keys: live bytes, and what has become history by this change. */
 static void account(qr_tree *tree, const qr__entry *entry, const qr__version *version)
 {
-    const qr__version *old = version->older;
+    const qr__version *old = qr__older_of(version);
     tree->now.live_bytes += live_size(entry, version);
     tree->now.live_bytes -= live_size(entry, old);
     tree->now.history_bytes += sizeof(qr__event);
     if (qr__is_live(old))
-        tree->now.history_bytes += qr__version_cost(old);
+        tree->now.history_bytes += qr__version_cost(old, version);
     if (!qr__is_live(version))
-        tree->now.history_bytes += qr__version_cost(version);
+        tree->now.history_bytes += qr__version_cost(version, NULL);
 }
 
-static void stamp(qr__work *work, uint8_t space, qr__version *version)
+static void stamp(qr__work *work, uint8_t space, qr__draft *draft)
 {
     qr_tree *tree = work->tree;
     if (space == QR_SPACE_KEYS && tree->now.revision == work->base)
         tree->now.revision++; /* the first change of a command that clients see */
-    version->index = work->index;
-    version->mod_revision = tree->now.revision;
+    draft->index = work->index;
+    draft->mod_revision = tree->now.revision;
     QR_CHECK(work->sub <= QR__SUB_MAX, "one command makes more changes than can be told apart");
-    version->sub = work->sub++;
-    if (version->version == 1)
-        version->create_revision = version->mod_revision;
+    draft->sub = work->sub++;
+    if (draft->number == 1)
+        draft->create_revision = draft->mod_revision;
 }
 
-qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *path, qr__version *version)
+qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *path, qr__draft *draft)
 {
     qr_tree *tree = work->tree;
     qr__index *index = qr__space_of(tree, space);
     qr__entry *entry = path->found ? path->leaf->node.slots[path->at] : NULL;
     qr__version *old = entry ? entry->newest : NULL;
-    bool live = version->version != 0, was_live = qr__is_live(old);
+    bool live = draft->number != 0, was_live = qr__is_live(old);
     QR_ASSERT(live || was_live);
-    QR_ASSERT(version->version == (live ? (was_live ? old->version + 1 : 1) : 0));
-    stamp(work, space, version);
-    version->older = old;
-    if (old) {
-        QR_ASSERT(old->newer == NULL && old->mod_revision <= version->mod_revision);
-        old->newer = version;
-    }
+    QR_ASSERT(draft->number == (live ? (was_live ? qr__number_of(old) + 1 : 1) : 0));
+    stamp(work, space, draft);
+    QR_ASSERT(old == NULL || qr__mod_of(old) <= draft->mod_revision);
+    draft->older = old;
+    draft->has_older = old != NULL;
+    qr__version *version = qr__version_new(draft, &tree->records);
     if (entry == NULL) {
-        entry = qr__entry_new(key, &tree->record_bytes);
+        entry = qr__entry_new(key, &tree->records);
         entry->newest = version;
-        qr__index_insert(index, path, entry, live, version->mod_revision);
+        qr__index_insert(index, path, entry, live, draft->mod_revision);
     } else {
         entry->newest = version;
-        qr__index_set(index, path, live, version->mod_revision);
+        qr__index_set(index, path, live, draft->mod_revision);
     }
     qr__ring_push(space == QR_SPACE_KEYS ? &tree->history : &tree->hidden,
                   (qr__event){.entry = entry, .version = version});
@@ -98,7 +94,7 @@ static void undo_change(qr_tree *tree, uint8_t space, qr__entry *entry)
 {
     qr__index *index = qr__space_of(tree, space);
     qr__ring *ring = space == QR_SPACE_KEYS ? &tree->history : &tree->hidden;
-    qr__version *version = entry->newest, *older = version->older;
+    qr__version *version = entry->newest, *older = qr__older_of(version);
     QR_ASSERT(qr__ring_at(ring, ring->end - 1)->version == version);
     ring->end--;
     qr__path path;
@@ -107,13 +103,12 @@ static void undo_change(qr_tree *tree, uint8_t space, qr__entry *entry)
     qr__lease_moved(tree, space, entry, version, older);
     entry->newest = older;
     if (older) {
-        older->newer = NULL;
-        qr__index_set(index, &path, qr__is_live(older), older->mod_revision);
+        qr__index_set(index, &path, qr__is_live(older), qr__mod_of(older));
     } else {
         qr__index_remove(index, &path);
-        qr__entry_free(entry, &tree->record_bytes);
+        qr__entry_free(entry, &tree->records);
     }
-    qr__version_free(version, &tree->record_bytes);
+    qr__version_free(version, &tree->records);
 }
 
 void qr__undo_all(qr__work *work)

@@ -3,41 +3,61 @@
 
 typedef struct totals {
     uint64_t live_bytes, history_bytes;
-    uint64_t paths;      /* live keys other than "/" that are paths */
-    uint64_t in_history; /* versions that an event in the log must point to */
+    uint64_t paths;  /* live keys other than "/" that are paths */
+    uint64_t events; /* versions that an event in the log points to */
 } totals;
 
 static const char *broken_version(const qr_tree *tree, const qr__version *version, bool counted)
 {
-    const qr__version *older = version->older;
-    if (version->newer ? version->newer->older != version : false)
-        return "record: chain of versions is torn";
-    if (version->index > tree->applied_index || version->mod_revision > tree->now.revision)
+    const qr__version *older = qr__older_of(version);
+    uint64_t mod = qr__mod_of(version), number = qr__number_of(version);
+    if (qr__index_of(version) > tree->applied_index || mod > tree->now.revision)
         return "record: version from the future";
-    if (version->create_revision > version->mod_revision)
+    if (qr__create_of(version) > mod)
         return "record: created after it was modified";
-    if (version->version == 0 && (version->create_revision || version->value_size || version->extra))
+    if (number == 0 && (qr__create_of(version) || qr__content_size(version) || qr__extra_of(version)))
         return "record: tombstone with contents";
-    if (version->value_size > QR__INLINE_MAX && version->value.blob->size != version->value_size)
+    if (qr__blob_of(version) ? qr__blob_of(version)->size <= QR__INLINE_MAX
+                             : version->inline_size > QR__INLINE_MAX)
         return "record: value of another size";
     if (older == NULL)
         return NULL;
-    if (older->newer != version)
-        return "record: chain of versions is torn";
-    if (older->index > version->index || older->mod_revision > version->mod_revision)
+    if (qr__index_of(older) > qr__index_of(version) || qr__mod_of(older) > mod)
         return "record: versions out of order";
-    if (counted && older->mod_revision == version->mod_revision && older->sub >= version->sub)
+    if (counted && qr__mod_of(older) == mod && older->sub >= version->sub)
         return "record: sub-revisions out of order";
     bool continues = qr__is_live(older) && qr__is_live(version);
-    if (continues &&
-        (version->version != older->version + 1 || version->create_revision != older->create_revision))
+    if (continues && (number != qr__number_of(older) + 1 || qr__create_of(version) != qr__create_of(older)))
         return "record: a life does not count up";
-    if (continues && (version->modified_ms < older->modified_ms || version->created_ms != older->created_ms))
+    if (continues && (qr__modified_of(version) < qr__modified_of(older) ||
+                      qr__created_of(version) != qr__created_of(older)))
         return "record: time goes back";
     if (!continues && !qr__is_live(version) && !qr__is_live(older))
         return "record: deleted twice";
-    if (!continues && qr__is_live(version) && version->version != 1)
+    if (!continues && qr__is_live(version) && number != 1)
         return "record: a life does not begin at one";
+    return NULL;
+}
+
+static bool has_event(const qr_tree *tree, const qr__entry *entry, const qr__version *version)
+{
+    uint64_t at = qr__history_place(tree, qr__mod_of(version), version->sub);
+    if (at == tree->history.end)
+        return false;
+    const qr__event *event = qr__ring_at(&tree->history, at);
+    return event->version == version && event->entry == entry;
+}
+
+/* A version in the space of keys, with its event and what it is charged. newer: NULL for the newest. */
+static const char *broken_in_history(const qr_tree *tree, const qr__entry *entry, const qr__version *version,
+                                     const qr__version *newer, totals *sum)
+{
+    bool is_told = has_event(tree, entry, version);
+    if (!is_told && qr__mod_of(version) >= tree->compacted)
+        return "history: a version without event";
+    sum->events += is_told;
+    bool is_charged = qr__is_live(version) ? newer != NULL : is_told;
+    sum->history_bytes += is_charged ? qr__version_cost(version, newer) : 0;
     return NULL;
 }
 
@@ -46,46 +66,37 @@ static const char *broken_keys(const qr_tree *tree, const qr__index *index, bool
     qr__cursor cursor = qr__cursor_seek(index, qr_slice_of(NULL, 0));
     for (; cursor.leaf; qr__cursor_next(&cursor)) {
         const qr__entry *entry = qr__cursor_entry(&cursor);
-        if (entry->newest->newer)
-            return "record: newest version is not the newest";
-        for (const qr__version *version = entry->newest; version; version = version->older) {
+        const qr__version *newer = NULL, *version = entry->newest;
+        for (; version; newer = version, version = qr__older_of(version)) {
             const char *broken = broken_version(tree, version, counted);
+            if (!broken && counted)
+                broken = broken_in_history(tree, entry, version, newer, sum);
             if (broken)
                 return broken;
-            sum->in_history += version->mod_revision >= tree->compacted;
-            if (version != entry->newest || !qr__is_live(version))
-                sum->history_bytes += qr__version_cost(version);
         }
         if (!qr__is_live(entry->newest))
             continue;
-        const qr__extra *extra = entry->newest->extra;
-        sum->live_bytes += entry->key_size + (uint64_t)entry->newest->value_size;
-        sum->live_bytes += extra ? extra->attribute_size : 0u;
+        sum->live_bytes += entry->key_size + qr__content_size(entry->newest);
         sum->paths += entry->key_size > 1 && qr__path_valid(qr__key_of(entry));
     }
     return NULL;
 }
 
-static const char *broken_history(const qr_tree *tree, uint64_t in_history)
+static const char *broken_history(const qr_tree *tree, uint64_t events)
 {
     const qr__ring *ring = &tree->history;
     const qr__version *previous = NULL;
-    uint64_t found = 0;
     if (tree->trimmed < ring->first || tree->trimmed > ring->end)
         return "history: trimmed outside of the log";
     for (uint64_t number = ring->first; number < ring->end; number++) {
-        const qr__event *event = qr__ring_at(ring, number);
-        const qr__version *version = event->version;
-        const qr__version *in_chain = version->newer ? version->newer->older : event->entry->newest;
-        if (previous && (version->mod_revision < previous->mod_revision ||
-                         (version->mod_revision == previous->mod_revision && version->sub <= previous->sub)))
+        const qr__version *version = qr__ring_at(ring, number)->version;
+        if (previous && (qr__mod_of(version) < qr__mod_of(previous) ||
+                         (qr__mod_of(version) == qr__mod_of(previous) && version->sub <= previous->sub)))
             return "history: events out of order";
-        if (in_chain != version)
-            return "history: event of a version that its key does not have";
-        found += version->mod_revision >= tree->compacted;
         previous = version;
     }
-    return found == in_history ? NULL : "history: a version without event";
+    return events == ring->end - ring->first ? NULL
+                                             : "history: event of a version that its key does not have";
 }
 
 /* ---------------------------------------------------------------- directories ---- */
@@ -154,8 +165,8 @@ static const char *broken_directory(const qr_tree *tree, const qr__entry *entry,
         record->bare_revision > tree->now.revision || (record->first_revision == 0) != is_root)
         return "directory: revisions out of order";
     if (key && !is_root &&
-        (key->create_revision < record->first_revision ||
-         (record->versions == 0 && key->create_revision != record->first_revision)))
+        (qr__create_of(key) < record->first_revision ||
+         (record->versions == 0 && qr__create_of(key) != record->first_revision)))
         return "directory: key and record do not agree on the beginning";
     qr_buffer_clear(scratch);
     qr_buffer_add_slice(scratch, path);
@@ -204,7 +215,7 @@ const char *qr__broken(const qr_tree *tree)
     if (!broken)
         broken = qr__index_broken(&tree->directories, true);
     if (!broken)
-        broken = broken_history(tree, sum.in_history);
+        broken = broken_history(tree, sum.events);
     if (!broken)
         broken = broken_directories(tree, sum.paths);
     if (!broken)

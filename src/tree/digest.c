@@ -26,16 +26,16 @@ static void mix_extra(uint64_t *digest, const qr__extra *extra)
 
 static void mix_version(uint64_t *digest, const qr__version *version)
 {
-    mix(digest, version->mod_revision);
-    mix(digest, (uint64_t)version->modified_ms);
+    mix(digest, qr__mod_of(version));
+    mix(digest, (uint64_t)qr__modified_of(version));
     if (!qr__is_live(version))
         return;
-    mix(digest, version->create_revision);
-    mix(digest, version->version);
-    mix(digest, (uint64_t)version->created_ms);
-    mix(digest, version->value_size);
+    mix(digest, qr__create_of(version));
+    mix(digest, qr__number_of(version));
+    mix(digest, (uint64_t)qr__created_of(version));
+    mix(digest, qr__value_of(version).size);
     mix(digest, qr__value_hash(version));
-    mix_extra(digest, version->extra);
+    mix_extra(digest, qr__extra_of(version));
 }
 
 void qr__digest_change(qr_tree *tree, uint8_t space, qr_slice key, const qr__version *version)
@@ -87,12 +87,12 @@ qr_status qr__hash_versions(qr_tree *tree, uint64_t revision, qr_hash_result *re
         const qr__entry *entry = qr__cursor_entry(&cursor);
         const qr__version *version = entry->newest;
         bool named = false;
-        while (version && version->mod_revision > revision)
-            version = version->older;
+        while (version && qr__mod_of(version) > revision)
+            version = qr__older_of(version);
         /* Down to what is visible at the watermark. A tombstone at or below it is left out, as are versions
          * that it or a newer one hides and that only wait to be freed. */
-        for (; version; version = version->older) {
-            bool last = version->mod_revision <= tree->compacted;
+        for (; version; version = qr__older_of(version)) {
+            bool last = qr__mod_of(version) <= tree->compacted;
             if (!last || qr__is_live(version)) {
                 if (!named)
                     mix(&hash, qr_hash(qr__key_of(entry), 0));

@@ -87,10 +87,10 @@ static uint64_t cost_of(const qr__entry *entry)
 
 static qr__entry *add(qr_tree *tree, qr_slice path, qr__path *place)
 {
-    qr__entry *entry = qr__entry_new(path, &tree->record_bytes);
-    entry->directory = qr_alloc_zero(1, sizeof *entry->directory);
-    entry->directory->stashed = tree->save ? tree->saves : 0; /* not there when the save began */
-    tree->record_bytes += sizeof *entry->directory;
+    qr__entry *entry = qr__entry_new(path, &tree->records);
+    entry->directory = qr_slab_alloc(&tree->records, sizeof *entry->directory);
+    /* Not there when the save began. */
+    *entry->directory = (qr__directory){.stashed = tree->save ? tree->saves : 0};
     tree->directory_cost += cost_of(entry);
     qr__index_insert(&tree->directories, place, entry, true, 0);
     return entry;
@@ -108,9 +108,8 @@ void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record)
     } else if (entry) {
         qr__index_remove(&tree->directories, &place);
         tree->directory_cost -= cost_of(entry);
-        tree->record_bytes -= sizeof *entry->directory;
-        qr_free(entry->directory);
-        qr__entry_free(entry, &tree->record_bytes);
+        qr_slab_free(&tree->records, entry->directory, sizeof *entry->directory);
+        qr__entry_free(entry, &tree->records);
     }
 }
 
@@ -151,8 +150,8 @@ static bool begin(qr__work *work, qr_slice path, qr_directory *record)
     if (path.size == 1)
         return true;
     const qr__version *own = own_key(work->tree, path);
-    record->first_revision = own ? own->create_revision : work->tree->now.revision;
-    record->first_ms = own ? own->created_ms : work->stamp_ms;
+    record->first_revision = own ? qr__create_of(own) : work->tree->now.revision;
+    record->first_ms = own ? qr__created_of(own) : work->stamp_ms;
     record->bare_revision = own ? 0 : record->first_revision;
     record->bare_ms = own ? 0 : record->first_ms;
     return own != NULL;
@@ -169,9 +168,9 @@ static void note_own(qr__work *work, qr_slice path, const qr__version *version)
         record->bare_revision = 0;
         record->bare_ms = 0;
     } else {
-        record->versions += version->older->version;
-        record->bare_revision = version->mod_revision;
-        record->bare_ms = version->modified_ms;
+        record->versions += qr__number_of(qr__older_of(version));
+        record->bare_revision = qr__mod_of(version);
+        record->bare_ms = qr__modified_of(version);
     }
     qr__digest_directory(work->tree, path, record);
 }
@@ -227,7 +226,7 @@ static uint32_t disappear(qr__work *work, qr_slice path)
 
 uint8_t qr__directory_levels(qr_slice key, const qr__version *version)
 {
-    return version->version <= 1 && key.size > 1 && qr__path_valid(key);
+    return qr__number_of(version) <= 1 && key.size > 1 && qr__path_valid(key);
 }
 
 void qr__directory_note(qr__work *work, const qr__entry *entry)
@@ -235,7 +234,7 @@ void qr__directory_note(qr__work *work, const qr__entry *entry)
     qr_slice key = qr__key_of(entry);
     qr__version *version = entry->newest;
     version->levels = qr__directory_levels(key, version);
-    QR_ASSERT(qr__is_live(version) != qr__is_live(version->older));
+    QR_ASSERT(qr__is_live(version) != qr__is_live(qr__older_of(version)));
     if (!qr__path_valid(key))
         return;
     const qr_directory *record = qr__directory_find(work->tree, key);

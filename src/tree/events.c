@@ -17,7 +17,7 @@ static bool is_quiet(const qr_tree *tree, const qr_span *span, uint64_t from)
     const qr__index *index = &tree->spaces[QR__SPACE_KEYS];
     if (qr__span_point(span)) {
         const qr__entry *entry = qr__index_find(index, span->key);
-        return entry == NULL || entry->newest->mod_revision < from;
+        return entry == NULL || qr__mod_of(entry->newest) < from;
     }
     qr_slice key;
     const qr_slice *to;
@@ -27,12 +27,12 @@ static bool is_quiet(const qr_tree *tree, const qr_span *span, uint64_t from)
 /* The key as it was before this revision; a revision can change a key more than once. */
 static const qr__version *version_before(const qr_tree *tree, const qr__version *version)
 {
-    uint64_t revision = version->mod_revision;
+    uint64_t revision = qr__mod_of(version);
     if (revision <= tree->compacted)
         return NULL;
-    const qr__version *before = version->older;
-    while (before != NULL && before->mod_revision == revision)
-        before = before->older;
+    const qr__version *before = qr__older_of(version);
+    while (before != NULL && qr__mod_of(before) == revision)
+        before = qr__older_of(before);
     return qr__is_live(before) ? before : NULL;
 }
 
@@ -42,8 +42,8 @@ static size_t tell(const qr_tree *tree, const qr_events_query *query, const qr__
     qr_kv_event told = {.deleted = !qr__is_live(event->version)};
     if (told.deleted)
         told.kv = (qr_key_value){.key = qr__key_of(event->entry),
-                                 .mod_revision = event->version->mod_revision,
-                                 .modified_ms = event->version->modified_ms};
+                                 .mod_revision = qr__mod_of(event->version),
+                                 .modified_ms = qr__modified_of(event->version)};
     else
         qr__fill(event->entry, event->version, false, &told.kv);
     told.levels = event->version->levels;
@@ -61,8 +61,7 @@ static bool is_wanted(const qr_tree *tree, const qr_events_query *query, const q
     bool deletes = !qr__is_live(event->version);
     if (deletes ? query->skip_deletes : query->skip_puts)
         return false;
-    if (deletes && QR_BUG(tree->config.bug, TOMBSTONE_LOST) &&
-        event->version->mod_revision == tree->compacted)
+    if (deletes && QR_BUG(tree->config.bug, TOMBSTONE_LOST) && qr__mod_of(event->version) == tree->compacted)
         return false;
     return inside(&query->span, qr__key_of(event->entry));
 }
@@ -82,7 +81,7 @@ qr_status qr__events(const qr_tree *tree, const qr_events_query *query, qr_event
     uint64_t number = qr__history_find(tree, query->from), end = tree->history.end, last = 0;
     for (; number < end; number++) {
         const qr__event *event = qr__ring_at(&tree->history, number);
-        uint64_t revision = event->version->mod_revision;
+        uint64_t revision = qr__mod_of(event->version);
         bool enough = result->bytes >= query->bytes_max || result->looked >= query->look_max;
         if (enough && (revision != last || QR_BUG(tree->config.bug, REVISION_SPLIT)) && last != 0) {
             result->next = last + 1;

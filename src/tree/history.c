@@ -48,12 +48,14 @@ static void ring_pop(qr__ring *ring)
     }
 }
 
-uint64_t qr__history_find(const qr_tree *tree, uint64_t revision)
+uint64_t qr__history_place(const qr_tree *tree, uint64_t revision, uint32_t sub)
 {
     uint64_t low = tree->history.first, high = tree->history.end;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (qr__ring_at(&tree->history, middle)->version->mod_revision < revision)
+        const qr__version *version = qr__ring_at(&tree->history, middle)->version;
+        uint64_t mod = qr__mod_of(version);
+        if (mod < revision || (mod == revision && version->sub < sub))
             low = middle + 1;
         else
             high = middle;
@@ -63,48 +65,43 @@ uint64_t qr__history_find(const qr_tree *tree, uint64_t revision)
 
 /* ----------------------------------------------------------------- freeing ---- */
 
-static void free_version(qr_tree *tree, qr__version *version, bool counted)
-{
-    if (counted)
-        tree->now.history_bytes -= qr__version_cost(version);
-    if (version->newer)
-        version->newer->older = version->older;
-    if (version->older)
-        version->older->newer = version->newer;
-    qr__version_free(version, &tree->record_bytes);
-}
-
-/* Frees what the version hides: all older ones, if the next older one is below the limit. */
+/* Frees what the version hides: all older ones, if the next older one is below the limit. Their events have
+ * left the log, so tombstones among them are not charged any more. */
 static void cut_below(qr_tree *tree, qr__version *version, uint64_t limit, bool counted)
 {
-    if (version->older == NULL || version->older->mod_revision >= limit)
+    qr__version *older = qr__older_of(version);
+    if (older == NULL || qr__mod_of(older) >= limit)
         return;
-    /* Oldest first: what a version costs depends on the next newer one, which may share its value. */
-    qr__version *oldest = version->older;
-    while (oldest->older)
-        oldest = oldest->older;
-    while (oldest != version) {
-        qr__version *newer = oldest->newer;
-        free_version(tree, oldest, counted);
-        oldest = newer;
+    qr__life_of(version)->older = NULL;
+    for (qr__version *newer = version; older;) {
+        if (counted && qr__is_live(older))
+            tree->now.history_bytes -= qr__version_cost(older, newer);
+        if (newer != version)
+            qr__version_free(newer, &tree->records);
+        newer = older;
+        older = qr__older_of(newer);
+        if (older == NULL)
+            qr__version_free(newer, &tree->records);
     }
 }
 
-/* A tombstone that hides nothing any more goes; with its last version the key goes. */
+/* A tombstone that hides nothing any more is not charged. If nothing is newer, it goes with its key; else it
+ * stays until the event of the next newer version leaves the log: nobody sees it. */
 static void drop_tombstone(qr_tree *tree, qr__index *index, qr__event event, bool counted)
 {
     qr__entry *entry = event.entry;
-    if (qr__is_live(event.version) || event.version->older)
+    if (qr__is_live(event.version))
         return;
-    if (entry->newest != event.version) {
-        free_version(tree, event.version, counted);
+    QR_ASSERT(qr__older_of(event.version) == NULL);
+    if (counted)
+        tree->now.history_bytes -= qr__version_cost(event.version, NULL);
+    if (entry->newest != event.version)
         return;
-    }
     qr__path path;
     QR_CHECK(qr__index_path(index, qr__key_of(entry), &path) == entry, "a deleted key is not in the tree");
-    free_version(tree, event.version, counted);
+    qr__version_free(event.version, &tree->records);
     qr__index_remove(index, &path);
-    qr__entry_free(entry, &tree->record_bytes);
+    qr__entry_free(entry, &tree->records);
 }
 
 static qr__index *index_of_hidden(qr_tree *tree, const qr__entry *entry)
@@ -120,7 +117,7 @@ static bool history_step(qr_tree *tree)
     qr__ring *ring = &tree->history;
     if (ring->first < ring->end) {
         qr__event event = *qr__ring_at(ring, ring->first);
-        if (event.version->mod_revision < tree->compacted) {
+        if (qr__mod_of(event.version) < tree->compacted) {
             ring_pop(ring);
             tree->now.history_bytes -= sizeof event;
             cut_below(tree, event.version, tree->compacted, true);
@@ -132,7 +129,7 @@ static bool history_step(qr_tree *tree)
     }
     if (tree->trimmed < ring->end) {
         qr__event event = *qr__ring_at(ring, tree->trimmed);
-        if (event.version->mod_revision == tree->compacted) {
+        if (qr__mod_of(event.version) == tree->compacted) {
             tree->trimmed++;
             cut_below(tree, event.version, tree->compacted, true);
             return true;
@@ -158,10 +155,10 @@ bool qr__history_pending(const qr_tree *tree)
     const qr__ring *ring = &tree->history;
     if (tree->hidden.first < tree->hidden.end)
         return true;
-    if (ring->first < ring->end && qr__ring_at(ring, ring->first)->version->mod_revision < tree->compacted)
+    if (ring->first < ring->end && qr__mod_of(qr__ring_at(ring, ring->first)->version) < tree->compacted)
         return true;
     return tree->trimmed < ring->end &&
-           qr__ring_at(ring, tree->trimmed)->version->mod_revision <= tree->compacted;
+           qr__mod_of(qr__ring_at(ring, tree->trimmed)->version) <= tree->compacted;
 }
 
 bool qr__history_work(qr_tree *tree, size_t budget)
@@ -179,10 +176,10 @@ static size_t free_entry(qr_tree *tree, qr__entry *entry)
     size_t freed = 1;
     for (; entry->newest; freed++) {
         qr__version *version = entry->newest;
-        entry->newest = version->older;
-        qr__version_free(version, &tree->record_bytes);
+        entry->newest = qr__older_of(version);
+        qr__version_free(version, &tree->records);
     }
-    qr__entry_free(entry, &tree->record_bytes);
+    qr__entry_free(entry, &tree->records);
     return freed;
 }
 
@@ -216,7 +213,7 @@ static uint64_t half_by_events(const qr_tree *tree)
 {
     const qr__ring *ring = &tree->history;
     return ring->first < ring->end
-               ? qr__ring_at(ring, ring->first + (ring->end - ring->first) / 2)->version->mod_revision
+               ? qr__mod_of(qr__ring_at(ring, ring->first + (ring->end - ring->first) / 2)->version)
                : tree->compacted;
 }
 
@@ -227,7 +224,7 @@ static uint64_t find_made(const qr__ring *ring, uint64_t number, int64_t from_ms
     uint64_t end = ring->end;
     while (number < end) {
         uint64_t middle = number + (end - number) / 2;
-        if (qr__ring_at(ring, middle)->version->modified_ms < from_ms)
+        if (qr__modified_of(qr__ring_at(ring, middle)->version) < from_ms)
             number = middle + 1;
         else
             end = middle;
@@ -242,10 +239,10 @@ static uint64_t half_by_age(const qr_tree *tree, int64_t wall_ms)
     const qr__ring *ring = &tree->history;
     uint64_t first = qr__history_find(tree, tree->compacted + 1);
     if (first == ring->end ||
-        qr__ring_at(ring, first)->version->modified_ms >= wall_ms - tree->config.history_ms_max)
+        qr__modified_of(qr__ring_at(ring, first)->version) >= wall_ms - tree->config.history_ms_max)
         return tree->compacted;
     uint64_t kept = find_made(ring, first, wall_ms - tree->config.history_ms_max / 2);
-    return kept > first ? qr__ring_at(ring, kept - 1)->version->mod_revision : tree->compacted;
+    return kept > first ? qr__mod_of(qr__ring_at(ring, kept - 1)->version) : tree->compacted;
 }
 
 bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body)

@@ -279,7 +279,7 @@ static qr__entry *separator_between(qr__index *index, qr_slice low, qr_slice hig
 {
     uint32_t size = common_prefix(low, high, UINT32_MAX) + 1;
     QR_ASSERT(size <= high.size);
-    return qr__entry_new(qr_slice_of(high.data, size), &index->bytes);
+    return qr__entry_new(qr_slice_of(high.data, size), index->records);
 }
 
 /* ------------------------------------------------------------ bookkeeping ---- */
@@ -391,6 +391,17 @@ void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool l
     adjust(path, depth, live, mod);
 }
 
+void qr__index_append(qr__index *index, qr__path *last, qr__entry *entry, bool live, uint64_t mod)
+{
+    if (last->leaf == NULL)
+        qr__index_path(index, qr__key_of(entry), last);
+    last->at = last->leaf->node.count;
+    bool stays = last->at < QR__FAN;
+    qr__index_insert(index, last, entry, live, mod);
+    if (!stays)
+        last->leaf = NULL; /* it was split */
+}
+
 /* ------------------------------------------------------------------ remove ---- */
 
 /* Joins or evens out children i and i + 1 of a parent. */
@@ -405,7 +416,7 @@ static void even_out(qr__index *index, qr__inner *parent, uint32_t i)
     if (!left->is_leaf)
         items[seam].slot = parent->node.slots[i + 1]; /* what divided the two divides two children now */
     else
-        qr__entry_free(parent->node.slots[i + 1], &index->bytes);
+        qr__entry_free(parent->node.slots[i + 1], index->records);
     if (count <= JOINED_MAX) {
         if (left->is_leaf) {
             as_leaf(left)->next = as_leaf(right)->next;
@@ -455,9 +466,9 @@ void qr__index_remove(qr__index *index, qr__path *path)
 
 /* ---------------------------------------------------------- life and checks ---- */
 
-void qr__index_init(qr__index *index)
+void qr__index_init(qr__index *index, qr_slab *records)
 {
-    *index = (qr__index){0};
+    *index = (qr__index){.records = records};
     index->root = node_new(index, true);
 }
 
@@ -467,7 +478,7 @@ static void free_below(qr__index *index, qr__node *node)
         for (uint32_t i = 0; i < node->count; i++) {
             free_below(index, as_inner(node)->children[i]);
             if (i > 0)
-                qr__entry_free(node->slots[i], &index->bytes);
+                qr__entry_free(node->slots[i], index->records);
         }
     node_free(index, node);
 }
@@ -521,7 +532,7 @@ static const char *broken_leaf(checker *check, const qr__leaf *leaf, uint32_t de
             return "index: key without versions";
         if ((leaf->live >> i & 1) != qr__is_live(newest))
             return "index: wrong idea of which keys live";
-        if (leaf->node.mods[i] != newest->mod_revision)
+        if (leaf->node.mods[i] != qr__mod_of(newest))
             return "index: wrong mod revision in a leaf";
     }
     return leaf->node.count < QR__FAN && leaf->live >> leaf->node.count ? "index: live bits behind the end"

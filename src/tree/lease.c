@@ -76,7 +76,7 @@ uint64_t qr__lease_epoch(const qr_tree *tree, uint64_t *index)
 
 static int64_t lease_of(const qr__version *version)
 {
-    return qr__is_live(version) && version->extra ? version->extra->lease : 0;
+    return qr__is_live(version) && qr__extra_of(version) ? qr__extra_of(version)->lease : 0;
 }
 
 static qr_slice attachment_key(qr_tree *tree, int64_t lease, uint8_t space, const qr__entry *entry)
@@ -100,12 +100,12 @@ void qr__lease_moved(qr_tree *tree, uint8_t space, qr__entry *entry, const qr__v
             qr__index_path(&tree->attachments, attachment_key(tree, old, space, entry), &path);
         QR_CHECK(attachment != NULL, "a key with a lease is attached to it");
         qr__index_remove(&tree->attachments, &path);
-        qr__entry_free(attachment, &tree->record_bytes);
+        qr__entry_free(attachment, &tree->records);
     }
     if (new != 0) {
         qr_slice key = attachment_key(tree, new, space, entry);
         qr__index_path(&tree->attachments, key, &path);
-        qr__entry *attachment = qr__entry_new(key, &tree->record_bytes);
+        qr__entry *attachment = qr__entry_new(key, &tree->records);
         attachment->attached = entry;
         qr__index_insert(&tree->attachments, &path, attachment, true, 0);
     }
@@ -114,7 +114,7 @@ void qr__lease_moved(qr_tree *tree, uint8_t space, qr__entry *entry, const qr__v
 bool qr__lease_loaded(qr_tree *tree, uint8_t space, qr__entry *entry)
 {
     bool is_record = space == QR_SPACE_LEASES && qr__is_live(entry->newest);
-    if (is_record && (entry->key_size != NAME_SIZE || entry->newest->value_size != RECORD_SIZE))
+    if (is_record && (entry->key_size != NAME_SIZE || qr__value_of(entry->newest).size != RECORD_SIZE))
         return false;
     qr__lease_moved(tree, space, entry, NULL, entry->newest);
     return true;
@@ -126,7 +126,7 @@ void qr__leases_free(qr_tree *tree)
     while (cursor.leaf) {
         qr__entry *entry = qr__cursor_entry(&cursor);
         qr__cursor_next(&cursor);
-        qr__entry_free(entry, &tree->record_bytes);
+        qr__entry_free(entry, &tree->records);
     }
     qr__index_free(&tree->attachments);
     qr_buffer_free(&tree->attachment);
@@ -211,7 +211,7 @@ static void end_leases(qr__work *work, qr__entry *const *leases, size_t count)
     if (count > 1 && keys > 1)
         qsort(victims, keys, sizeof *victims, compare_victims);
     for (uint64_t i = 0; i < keys; i++) {
-        bool stays = victims[i].entry->newest->extra->detach;
+        bool stays = qr__extra_of(victims[i].entry->newest)->detach;
         (stays ? qr__detach_key : qr__delete_key)(work, victims[i].space, victims[i].entry);
     }
     for (size_t i = 0; i < count; i++) {
@@ -268,7 +268,7 @@ static qr_lease_record describe(const qr__entry *entry)
     return (qr_lease_record){.id = load_name(entry->key),
                              .generation = found.generation,
                              .ttl_ms = found.number,
-                             .granted_ms = entry->newest->created_ms};
+                             .granted_ms = qr__created_of(entry->newest)};
 }
 
 static void query_keys(const qr_tree *tree, int64_t lease, qr_arena *arena, qr_leases_result *result)
@@ -335,7 +335,7 @@ const char *qr__leases_broken(const qr_tree *tree)
             const qr__entry *entry = qr__cursor_entry(&cursor);
             leased += lease_of(entry->newest) != 0;
             if (space == QR__SPACE_LEASES && qr__is_live(entry->newest) &&
-                (entry->key_size != NAME_SIZE || entry->newest->value_size != RECORD_SIZE))
+                (entry->key_size != NAME_SIZE || qr__value_of(entry->newest).size != RECORD_SIZE))
                 broken = "lease: record of another size";
         }
     }

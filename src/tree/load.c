@@ -3,20 +3,30 @@
 #include "tree/image.h"
 #include "tree/private.h"
 
-/* An event with its place in the log: comparing it looks at no version. */
-typedef struct dated {
-    uint64_t revision;
-    uint64_t sub;
-    qr__event event;
-} dated;
+enum {
+    DIGIT_BITS = 11,
+    DIGITS = 1 << DIGIT_BITS,
+    /* Each revision behind the compacted one has an event, so there can't be more of them. */
+    REVISIONS_BITS = 39,
+    SUB_BITS = 25,
+};
 
-/* Runs of `width` events each are sorted; two after the other are merged into the target. */
-typedef struct merging {
-    dated *target; /* owned; as large as what is sorted */
-    uint64_t width;
-    uint64_t from; /* where the two runs begin */
-    uint64_t left, right, to;
-} merging;
+/* An event with its place in the log: revisions behind the compacted one, then the sub. */
+typedef struct placed {
+    uint64_t place;
+    qr__event event;
+} placed;
+
+/* Places are sorted by one digit after another, the lowest first; bits that are zero in all of them belong to
+ * none. Of each digit its values are counted, and then the events moved, in their order. */
+typedef struct sorting {
+    placed *target; /* owned; as large as what is sorted */
+    uint64_t bits;  /* that are set in any place */
+    uint32_t shift; /* of the digit */
+    enum { SORT_BEGIN, SORT_COUNT, SORT_MOVE } stage;
+    uint64_t at;             /* the next event to be counted or moved */
+    uint64_t starts[DIGITS]; /* counts; then where the next event with that value goes */
+} sorting;
 
 struct qr__load {
     uint64_t chunks, keys, versions;
@@ -27,9 +37,10 @@ struct qr__load {
     qr__entry *entry;    /* the key whose versions are being read; in the index once it has one */
     qr__version *oldest; /* its oldest version so far */
     bool headed, ended;
-    dated *events; /* owned: of the event log, by their keys until they are sorted */
+    qr__path last;  /* in the index of the space, to where the next key goes; leaf NULL = not known */
+    placed *events; /* owned: of the event log, by their keys until they are sorted */
     uint64_t event_count, event_room;
-    merging merge;
+    sorting sort;
 };
 
 void qr__load_end(qr_tree *tree)
@@ -37,9 +48,9 @@ void qr__load_end(qr_tree *tree)
     if (tree->load == NULL)
         return;
     if (tree->load->entry && tree->load->oldest == NULL)
-        qr__entry_free(tree->load->entry, &tree->record_bytes);
+        qr__entry_free(tree->load->entry, &tree->records);
     qr_free(tree->load->events);
-    qr_free(tree->load->merge.target);
+    qr_free(tree->load->sort.target);
     qr_free(tree->load);
     tree->load = NULL;
 }
@@ -52,7 +63,8 @@ static bool load_head(qr__load *load, qr_reader *reader)
     load->digest = qr_reader_u64(reader);
     bool first = !load->headed;
     load->headed = true;
-    return first && load->revision >= 1 && load->compacted <= load->revision;
+    return first && load->revision >= 1 && load->compacted <= load->revision &&
+           (load->revision - load->compacted) >> REVISIONS_BITS == 0;
 }
 
 static bool load_key(qr_tree *tree, qr__load *load, qr_reader *reader)
@@ -70,14 +82,16 @@ static bool load_key(qr_tree *tree, qr__load *load, qr_reader *reader)
                  (space == load->space && qr_slice_compare(key, qr__key_of(load->entry)) > 0);
     if (!rises)
         return false;
-    load->entry = qr__entry_new(key, &tree->record_bytes);
+    load->entry = qr__entry_new(key, &tree->records);
     load->oldest = NULL;
+    if (load->space != space)
+        load->last.leaf = NULL;
     load->space = space;
     load->keys++;
     return true;
 }
 
-static bool load_extra(qr_tree *tree, qr_reader *reader, qr__version *version)
+static bool load_extra(qr_tree *tree, qr_reader *reader, qr__draft *draft)
 {
     qr__extra parts = {.lease = (int64_t)qr_reader_u64(reader)};
     parts.detach = qr_reader_u8(reader);
@@ -87,58 +101,52 @@ static bool load_extra(qr_tree *tree, qr_reader *reader, qr__version *version)
     qr_slice attribute = qr_reader_bytes(reader);
     if (reader->failed || attribute.size > QR_ATTRIBUTE_MAX || parts.detach > 1)
         return false;
-    qr__extra *like = version->newer ? version->newer->extra : NULL;
-    version->extra = qr__extra_of(&parts, attribute, like, &tree->record_bytes);
-    return version->extra != NULL;
+    qr__extra *like = tree->load->oldest ? qr__extra_of(tree->load->oldest) : NULL;
+    draft->extra = qr__extra_new(&parts, attribute, like, &tree->records);
+    return draft->extra != NULL;
 }
 
 static void note_event(qr__load *load, qr__version *version)
 {
+    _Static_assert(QR__SUB_MAX == (1 << SUB_BITS) - 1, "a place has room for every sub");
     if (load->event_count == load->event_room) {
         load->event_room = load->event_room ? load->event_room * 2 : 1024;
         load->events = qr_realloc(load->events, load->event_room * sizeof *load->events);
     }
-    load->events[load->event_count++] = (dated){.revision = version->mod_revision,
-                                                .sub = version->sub,
-                                                .event = {.entry = load->entry, .version = version}};
+    uint64_t place = (qr__mod_of(version) - load->compacted) << SUB_BITS | version->sub;
+    load->sort.bits |= place;
+    load->events[load->event_count++] =
+        (placed){.place = place, .event = {.entry = load->entry, .version = version}};
 }
 
 /* The event log, and the sums of the figures. */
-static void note_key(qr_tree *tree, qr__load *load, qr__version *version)
+static void note_key(qr_tree *tree, qr__load *load, qr__version *version, const qr__version *newer)
 {
-    bool newest = version == load->entry->newest;
-    if (version->mod_revision >= load->compacted) {
+    if (qr__mod_of(version) >= load->compacted) {
         note_event(load, version);
         tree->now.history_bytes += sizeof(qr__event);
     }
-    if (!newest || !qr__is_live(version)) {
-        tree->now.history_bytes += qr__version_cost(version);
-        return;
-    }
-    tree->now.live_bytes += (uint64_t)load->entry->key_size + version->value_size;
-    tree->now.live_bytes += version->extra ? version->extra->attribute_size : 0u;
+    if (newer || !qr__is_live(version))
+        tree->now.history_bytes += qr__version_cost(version, newer);
+    else
+        tree->now.live_bytes += load->entry->key_size + qr__content_size(version);
 }
 
 /* Hangs the version in as the oldest of its key; a first one brings its key into the index. */
 static bool hang_in(qr_tree *tree, qr__load *load, qr__version *version)
 {
     qr__version *newer = load->oldest;
-    if (newer && (newer->index < version->index || newer->mod_revision < version->mod_revision))
-        return false;
-    version->newer = newer;
     load->oldest = version;
     load->versions++;
     if (newer) {
-        newer->older = version;
+        qr__life_of(newer)->older = version;
     } else {
         load->entry->newest = version;
-        qr__path path;
-        qr__index *index = &tree->spaces[load->space];
-        qr__index_path(index, qr__key_of(load->entry), &path);
-        qr__index_insert(index, &path, load->entry, qr__is_live(version), version->mod_revision);
+        qr__index_append(&tree->spaces[load->space], &load->last, load->entry, qr__is_live(version),
+                         qr__mod_of(version));
     }
     if (load->space == QR__SPACE_KEYS)
-        note_key(tree, load, version);
+        note_key(tree, load, version, newer);
     return newer || qr__lease_loaded(tree, qr__space_byte((qr__space)load->space), load->entry);
 }
 
@@ -154,36 +162,47 @@ static bool load_levels(const qr__load *load, qr_reader *reader, uint8_t bits, q
     return true;
 }
 
+/* All but the levels. */
+static bool load_draft(qr_tree *tree, qr__load *load, qr_reader *reader, uint8_t bits, qr__draft *draft)
+{
+    draft->index = qr_reader_varint(reader);
+    draft->mod_revision = qr_reader_varint(reader);
+    uint64_t sub = qr_reader_varint(reader);
+    draft->create_revision = qr_reader_varint(reader);
+    draft->number = qr_reader_varint(reader);
+    draft->created_ms = (int64_t)qr_reader_u64(reader);
+    draft->modified_ms = (int64_t)qr_reader_u64(reader);
+    const qr__version *newer = load->oldest;
+    draft->like = bits & QR__IMAGE_SAME_VALUE ? newer : NULL;
+    if (reader->failed || load->entry == NULL || sub > QR__SUB_MAX || draft->index > load->index ||
+        draft->mod_revision > load->revision)
+        return false;
+    if (newer && (qr__life_of(newer) == NULL || qr__index_of(newer) < draft->index ||
+                  qr__mod_of(newer) < draft->mod_revision))
+        return false;
+    if ((bits & QR__IMAGE_SAME_VALUE) && (newer == NULL || qr__blob_of(newer) == NULL))
+        return false;
+    draft->value = draft->like ? qr__value_of(draft->like) : qr_reader_bytes(reader);
+    if (reader->failed || draft->value.size > QR_VALUE_MAX)
+        return false;
+    draft->sub = (uint32_t)sub;
+    return !(bits & QR__IMAGE_HAS_EXTRA) || load_extra(tree, reader, draft);
+}
+
 static bool load_version(qr_tree *tree, qr__load *load, qr_reader *reader)
 {
     uint8_t bits = qr_reader_u8(reader);
-    qr__version head = {.index = qr_reader_varint(reader)};
-    head.mod_revision = qr_reader_varint(reader);
-    uint64_t sub = qr_reader_varint(reader);
-    head.create_revision = qr_reader_varint(reader);
-    head.version = qr_reader_varint(reader);
-    head.created_ms = (int64_t)qr_reader_u64(reader);
-    head.modified_ms = (int64_t)qr_reader_u64(reader);
-    bool same = bits & QR__IMAGE_SAME_VALUE;
-    qr_slice value = same ? qr_slice_of(NULL, 0) : qr_reader_bytes(reader);
-    if (reader->failed || load->entry == NULL || sub > QR__SUB_MAX || value.size > QR_VALUE_MAX ||
-        (same && load->oldest == NULL) || head.index > load->index || head.mod_revision > load->revision)
+    qr__draft draft = {0};
+    if (!load_draft(tree, load, reader, bits, &draft))
         return false;
-    qr__version *version = qr__version_new(value, same ? load->oldest : NULL, &tree->record_bytes);
-    version->index = head.index;
-    version->mod_revision = head.mod_revision;
-    version->sub = (uint32_t)sub & QR__SUB_MAX;
-    version->create_revision = head.create_revision;
-    version->version = head.version;
-    version->created_ms = head.created_ms;
-    version->modified_ms = head.modified_ms;
-    version->newer = load->oldest;
-    if (((bits & QR__IMAGE_HAS_EXTRA) && !load_extra(tree, reader, version)) ||
-        !load_levels(load, reader, bits, version) || !hang_in(tree, load, version)) {
-        qr__version_free(version, &tree->record_bytes);
-        return false;
-    }
-    return true;
+    const uint8_t *next = reader->at + ((bits & QR__IMAGE_HAS_LEVELS) != 0);
+    /* The next version of the key may come in the next chunk. */
+    draft.has_older = next >= reader->end || *next == QR__IMAGE_VERSION;
+    qr__version *version = qr__version_new(&draft, &tree->records);
+    if (load_levels(load, reader, bits, version))
+        return hang_in(tree, load, version);
+    qr__version_free(version, &tree->records);
+    return false;
 }
 
 static bool load_directory(qr_tree *tree, qr_reader *reader)
@@ -228,48 +247,68 @@ static bool load_record(qr_tree *tree, qr__load *load, qr_reader *reader)
 
 /* ----------------------------------------------------------------- finishing ---- */
 
-static bool is_later(const dated *a, const dated *b)
+static uint64_t digit_of(const sorting *sort, const placed *event)
 {
-    return a->revision != b->revision ? a->revision > b->revision : a->sub > b->sub;
+    return event->place >> sort->shift & (DIGITS - 1);
 }
 
-static void begin_runs(qr__load *load, uint64_t from)
+/* False: there is no digit left. */
+static bool begin_digit(qr__load *load)
 {
-    merging *merge = &load->merge;
-    uint64_t right = from + merge->width;
-    merge->from = merge->left = merge->to = from;
-    merge->right = right < load->event_count ? right : load->event_count;
+    sorting *sort = &load->sort;
+    uint64_t rest = sort->shift < 64 ? sort->bits >> sort->shift : 0;
+    if (rest == 0)
+        return false;
+    sort->shift += (uint32_t)__builtin_ctzll(rest);
+    if (sort->target == NULL)
+        sort->target = qr_alloc(load->event_count * sizeof *sort->target);
+    memset(sort->starts, 0, sizeof sort->starts);
+    sort->stage = SORT_COUNT;
+    return true;
 }
 
-/* Moves events into the target, as far as the budget goes. False: there is nothing to do. */
+static void end_counting(sorting *sort)
+{
+    uint64_t before = 0;
+    for (size_t i = 0; i < DIGITS; i++) {
+        uint64_t count = sort->starts[i];
+        sort->starts[i] = before;
+        before += count;
+    }
+    sort->at = 0;
+    sort->stage = SORT_MOVE;
+}
+
+static void end_moving(qr__load *load)
+{
+    sorting *sort = &load->sort;
+    placed *swap = load->events;
+    load->events = sort->target;
+    sort->target = swap;
+    sort->shift += DIGIT_BITS;
+    sort->at = 0;
+    sort->stage = SORT_BEGIN;
+}
+
+/* Counts or moves events, as far as the budget goes. False: they are sorted. */
 static bool sort_some(qr__load *load, size_t *budget)
 {
-    merging *merge = &load->merge;
-    uint64_t count = load->event_count;
-    if (merge->width >= count)
+    sorting *sort = &load->sort;
+    if (sort->stage == SORT_BEGIN && !begin_digit(load))
         return false;
-    if (merge->target == NULL)
-        merge->target = qr_alloc(count * sizeof *merge->target);
-    uint64_t left_end = merge->from + merge->width, right_end = left_end + merge->width;
-    left_end = left_end < count ? left_end : count;
-    right_end = right_end < count ? right_end : count;
-    for (; merge->to<right_end && * budget> 0; merge->to++, --*budget) {
-        bool take_right =
-            merge->left == left_end ||
-            (merge->right < right_end && is_later(&load->events[merge->left], &load->events[merge->right]));
-        merge->target[merge->to] = load->events[take_right ? merge->right++ : merge->left++];
-    }
-    if (merge->to < right_end)
-        return true;
-    if (right_end < count) {
-        begin_runs(load, right_end);
+    uint64_t left = load->event_count - sort->at, end = sort->at + (left < *budget ? left : *budget);
+    *budget -= end - sort->at;
+    if (sort->stage == SORT_COUNT) {
+        for (; sort->at < end; sort->at++)
+            sort->starts[digit_of(sort, &load->events[sort->at])]++;
+        if (end == load->event_count)
+            end_counting(sort);
         return true;
     }
-    dated *swap = load->events;
-    load->events = merge->target;
-    merge->target = swap;
-    merge->width *= 2;
-    begin_runs(load, 0);
+    for (; sort->at < end; sort->at++)
+        sort->target[sort->starts[digit_of(sort, &load->events[sort->at])]++] = load->events[sort->at];
+    if (end == load->event_count)
+        end_moving(load);
     return true;
 }
 
@@ -297,8 +336,6 @@ static qr_status finish(qr_tree *tree, qr__load *load)
     tree->now.revision = load->revision;
     tree->compacted = load->compacted;
     tree->now.digest = load->digest;
-    load->merge.width = 1;
-    begin_runs(load, 0);
     return qr__alarms_broken(tree) == NULL ? QR_OK : QR_E_CORRUPT;
 }
 

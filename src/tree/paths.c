@@ -20,7 +20,7 @@ static bool is_present(const qr__version *own, const qr_directory *record, qr_sl
 
 static uint64_t states_before(const qr__version *own, const qr_directory *record)
 {
-    return (record ? record->versions : 0) + (own ? own->version - 1 : 0);
+    return (record ? record->versions : 0) + (own ? qr__number_of(own) - 1 : 0);
 }
 
 static qr_status check_path(const qr_tree *tree, const qr_check *check)
@@ -33,7 +33,7 @@ static qr_status check_path(const qr_tree *tree, const qr_check *check)
         return QR_E_KEY_NOT_FOUND;
     if ((tests & QR_CHECK_ABSENT) && present)
         return QR_E_EXISTS;
-    if ((tests & QR_CHECK_UNLEASED) && own && own->extra && own->extra->lease != 0)
+    if ((tests & QR_CHECK_UNLEASED) && own && qr__extra_of(own) && qr__extra_of(own)->lease != 0)
         return QR_E_HAS_LEASE;
     if ((tests & QR_CHECK_CHILDLESS) && record && record->children > 0)
         return QR_E_HAS_CHILDREN;
@@ -51,7 +51,7 @@ static qr_status check_record(const qr__version *own, const qr_check *check)
         return QR_E_KEY_NOT_FOUND;
     if ((check->tests & QR_CHECK_ABSENT) && own)
         return QR_E_EXISTS;
-    if ((check->tests & QR_CHECK_STATES) && (own ? own->version : 0) != check->states)
+    if ((check->tests & QR_CHECK_STATES) && (own ? qr__number_of(own) : 0) != check->states)
         return QR_E_VERSION_MISMATCH;
     return QR_OK;
 }

@@ -24,7 +24,8 @@
 enum {
     QR__INLINE_MAX =
         256, /* bytes of a value that lives inside its version; larger ones are shared and counted */
-    QR__KEY_COST = 256, /* bytes the quota charges for a key besides its own bytes */
+    QR__VERSION_COST = 64, /* bytes the history is charged for a version besides its value */
+    QR__KEY_COST = 256,    /* bytes the quota charges for a key besides its own bytes */
     /* And for a directory record besides its path: one key may bring as many of them as it has levels. */
     QR__DIRECTORY_COST = 160,
     QR__LEASE_COST = 256,              /* and for a lease */
@@ -55,23 +56,52 @@ typedef struct qr__extra {
     uint8_t attribute[];
 } qr__extra;
 
+/* One state of a key. Most keys are written once and most numbers are small, so it has room for just what the
+ * first put of a key says; its forms tell what else stands behind it, in this order: life, wide, the extra,
+ * the value. Made once and never changed after that, but for its levels and for losing what is older. */
 typedef struct qr__version qr__version;
 struct qr__version {
-    qr__version *older, *newer; /* the chain of its key, newest first */
-    uint64_t index;             /* of the log: a saved image is cut by it */
-    uint64_t mod_revision;
-    uint64_t create_revision; /* 0 for a tombstone */
-    uint64_t version;         /* counts up from 1 in each life of the key; 0 marks a tombstone */
-    int64_t created_ms, modified_ms;
-    qr__extra *extra;    /* NULL = all zero */
+    uint64_t mod_revision : 48;
+    uint64_t forms : 4;
+    uint64_t inline_size : 12; /* bytes of a value that is no blob */
+    int64_t modified_ms : 48;
+    int32_t ahead;       /* index of the log - mod revision */
     uint32_t sub : 25;   /* number of the change within its revision */
     uint32_t levels : 7; /* directories above that got or lost a child by it (core/events.h) */
-    uint32_t value_size; /* bytes */
-    union {
-        qr__blob *blob; /* value_size > QR__INLINE_MAX */
-        uint8_t bytes[8];
-    } value; /* the last member: inline values run on behind it */
 };
+
+enum {
+    QR__HAS_LIFE = 1 << 0,  /* else it is the first put of a key, with nothing older */
+    QR__HAS_WIDE = 1 << 1,  /* a number does not fit */
+    QR__HAS_EXTRA = 1 << 2, /* else all of it is zero */
+    QR__HAS_BLOB = 1 << 3,  /* the value is larger than QR__INLINE_MAX */
+};
+
+typedef struct qr__life {
+    qr__version *older;       /* the chain of its key, newest first */
+    uint64_t create_revision; /* 0 for a tombstone */
+    uint64_t number;          /* counts up from 1 in each life of the key; 0 marks a tombstone */
+    int64_t created_ms;
+} qr__life;
+
+/* The numbers in full; those in the version are void. */
+typedef struct qr__wide {
+    uint64_t index, mod_revision;
+    int64_t modified_ms;
+} qr__wide;
+
+/* What a version is made of. */
+typedef struct qr__draft {
+    qr_slice value;
+    const qr__version *like; /* not NULL: it has that value, and a large one is shared with it */
+    qr__extra *extra;        /* a reference of its own, which goes to the version; NULL = all zero */
+    qr__version *older;
+    bool has_older; /* set: something older may be hung in later */
+    uint32_t sub;
+    uint64_t index; /* of the log: a saved image is cut by it */
+    uint64_t mod_revision, create_revision, number;
+    int64_t created_ms, modified_ms;
+} qr__draft;
 
 /* The record of a directory, and the last save that has a copy of it from before a change. */
 typedef struct qr__directory {
@@ -96,26 +126,96 @@ static inline qr_slice qr__key_of(const qr__entry *entry)
 {
     return qr_slice_of(entry->key, entry->key_size);
 }
+
+static inline size_t qr__life_size(const qr__version *version)
+{
+    return version->forms & QR__HAS_LIFE ? sizeof(qr__life) : 0;
+}
+static inline size_t qr__numbers_size(const qr__version *version)
+{
+    return qr__life_size(version) + (version->forms & QR__HAS_WIDE ? sizeof(qr__wide) : 0);
+}
+static inline qr__life *qr__life_of(const qr__version *version) /* NULL if it has none */
+{
+    return version->forms & QR__HAS_LIFE ? (qr__life *)(version + 1) : NULL;
+}
+static inline const qr__wide *qr__wide_of(const qr__version *version) /* NULL if it has none */
+{
+    const uint8_t *behind = (const uint8_t *)(version + 1) + qr__life_size(version);
+    return version->forms & QR__HAS_WIDE ? (const qr__wide *)(const void *)behind : NULL;
+}
+static inline qr__extra *qr__extra_of(const qr__version *version) /* NULL = all zero */
+{
+    const uint8_t *behind = (const uint8_t *)(version + 1) + qr__numbers_size(version);
+    return version->forms & QR__HAS_EXTRA ? *(qr__extra *const *)(const void *)behind : NULL;
+}
+static inline const uint8_t *qr__content_of(const qr__version *version) /* the value, or where its blob is */
+{
+    return (const uint8_t *)(version + 1) + qr__numbers_size(version) +
+           (version->forms & QR__HAS_EXTRA ? sizeof(qr__extra *) : 0);
+}
+static inline qr__blob *qr__blob_of(const qr__version *version) /* NULL: the value is small */
+{
+    const void *content = qr__content_of(version);
+    return version->forms & QR__HAS_BLOB ? *(qr__blob *const *)content : NULL;
+}
+
+static inline uint64_t qr__mod_of(const qr__version *version)
+{
+    const qr__wide *wide = qr__wide_of(version);
+    return wide ? wide->mod_revision : version->mod_revision;
+}
+static inline uint64_t qr__index_of(const qr__version *version)
+{
+    const qr__wide *wide = qr__wide_of(version);
+    return wide ? wide->index : version->mod_revision + (uint64_t)(int64_t)version->ahead;
+}
+static inline int64_t qr__modified_of(const qr__version *version)
+{
+    const qr__wide *wide = qr__wide_of(version);
+    return wide ? wide->modified_ms : version->modified_ms;
+}
+static inline uint64_t qr__create_of(const qr__version *version)
+{
+    const qr__life *life = qr__life_of(version);
+    return life ? life->create_revision : qr__mod_of(version);
+}
+static inline int64_t qr__created_of(const qr__version *version)
+{
+    const qr__life *life = qr__life_of(version);
+    return life ? life->created_ms : qr__modified_of(version);
+}
+static inline uint64_t qr__number_of(const qr__version *version)
+{
+    const qr__life *life = qr__life_of(version);
+    return life ? life->number : 1;
+}
+static inline qr__version *qr__older_of(const qr__version *version)
+{
+    const qr__life *life = qr__life_of(version);
+    return life ? life->older : NULL;
+}
 static inline bool qr__is_live(const qr__version *version)
 {
-    return version != NULL && version->version != 0;
+    return version != NULL && qr__number_of(version) != 0;
 }
 
 typedef struct qr_tree qr_tree;
 
-qr__entry *qr__entry_new(qr_slice key, uint64_t *bytes);
-void qr__entry_free(qr__entry *entry, uint64_t *bytes);
-/* A value of the given bytes, or the same value as `like` (not NULL) has, without a copy if it is large. */
-qr__version *qr__version_new(qr_slice value, const qr__version *like, uint64_t *bytes);
-void qr__version_free(qr__version *version, uint64_t *bytes);
+qr__entry *qr__entry_new(qr_slice key, qr_slab *records);
+void qr__entry_free(qr__entry *entry, qr_slab *records);
+qr__version *qr__version_new(const qr__draft *draft, qr_slab *records);
+void qr__version_free(qr__version *version, qr_slab *records);
 qr_slice qr__value_of(const qr__version *version);
 uint64_t qr__value_hash(const qr__version *version);
-/* Bytes a version costs while it is history. */
-uint64_t qr__version_cost(const qr__version *version);
+/* Bytes of value and attribute. */
+uint64_t qr__content_size(const qr__version *version);
+/* Bytes a version is charged while it is history; newer (may be NULL): the next one of its key. */
+uint64_t qr__version_cost(const qr__version *version, const qr__version *newer);
 /* A new reference to an extra with these parts; `like` (may be NULL) is shared if it has the same. NULL if
  * all are zero. */
-qr__extra *qr__extra_of(const qr__extra *parts, qr_slice attribute, qr__extra *like, uint64_t *bytes);
-void qr__extra_drop(qr__extra *extra, uint64_t *bytes);
+qr__extra *qr__extra_new(const qr__extra *parts, qr_slice attribute, qr__extra *like, qr_slab *records);
+void qr__extra_drop(qr__extra *extra, qr_slab *records);
 /* The live version of the key right after revision; NULL if there was none. */
 const qr__version *qr__visible(const qr__entry *entry, uint64_t revision);
 /* create_revision and the like of a live version; keys_only leaves the value out. */
@@ -154,8 +254,9 @@ typedef struct qr__inner {
 
 typedef struct qr__index {
     qr__node *root;
+    qr_slab *records;       /* borrowed: for bare keys */
     uint64_t live, entries; /* keys: live ones, and all including tombstones */
-    uint64_t bytes;         /* of nodes and bare keys */
+    uint64_t bytes;         /* of nodes */
 } qr__index;
 
 /* The way from the root to a key, or to where it would stand. Good until the next change of the index's
@@ -177,11 +278,13 @@ typedef struct qr__cursor {
     uint32_t at;
 } qr__cursor;
 
-void qr__index_init(qr__index *index);
+void qr__index_init(qr__index *index, qr_slab *records);
 void qr__index_free(qr__index *index);                           /* nodes only; entries are their owner's */
 qr__entry *qr__index_find(const qr__index *index, qr_slice key); /* NULL if it is not there */
 qr__entry *qr__index_path(const qr__index *index, qr_slice key, qr__path *path);
 void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool live, uint64_t mod);
+/* Of a key behind all others. *last: the way there, as the call before left it; leaf NULL = not known. */
+void qr__index_append(qr__index *index, qr__path *last, qr__entry *entry, bool live, uint64_t mod);
 void qr__index_set(qr__index *index, qr__path *path, bool live, uint64_t mod);
 void qr__index_remove(qr__index *index, qr__path *path);
 const char *qr__index_broken(const qr__index *index, bool of_directories);
@@ -272,7 +375,7 @@ struct qr_tree {
         history; /* events of the space of keys with mod_revision >= compacted, and those still to be freed */
     uint64_t trimmed;        /* number in history: chains are cut below all events before it */
     qr__ring hidden;         /* events of the other spaces whose older versions are still to be freed */
-    uint64_t record_bytes;   /* of entries, versions, values, directory records */
+    qr_slab records;         /* entries, versions, values, directory records */
     uint64_t directory_cost; /* what the quota charges for all directory records */
     uint64_t queries;        /* served since the start; nothing replicated may look at it */
     uint64_t saves;          /* begun since the start */
@@ -311,9 +414,9 @@ typedef struct qr__work {
     size_t next_decision;
 } qr__work;
 
-/* Makes version the newest of key, whose way has just been found: it holds value and extra already, version
- * != 0 or 0 for a tombstone; stamps it. */
-qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *path, qr__version *version);
+/* Makes a version of the draft, the newest of key, whose way has just been found: it holds all but index,
+ * revisions and sub, which are stamped. */
+qr__entry *qr__change(qr__work *work, uint8_t space, qr_slice key, qr__path *path, qr__draft *draft);
 void qr__undo_all(qr__work *work);
 /* The path must lie in the key of an entry that has been changed before, old (NULL = no record) is copied. */
 void qr__undo_directory(qr__work *work, qr_slice path, const qr_directory *old);
@@ -379,8 +482,12 @@ bool qr__history_free(qr_tree *tree, size_t budget); /* all entries but those of
 bool qr__history_work(qr_tree *tree, size_t budget);
 bool qr__history_pending(const qr_tree *tree);
 bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body);
-/* First number in history whose event has mod_revision >= revision. */
-uint64_t qr__history_find(const qr_tree *tree, uint64_t revision);
+/* First number in history whose event comes at or behind that place. */
+uint64_t qr__history_place(const qr_tree *tree, uint64_t revision, uint32_t sub);
+static inline uint64_t qr__history_find(const qr_tree *tree, uint64_t revision)
+{
+    return qr__history_place(tree, revision, 0);
+}
 
 /* events.c */
 qr_status qr__events(const qr_tree *tree, const qr_events_query *query, qr_events_result *result);

@@ -9,13 +9,13 @@ typedef struct found {
 
 static bool passes(const qr_range *range, const qr__version *version)
 {
-    if (range->mod_revision_min && version->mod_revision < range->mod_revision_min)
+    if (range->mod_revision_min && qr__mod_of(version) < range->mod_revision_min)
         return false;
-    if (range->mod_revision_max && version->mod_revision > range->mod_revision_max)
+    if (range->mod_revision_max && qr__mod_of(version) > range->mod_revision_max)
         return false;
-    if (range->create_revision_min && version->create_revision < range->create_revision_min)
+    if (range->create_revision_min && qr__create_of(version) < range->create_revision_min)
         return false;
-    return !range->create_revision_max || version->create_revision <= range->create_revision_max;
+    return !range->create_revision_max || qr__create_of(version) <= range->create_revision_max;
 }
 
 static bool has_filters(const qr_range *range)
@@ -35,9 +35,9 @@ static int compare(qr_sort sort, const found *a, const found *b)
 {
     switch (sort) {
     case QR_SORT_KEY: break;
-    case QR_SORT_VERSION: return compare_numbers(a->version->version, b->version->version);
-    case QR_SORT_CREATE: return compare_numbers(a->version->create_revision, b->version->create_revision);
-    case QR_SORT_MOD: return compare_numbers(a->version->mod_revision, b->version->mod_revision);
+    case QR_SORT_VERSION: return compare_numbers(qr__number_of(a->version), qr__number_of(b->version));
+    case QR_SORT_CREATE: return compare_numbers(qr__create_of(a->version), qr__create_of(b->version));
+    case QR_SORT_MOD: return compare_numbers(qr__mod_of(a->version), qr__mod_of(b->version));
     case QR_SORT_VALUE: return qr_slice_compare(qr__value_of(a->version), qr__value_of(b->version));
     }
     return qr_slice_compare(qr__key_of(a->entry), qr__key_of(b->entry));

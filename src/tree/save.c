@@ -100,29 +100,28 @@ static void write_extra(const qr__extra *extra, qr_buffer *out)
 static void write_version(qr__save *save, uint64_t key, const qr__version *version, qr_buffer *out)
 {
     const qr__version *newer = save->written;
-    bool shares = newer && version->value_size > QR__INLINE_MAX && newer->value_size == version->value_size &&
-                  newer->value.blob == version->value.blob;
+    bool shares = newer && qr__blob_of(version) && qr__blob_of(newer) == qr__blob_of(version);
     qr_buffer_u8(out, QR__IMAGE_VERSION);
     /* Not in the sum: whoever was loaded from an image without them has the same state. */
     bool has_levels = save->space == QR__SPACE_KEYS &&
                       version->levels != qr__directory_levels(qr__key_of(save->entry), version);
     qr_buffer_u8(out,
-                 (uint8_t)((version->extra ? QR__IMAGE_HAS_EXTRA : 0) | (shares ? QR__IMAGE_SAME_VALUE : 0) |
-                           (has_levels ? QR__IMAGE_HAS_LEVELS : 0)));
+                 (uint8_t)((qr__extra_of(version) ? QR__IMAGE_HAS_EXTRA : 0) |
+                           (shares ? QR__IMAGE_SAME_VALUE : 0) | (has_levels ? QR__IMAGE_HAS_LEVELS : 0)));
     size_t start = out->size;
-    qr_buffer_varint(out, version->index);
-    qr_buffer_varint(out, version->mod_revision);
+    qr_buffer_varint(out, qr__index_of(version));
+    qr_buffer_varint(out, qr__mod_of(version));
     qr_buffer_varint(out, version->sub);
-    qr_buffer_varint(out, version->create_revision);
-    qr_buffer_varint(out, version->version);
-    qr_buffer_u64(out, (uint64_t)version->created_ms);
-    qr_buffer_u64(out, (uint64_t)version->modified_ms);
+    qr_buffer_varint(out, qr__create_of(version));
+    qr_buffer_varint(out, qr__number_of(version));
+    qr_buffer_u64(out, (uint64_t)qr__created_of(version));
+    qr_buffer_u64(out, (uint64_t)qr__modified_of(version));
     uint64_t hash = qr_hash(qr__value_of(version), qr_hash(since(out, start), key));
     if (!shares)
         qr_buffer_bytes(out, qr__value_of(version));
     start = out->size;
-    if (version->extra)
-        write_extra(version->extra, out);
+    if (qr__extra_of(version))
+        write_extra(qr__extra_of(version), out);
     uint64_t sum = qr_hash(since(out, start), hash);
     if (has_levels)
         qr_buffer_u8(out, (uint8_t)version->levels);
@@ -133,17 +132,17 @@ static void write_version(qr__save *save, uint64_t key, const qr__version *versi
 static bool in_image(const qr__save *save, const qr__version *version, bool *last)
 {
     *last = false;
-    if (version->index > save->index)
+    if (qr__index_of(version) > save->index)
         return false;
     if (save->space != QR__SPACE_KEYS) {
         *last = true; /* no history */
         return qr__is_live(version);
     }
-    if (version->mod_revision >= save->compacted)
+    if (qr__mod_of(version) >= save->compacted)
         return true;
     /* Visible at the watermark unless the next newer one in the image is at most as new as it. */
     *last = true;
-    bool hidden = save->written && save->written->mod_revision <= save->compacted;
+    bool hidden = save->written && qr__mod_of(save->written) <= save->compacted;
     return qr__is_live(version) && !hidden;
 }
 
@@ -191,7 +190,7 @@ static bool write_entry(qr__save *save, qr_buffer *out, size_t limit)
             write_version(save, key, version, out);
             save->written = version;
         }
-        save->version = last ? NULL : version->older;
+        save->version = last ? NULL : qr__older_of(version);
     }
     save->entry = NULL;
     return true;

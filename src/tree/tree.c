@@ -110,7 +110,7 @@ static bool is_full(const qr_tree *tree)
 
 static qr_tree_status status_of(const qr_tree *tree, qr_arena *arena)
 {
-    uint64_t bytes = sizeof *tree + tree->record_bytes + tree->directories.bytes;
+    uint64_t bytes = sizeof *tree + tree->records.bytes + tree->directories.bytes;
     bytes += tree->attachments.bytes;
     bytes += (tree->history.room + tree->hidden.room) * sizeof(qr__event);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
@@ -277,15 +277,14 @@ static bool tree_retire(qr_machine *machine, size_t budget)
     while (cursor.leaf) {
         qr__entry *entry = qr__cursor_entry(&cursor);
         qr__cursor_next(&cursor);
-        tree->record_bytes -= sizeof *entry->directory;
-        qr_free(entry->directory);
-        qr__entry_free(entry, &tree->record_bytes);
+        qr_slab_free(&tree->records, entry->directory, sizeof *entry->directory);
+        qr__entry_free(entry, &tree->records);
     }
     qr__index_free(&tree->directories);
     qr__leases_free(tree);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         qr__index_free(&tree->spaces[space]);
-    QR_ASSERT(tree->record_bytes == 0);
+    qr_slab_end(&tree->records);
     qr_free(tree);
     return false;
 }
@@ -326,8 +325,8 @@ qr_machine *qr_tree_open(const qr_tree_config *config)
     tree->config = *config;
     tree->now.revision = 1; /* of an empty store; the first write makes 2 */
     for (int space = 0; space < QR__SPACE_COUNT; space++)
-        qr__index_init(&tree->spaces[space]);
-    qr__index_init(&tree->directories);
-    qr__index_init(&tree->attachments);
+        qr__index_init(&tree->spaces[space], &tree->records);
+    qr__index_init(&tree->directories, &tree->records);
+    qr__index_init(&tree->attachments, &tree->records);
     return &tree->machine;
 }

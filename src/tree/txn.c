@@ -24,10 +24,12 @@ static bool version_satisfies(const qr_condition *condition, const qr__version *
     case QR_TARGET_VALUE:
         return version &&
                relation_holds(condition->relation, qr_slice_compare(qr__value_of(version), condition->value));
-    case QR_TARGET_VERSION: number = version ? version->version : 0; break;
-    case QR_TARGET_CREATE: number = version ? version->create_revision : 0; break;
-    case QR_TARGET_MOD: number = version ? version->mod_revision : 0; break;
-    case QR_TARGET_LEASE: number = version && version->extra ? (uint64_t)version->extra->lease : 0; break;
+    case QR_TARGET_VERSION: number = version ? qr__number_of(version) : 0; break;
+    case QR_TARGET_CREATE: number = version ? qr__create_of(version) : 0; break;
+    case QR_TARGET_MOD: number = version ? qr__mod_of(version) : 0; break;
+    case QR_TARGET_LEASE:
+        number = version && qr__extra_of(version) ? (uint64_t)qr__extra_of(version)->lease : 0;
+        break;
     }
     int64_t have = (int64_t)number;
     return relation_holds(condition->relation, (have > condition->number) - (have < condition->number));
@@ -127,7 +129,7 @@ static qr_status put_allowed(qr__work *work, const qr_put *put, qr_slice key, co
         return QR_E_TOO_LARGE;
     if ((put->options & QR_PUT_EXPECT_ABSENT) && old)
         return QR_E_EXISTS;
-    if ((put->options & QR_PUT_EXPECT_VERSION) && (old ? old->version : 0) != put->expected_version)
+    if ((put->options & QR_PUT_EXPECT_VERSION) && (old ? qr__number_of(old) : 0) != put->expected_version)
         return QR_E_VERSION_MISMATCH;
     if (old == NULL && (put->options & (QR_PUT_KEEP_VALUE | QR_PUT_KEEP_LEASE)))
         return QR_E_KEY_NOT_FOUND;
@@ -140,7 +142,7 @@ static qr_status put_allowed(qr__work *work, const qr_put *put, qr_slice key, co
 static qr__extra *extra_after(qr__work *work, const qr_put *put, const qr__version *old)
 {
     qr__extra parts = {0};
-    qr__extra *had = old ? old->extra : NULL;
+    qr__extra *had = old ? qr__extra_of(old) : NULL;
     qr_slice attribute = qr_slice_of(NULL, 0);
     if (had) {
         parts = (qr__extra){.lease = had->lease,
@@ -162,15 +164,7 @@ static qr__extra *extra_after(qr__work *work, const qr_put *put, const qr__versi
     }
     if (put->options & QR_PUT_SET_ATTRIBUTE)
         attribute = put->attribute;
-    return qr__extra_of(&parts, attribute, had, &work->tree->record_bytes);
-}
-
-static uint64_t live_cost(uint64_t key_size, const qr__version *version)
-{
-    if (version == NULL)
-        return 0;
-    return QR__KEY_COST + key_size + version->value_size +
-           (version->extra ? version->extra->attribute_size : 0u);
+    return qr__extra_new(&parts, attribute, had, &work->tree->records);
 }
 
 uint64_t qr__quota_charge(const qr_tree *tree)
@@ -181,27 +175,30 @@ uint64_t qr__quota_charge(const qr_tree *tree)
 }
 
 static bool beyond_quota(const qr__work *work, const qr_put *put, const qr__version *old,
-                         const qr__version *version, uint64_t key_size)
+                         const qr__draft *draft, uint64_t key_size)
 {
     const qr_tree *tree = work->tree;
     if (tree->config.quota_bytes == 0 || (put->space != QR_SPACE_KEYS && put->space != QR_SPACE_ACLS))
         return false;
+    uint64_t head = QR__KEY_COST + key_size, had = old ? head + qr__content_size(old) : 0;
+    uint64_t has = head + draft->value.size + (draft->extra ? draft->extra->attribute_size : 0u);
     /* The records that this put itself brings count from the next one on. */
-    return qr__quota_charge(tree) - live_cost(key_size, old) + live_cost(key_size, version) >
-           tree->config.quota_bytes;
+    return qr__quota_charge(tree) - had + has > tree->config.quota_bytes;
 }
 
 /* What the put makes of the key; old: its version now, or NULL. */
-static qr__version *version_after(qr__work *work, const qr_put *put, const qr__version *old)
+static qr__draft draft_after(qr__work *work, const qr_put *put, const qr__version *old)
 {
     const qr__version *like = put->options & QR_PUT_KEEP_VALUE ? old : NULL;
-    qr__version *version = qr__version_new(put->value, like, &work->tree->record_bytes);
-    version->extra = extra_after(work, put, old);
-    version->version = old ? old->version + 1 : 1;
-    version->create_revision = old ? old->create_revision : 0;
-    version->modified_ms = old && old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
-    version->created_ms = old ? old->created_ms : work->stamp_ms;
-    return version;
+    int64_t stamp_ms = work->stamp_ms;
+    return (qr__draft){.value = like ? qr__value_of(like) : put->value,
+                       .like = like,
+                       .extra = extra_after(work, put, old),
+                       .number = old ? qr__number_of(old) + 1 : 1,
+                       .create_revision = old ? qr__create_of(old) : 0,
+                       .modified_ms =
+                           old && qr__modified_of(old) > stamp_ms ? qr__modified_of(old) : stamp_ms,
+                       .created_ms = old ? qr__created_of(old) : stamp_ms};
 }
 
 void qr__detach_key(qr__work *work, uint8_t space, qr__entry *entry)
@@ -209,7 +206,8 @@ void qr__detach_key(qr__work *work, uint8_t space, qr__entry *entry)
     qr_put put = {.space = space, .options = QR_PUT_KEEP_VALUE};
     qr__path path;
     qr__index_path(qr__space_of(work->tree, space), qr__key_of(entry), &path);
-    qr__change(work, space, qr__key_of(entry), &path, version_after(work, &put, entry->newest));
+    qr__draft draft = draft_after(work, &put, entry->newest);
+    qr__change(work, space, qr__key_of(entry), &path, &draft);
 }
 
 qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
@@ -232,14 +230,14 @@ qr_status qr__put_key(qr__work *work, const qr_put *put, qr_op_result *result)
     status = put_allowed(work, put, key, old);
     if (status != QR_OK)
         return status;
-    qr__version *version = version_after(work, put, old);
+    qr__draft draft = draft_after(work, put, old);
     if (QR_BUG(tree->config.bug, WALL_CLOCK_APPLY))
-        version->modified_ms += (int64_t)tree->queries;
-    if (beyond_quota(work, put, old, version, key.size)) {
-        qr__version_free(version, &tree->record_bytes);
+        draft.modified_ms += (int64_t)tree->queries;
+    if (beyond_quota(work, put, old, &draft, key.size)) {
+        qr__extra_drop(draft.extra, &tree->records);
         return QR_E_QUOTA;
     }
-    const qr__entry *entry = qr__change(work, put->space, key, &path, version);
+    const qr__entry *entry = qr__change(work, put->space, key, &path, &draft);
     *result = (qr_op_result){.kind = QR_OP_PUT, .revision = tree->now.revision, .key = qr__key_of(entry)};
     if (put->space == QR_SPACE_KEYS)
         work->last_key = result->key;
@@ -281,12 +279,11 @@ static size_t live_in_span(const qr__index *index, const qr_span *span, qr_arena
 
 void qr__delete_key(qr__work *work, uint8_t space, qr__entry *entry)
 {
-    const qr__version *old = entry->newest;
-    qr__version *tombstone = qr__version_new(qr_slice_of(NULL, 0), NULL, &work->tree->record_bytes);
-    tombstone->modified_ms = old->modified_ms > work->stamp_ms ? old->modified_ms : work->stamp_ms;
+    int64_t modified_ms = qr__modified_of(entry->newest);
+    qr__draft tombstone = {.modified_ms = modified_ms > work->stamp_ms ? modified_ms : work->stamp_ms};
     qr__path path;
     qr__index_path(qr__space_of(work->tree, space), qr__key_of(entry), &path);
-    qr__change(work, space, qr__key_of(entry), &path, tombstone);
+    qr__change(work, space, qr__key_of(entry), &path, &tombstone);
     if (space == QR_SPACE_KEYS && entry->key_size > 1)
         qr__record_end(work, QR_SPACE_ACLS, qr__key_of(entry));
 }

@@ -1,4 +1,4 @@
-/* base: slices, buffers and readers, arenas, prng, hash, statuses. */
+/* base: slices, buffers and readers, arenas, prng, hash, statuses, slabs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -347,6 +347,40 @@ static void test_memory(void **state)
     qr_free(zero);
 }
 
+/* Objects of many sizes come and go in any order; none may touch another, and nothing may be left. */
+static void test_slab(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 20000, ROUNDS = 5 };
+    qr_slab slab = {0};
+    qr_prng prng;
+    qr_prng_seed(&prng, 11);
+    uint8_t **objects = qr_alloc_zero(OBJECTS, sizeof *objects);
+    size_t *sizes = qr_alloc_zero(OBJECTS, sizeof *sizes);
+    for (int round = 0; round < ROUNDS * OBJECTS; round++) {
+        size_t i = (size_t)qr_prng_below(&prng, OBJECTS);
+        if (objects[i]) {
+            for (size_t k = 0; k < sizes[i]; k++)
+                assert_int_equal(objects[i][k], (uint8_t)(i + sizes[i]));
+            qr_slab_free(&slab, objects[i], sizes[i]);
+            objects[i] = NULL;
+            continue;
+        }
+        sizes[i] = (size_t)qr_prng_below(&prng, QR_SLAB_MAX + 20);
+        objects[i] = qr_slab_alloc(&slab, sizes[i]);
+        assert_int_equal((uintptr_t)objects[i] % QR_SLAB_STEP, 0);
+        memset(objects[i], (int)(uint8_t)(i + sizes[i]), sizes[i]);
+    }
+    assert_true(slab.bytes > 0);
+    for (size_t i = 0; i < OBJECTS; i++)
+        if (objects[i])
+            qr_slab_free(&slab, objects[i], sizes[i]);
+    assert_int_equal(slab.bytes, 0);
+    qr_slab_end(&slab);
+    qr_free(objects);
+    qr_free(sizes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_slab),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -568,12 +568,12 @@ static void test_tombstone_at_the_compacted_revision_stays(void **state)
     harness_work(h);
     qr_tree *tree = (qr_tree *)h->machine;
     const qr__event *event = qr__ring_at(&tree->history, qr__history_find(tree, 3));
-    assert_int_equal(event->version->mod_revision, 3);
-    assert_int_equal(event->version->version, 0);
-    assert_null(event->version->older);
+    assert_int_equal(qr__mod_of(event->version), 3);
+    assert_int_equal(qr__number_of(event->version), 0);
+    assert_null(qr__older_of(event->version));
     harness_compact(h, 4);
     harness_work(h);
-    assert_int_equal(qr__ring_at(&tree->history, qr__history_find(tree, 0))->version->mod_revision, 4);
+    assert_int_equal(qr__mod_of(qr__ring_at(&tree->history, qr__history_find(tree, 0))->version), 4);
     assert_int_equal(tree->spaces[QR__SPACE_KEYS].entries, 1);
 }
 

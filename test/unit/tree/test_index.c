@@ -16,14 +16,14 @@ typedef struct item {
 typedef struct world {
     qr__index index;
     qr_prng prng;
-    uint64_t bytes;
+    qr_slab records;
     item items[KEYS]; /* in order of key */
 } world;
 
 static int opened(void **state)
 {
     world *w = qr_alloc_zero(1, sizeof *w);
-    qr__index_init(&w->index);
+    qr__index_init(&w->index, &w->records);
     qr_prng_seed(&w->prng, 7);
     for (int i = 0; i < KEYS; i++) {
         if (i < KEYS / 3)
@@ -37,15 +37,21 @@ static int opened(void **state)
     return 0;
 }
 
+static void give_version(world *w, item *it, bool live, uint64_t mod)
+{
+    if (it->version)
+        qr__version_free(it->version, &w->records);
+    it->version = qr__version_new(&(qr__draft){.mod_revision = mod, .number = live}, &w->records);
+    it->entry->newest = it->version;
+}
+
 static void insert(world *w, int i, bool live, uint64_t mod)
 {
     item *it = &w->items[i];
     qr__path path;
     assert_null(qr__index_path(&w->index, qr_slice_text(it->key), &path));
-    it->entry = qr__entry_new(qr_slice_text(it->key), &w->bytes);
-    it->version = it->entry->newest = qr__version_new(qr_slice_of(NULL, 0), NULL, &w->bytes);
-    it->version->mod_revision = mod;
-    it->version->version = live;
+    it->entry = qr__entry_new(qr_slice_text(it->key), &w->records);
+    give_version(w, it, live, mod);
     qr__index_insert(&w->index, &path, it->entry, live, mod);
 }
 
@@ -55,9 +61,10 @@ static void drop(world *w, int i)
     qr__path path;
     assert_ptr_equal(qr__index_path(&w->index, qr_slice_text(it->key), &path), it->entry);
     qr__index_remove(&w->index, &path);
-    qr__version_free(it->version, &w->bytes);
-    qr__entry_free(it->entry, &w->bytes);
+    qr__version_free(it->version, &w->records);
+    qr__entry_free(it->entry, &w->records);
     it->entry = NULL;
+    it->version = NULL;
 }
 
 static void set(world *w, int i, bool live, uint64_t mod)
@@ -65,8 +72,7 @@ static void set(world *w, int i, bool live, uint64_t mod)
     item *it = &w->items[i];
     qr__path path;
     assert_ptr_equal(qr__index_path(&w->index, qr_slice_text(it->key), &path), it->entry);
-    it->version->mod_revision = mod;
-    it->version->version = live;
+    give_version(w, it, live, mod);
     qr__index_set(&w->index, &path, live, mod);
 }
 
@@ -77,8 +83,8 @@ static int closed(void **state)
         if (w->items[i].entry)
             drop(w, i);
     assert_int_equal(w->index.entries, 0);
-    assert_int_equal(w->bytes, 0);
     qr__index_free(&w->index);
+    qr_slab_end(&w->records);
     qr_free(w);
     return 0;
 }
@@ -100,9 +106,9 @@ static void compare_spans(world *w, int spans)
         uint64_t count = 0, newest = 0;
         for (int i = low; i < (open ? KEYS : high); i++) {
             const item *it = &w->items[i];
-            count += it->entry && it->version->version;
-            if (it->entry && it->version->mod_revision > newest)
-                newest = it->version->mod_revision;
+            count += it->entry && qr__is_live(it->version);
+            if (it->entry && qr__mod_of(it->version) > newest)
+                newest = qr__mod_of(it->version);
         }
         qr_slice from = qr_slice_text(w->items[low].key), to = qr_slice_text(w->items[high].key);
         if (low == high && !open)

@@ -255,10 +255,10 @@ static void equal_events(const harness *a, const harness *b)
         const qr__event *x = qr__ring_at(&left->history, i), *y = qr__ring_at(&right->history, j);
         assert_true(qr_slice_equal(qr__key_of(x->entry), qr__key_of(y->entry)));
         assert_true(qr_slice_equal(qr__value_of(x->version), qr__value_of(y->version)));
-        assert_int_equal(x->version->mod_revision, y->version->mod_revision);
+        assert_int_equal(qr__mod_of(x->version), qr__mod_of(y->version));
         assert_int_equal(x->version->sub, y->version->sub);
-        assert_int_equal(x->version->version, y->version->version);
-        assert_int_equal(x->version->index, y->version->index);
+        assert_int_equal(qr__number_of(x->version), qr__number_of(y->version));
+        assert_int_equal(qr__index_of(x->version), qr__index_of(y->version));
     }
 }
 
@@ -270,9 +270,9 @@ static void equal_saved_events(const qr_machine *now, const qr_machine *then)
     for (; j < right->history.end; i++, j++) {
         const qr__version *x = qr__ring_at(&left->history, i)->version,
                           *y = qr__ring_at(&right->history, j)->version;
-        assert_int_equal(x->mod_revision, y->mod_revision);
+        assert_int_equal(qr__mod_of(x), qr__mod_of(y));
         assert_int_equal(x->sub, y->sub);
-        assert_int_equal(x->version, y->version);
+        assert_int_equal(qr__number_of(x), qr__number_of(y));
     }
 }
 
