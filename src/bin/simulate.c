@@ -29,6 +29,8 @@ static const char help[] =
     "  --seed N         run this one\n"
     "  --engine NAME    raft (default) or fixed\n"
     "  --nodes N        1 to 7 members; else each seed draws 1, 3 or 5\n"
+    "  --groups N       another world: three hosts with replicas of N groups (1 to 4), and transactions over "
+    "several of them\n"
     "  --fault-ms N     simulated milliseconds with faults; else each seed draws 6000 to 16000\n"
     "  --story          tell what happens, sentence by sentence (with --seed)\n"
     "  --twice          run each seed twice and compare the trace hashes\n"
@@ -106,6 +108,7 @@ enum {
     OPTION_SEED,
     OPTION_ENGINE,
     OPTION_NODES,
+    OPTION_GROUPS,
     OPTION_FAULT,
     OPTION_STORY,
     OPTION_TWICE,
@@ -117,19 +120,13 @@ enum {
 };
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, OPTION_SEEDS},
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"engine", required_argument, NULL, OPTION_ENGINE},
-    {"nodes", required_argument, NULL, OPTION_NODES},
-    {"fault-ms", required_argument, NULL, OPTION_FAULT},
-    {"story", no_argument, NULL, OPTION_STORY},
-    {"twice", no_argument, NULL, OPTION_TWICE},
-    {"hashes", no_argument, NULL, OPTION_HASHES},
-    {"first", no_argument, NULL, OPTION_FIRST},
-    {"jobs", required_argument, NULL, OPTION_JOBS},
-    {"bug", required_argument, NULL, OPTION_BUG},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {NULL, 0, NULL, 0},
+    {"seeds", required_argument, NULL, OPTION_SEEDS},   {"seed", required_argument, NULL, OPTION_SEED},
+    {"engine", required_argument, NULL, OPTION_ENGINE}, {"nodes", required_argument, NULL, OPTION_NODES},
+    {"groups", required_argument, NULL, OPTION_GROUPS}, {"fault-ms", required_argument, NULL, OPTION_FAULT},
+    {"story", no_argument, NULL, OPTION_STORY},         {"twice", no_argument, NULL, OPTION_TWICE},
+    {"hashes", no_argument, NULL, OPTION_HASHES},       {"first", no_argument, NULL, OPTION_FIRST},
+    {"jobs", required_argument, NULL, OPTION_JOBS},     {"bug", required_argument, NULL, OPTION_BUG},
+    {"help", no_argument, NULL, OPTION_HELP},           {NULL, 0, NULL, 0},
 };
 
 static bool take_number(uint32_t *target, uint64_t max)
@@ -151,6 +148,7 @@ static bool take_option(int option, qr_simulate_options *options)
         return true;
     case OPTION_ENGINE: return parse_engine(optarg, options);
     case OPTION_NODES: return take_number(&options->nodes, 7);
+    case OPTION_GROUPS: return take_number(&options->groups, QR_SIM_GROUPS_MAX);
     case OPTION_FAULT: return take_number(&options->fault_ms, 3600000);
     case OPTION_STORY: return options->story = true;
     case OPTION_TWICE: return options->twice = true;
@@ -172,6 +170,8 @@ static void say_failure(const qr_simulate_options *options, const qr_simulate_re
            options->engine->name);
     if (options->nodes)
         printf(" --nodes %u", options->nodes);
+    if (options->groups)
+        printf(" --groups %u", options->groups);
     if (options->fault_ms)
         printf(" --fault-ms %u", options->fault_ms);
     if (options->bug)
@@ -214,6 +214,9 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.changes_refused += report->changes_refused;
     all->total.wipes += report->wipes;
     all->total.renewed += report->renewed;
+    all->total.transactions += report->transactions;
+    all->total.decisions += report->decisions;
+    all->total.aborted += report->aborted;
     if (all->options->hashes)
         printf("hash %" PRIu64 " %016" PRIx64 "\n", record->seed, report->trace_hash);
     if (report->failed)
@@ -221,14 +224,9 @@ static bool tell(void *context, const qr_simulate_record *record)
     return !(report->failed && all->options->stop_at_first);
 }
 
-static void say_summary(const campaign *all)
+/* Of the world of one group. */
+static void say_group(const qr_sim_report *total)
 {
-    const qr_sim_report *total = &all->total;
-    double cpu = (double)all->cpu_us / 1e6, simulated = (double)total->simulated_ms / 1e3;
-    printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", all->seeds, all->failures);
-    printf("%.0f simulated seconds, %" PRIu64 " events, %" PRIu64 " messages, %" PRIu64 " crashes, %" PRIu64
-           " elections\n",
-           simulated, total->events, total->messages, total->crashes, total->elections);
     printf("%" PRIu64 " entries, %" PRIu64 " writes acknowledged, %" PRIu64 " unknown, %" PRIu64
            " reads checked, %" PRIu64 " events watched\n",
            total->entries, total->writes_acked, total->writes_unknown, total->reads_checked,
@@ -247,6 +245,29 @@ static void say_summary(const campaign *all)
            " and records malformed; %" PRIu64 " quorums healed alone first\n",
            total->damages, total->put_aside, total->spoilt, total->malformed, total->cores);
     printf("%" PRIu64 " steps of engines repeated from their recordings\n", total->recorded);
+}
+
+static void say_groups(const qr_sim_report *total)
+{
+    printf("%" PRIu64 " transactions, %" PRIu64 " updates committed, %" PRIu64 " of them told, %" PRIu64
+           " told that they are aborted, %" PRIu64 " unknown, %" PRIu64 " reads checked\n",
+           total->transactions, total->decisions, total->writes_acked, total->aborted, total->writes_unknown,
+           total->reads_checked);
+    printf("%" PRIu64 " times one host stayed dead until nothing was left undone\n", total->cores);
+}
+
+static void say_summary(const campaign *all)
+{
+    const qr_sim_report *total = &all->total;
+    double cpu = (double)all->cpu_us / 1e6, simulated = (double)total->simulated_ms / 1e3;
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", all->seeds, all->failures);
+    printf("%.0f simulated seconds, %" PRIu64 " events, %" PRIu64 " messages, %" PRIu64 " crashes, %" PRIu64
+           " elections\n",
+           simulated, total->events, total->messages, total->crashes, total->elections);
+    if (all->options->groups)
+        say_groups(total);
+    else
+        say_group(total);
     printf("%.1f CPU seconds, %.0f simulated seconds a CPU second\n", cpu, cpu > 0 ? simulated / cpu : 0.0);
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);
 }

@@ -56,6 +56,7 @@ static void run_once(const qr_simulate_options *options, uint64_t seed, FILE *st
         .machine = new_machine,
         .verify = verify_files,
         .elects = options->elects,
+        .groups = options->groups,
         .nodes = options->nodes,
         .fault_ms = options->fault_ms,
         .bug = options->bug,
@@ -65,7 +66,7 @@ static void run_once(const qr_simulate_options *options, uint64_t seed, FILE *st
     sigaction(SIGABRT, &action, &before);
     if (sigsetjmp(abort_jump, 1) == 0) {
         abort_armed = 1;
-        qr_sim_run(&config, report);
+        (options->groups ? qr_sim_groups_run : qr_sim_run)(&config, report);
     } else {
         report->failed = true;
         report->invariant = "keeps-its-promises";

@@ -73,7 +73,18 @@
     X(ACL_OUTLIVES_KEY, 26, "rights-outlive-key", "tree keeps the rights of a key that is gone")             \
     X(SESSION_OUTLIVES_LEASE, 27, "session-outlives-lease", "tree keeps the session of a lease that ended")  \
     X(UNDO_FORGETS, 26, "undo-forgets", "tree keeps what a command did before an operation of it failed")    \
-    X(IMAGE_FORGETS, 26, "image-forgets", "raft leaves a vote out of the image for a black box")
+    X(IMAGE_FORGETS, 26, "image-forgets", "raft leaves a vote out of the image for a black box")             \
+    X(GROUP_STEALS_LOCKS, 17, "group-steals-locks", "group takes locks that somebody else holds")            \
+    X(GROUP_DECIDES_BLIND, 17, "group-decides-blind",                                                        \
+      "group commits without asking whether it still has its primary lock")                                  \
+    X(GROUP_PUSH_BLIND, 17, "group-pushes-blind", "group ends a transaction that may be committed")          \
+    X(GROUP_ASSUMES_ABORT, 17, "group-assumes-abort", "group deletes a lock whose transaction is undecided") \
+    X(GROUP_FORGETS_EARLY, 17, "group-forgets-early",                                                        \
+      "group deletes the record when one group has applied it")                                              \
+    X(GROUP_APPLIES_BLIND, 17, "group-applies-blind",                                                        \
+      "group applies a record without asking whether its locks are there")                                   \
+    X(GROUP_LOOKS_ONCE, 10, "group-looks-once", "group reads several groups without looking again")          \
+    X(GROUP_READS_LOCKED, 10, "group-reads-locked", "group reads past the locks of others")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -17,5 +17,6 @@ extern const qr_lab_protocol qr_lab_pbft;
 extern const qr_lab_protocol qr_lab_raft;
 extern const qr_lab_protocol qr_lab_registers;
 extern const qr_lab_protocol qr_lab_sites;
+extern const qr_lab_protocol qr_lab_txn;
 
 #endif

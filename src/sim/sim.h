@@ -24,6 +24,7 @@ typedef struct qr_sim_config {
      * hash depends on it. */
     const char *(*verify)(const qr_disk *disk);
     bool elects;       /* false: the engine has a fixed leader; liveness waits for it */
+    uint32_t groups;   /* qr_sim_groups_run: 1 .. QR_SIM_GROUPS_MAX */
     uint32_t nodes;    /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
     uint32_t fault_ms; /* simulated time with faults; 0 = default */
     uint32_t bug;      /* core/bugs.h */
@@ -56,9 +57,15 @@ typedef struct qr_sim_report {
     uint64_t malformed; /* messages and records whose checksum was right */
     uint64_t cores;     /* runs in which a quorum had to work alone first */
     uint64_t recorded;  /* steps of engines that were repeated from their black boxes */
-    uint64_t damages, put_aside; /* disks struck; logs that were put aside for it */
+    uint64_t transactions, decisions, aborted; /* over groups: begun; committed; told so */
+    uint64_t damages, put_aside;               /* disks struck; logs that were put aside for it */
 } qr_sim_report;
 
 void qr_sim_run(const qr_sim_config *config, qr_sim_report *report);
+
+/* Another world: three hosts that each run a replica of every group, and transactions over several groups
+ * (doc/design/groups.md). */
+enum { QR_SIM_GROUPS_MAX = 4 };
+void qr_sim_groups_run(const qr_sim_config *config, qr_sim_report *report);
 
 #endif
