@@ -20,6 +20,13 @@ void *qr_alloc_zero(size_t count, size_t size)
     return memory;
 }
 
+void *qr_alloc_aligned(size_t align, size_t size)
+{
+    void *memory = NULL;
+    QR_CHECK(posix_memalign(&memory, align, size) == 0, "out of memory");
+    return memory;
+}
+
 void *qr_realloc(void *old, size_t size)
 {
     void *memory = realloc(old, size ? size : 1);

@@ -5,10 +5,11 @@
 
 #include <stddef.h>
 
-void *qr_alloc(size_t size);                    /* uninitialised */
-void *qr_alloc_zero(size_t count, size_t size); /* zeroed; count * size is checked */
-void *qr_realloc(void *old, size_t size);       /* like realloc(3) */
-void qr_free(void *memory);                     /* NULL is fine */
+void *qr_alloc(size_t size);                       /* uninitialised */
+void *qr_alloc_zero(size_t count, size_t size);    /* zeroed; count * size is checked */
+void *qr_alloc_aligned(size_t align, size_t size); /* align: a power of two, at least that of a pointer */
+void *qr_realloc(void *old, size_t size);          /* like realloc(3) */
+void qr_free(void *memory);                        /* NULL is fine */
 char *qr_strdup(const char *text);
 
 #endif

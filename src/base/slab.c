@@ -1,7 +1,6 @@
 #include "base/slab.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -60,9 +59,7 @@ static void take_out(qr_slab_page **list, qr_slab_page *page)
 
 static qr_slab_page *page_new(size_t size)
 {
-    void *memory = NULL;
-    QR_CHECK(posix_memalign(&memory, PAGE_ALIGN, PAGE_SIZE) == 0, "out of memory");
-    qr_slab_page *page = memory;
+    qr_slab_page *page = qr_alloc_aligned(PAGE_ALIGN, PAGE_SIZE);
     *page = (qr_slab_page){.size = (uint32_t)size, .end = sizeof *page};
     ASAN_POISON_MEMORY_REGION(page + 1, PAGE_SIZE - sizeof *page);
     return page;
@@ -71,7 +68,7 @@ static qr_slab_page *page_new(size_t size)
 static void page_free(qr_slab_page *page)
 {
     ASAN_UNPOISON_MEMORY_REGION(page, PAGE_SIZE);
-    free(page);
+    qr_free(page);
 }
 
 static bool is_full(const qr_slab_page *page)
