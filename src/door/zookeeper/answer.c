@@ -65,8 +65,10 @@ static void stat_of_set(qr__zk_plan *plan, size_t index, qr_jute_stat *stat)
 {
     const qr__zk_item *item = &plan->items[index];
     qr_path_result path = *look(plan, item->path);
+    /* As long as the key lives the directory record has it; else it is as it was judged. */
+    if (path.kv == NULL || path.kv->create_revision != item->key.create_revision)
+        path.directory.versions = item->versions;
     path.kv = &item->key;
-    path.directory.versions = item->versions;
     take_back(plan, index, &path.directory);
     qr_zookeeper_stat(&path, stat);
 }

@@ -266,7 +266,7 @@ static void put_data(qr__zk_plan *plan, size_t index, const qr_jute_set_data *re
     if (!made)
         condition(plan, QR_SPACE_KEYS, request->path, QR_TARGET_CREATE,
                   seen->kv ? seen->kv->create_revision : 0, qr_slice_of(NULL, 0));
-    item->versions = made ? 0 : seen->directory.versions;
+    item->versions = made ? 0 : seen->directory.versions + (seen->kv == NULL);
     item->put = plan->op_count;
     qr__zk_add(plan, index, QR_OP_PUT)->put =
         (qr_put){.space = QR_SPACE_KEYS,

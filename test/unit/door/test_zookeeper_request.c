@@ -314,6 +314,35 @@ static void on_its_way(void **state)
     assert_int_equal(stat_of(&one, "/a").version, 1);
 }
 
+/* As another door does it. */
+static void put_beside(const char *key)
+{
+    qr_op op = {.kind = QR_OP_PUT, .put = {.space = QR_SPACE_KEYS, .key = qr_slice_text(key)}};
+    qr_buffer bytes;
+    qr_buffer_init(&bytes);
+    qr_body_encode_txn(&(qr_txn){.then_ops = &op, .then_count = 1}, &bytes);
+    qr_status status = QR_E_STOPPED;
+    qr_request request = {
+        .kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&bytes), .done = ignore, .owner = &status};
+    assert_int_equal(qr_node_submit(&node, &request), QR_OK);
+    fake_node_turn(&node);
+    assert_int_equal(status, QR_OK);
+    qr_buffer_free(&bytes);
+}
+
+/* To be a key is one more state of the data of a directory that nobody created. */
+static void implied(void **state)
+{
+    (void)state;
+    put_beside("/i/x");
+    assert_int_equal(stat_of(&two, "/i").version, 0);
+    assert_int_equal(set_data(&one, "/i", qr_slice_text("y"), 0), 0);
+    qr_jute_stat told = ((qr_jute_stat_reply *)answer(&one))->stat, seen = stat_of(&two, "/i");
+    assert_int_equal(told.version, 1);
+    assert_memory_equal(&told, &seen, sizeof seen);
+    assert_int_equal(set_data(&one, "/i", qr_slice_text("z"), told.version), 0);
+}
+
 static void sessions(void **state)
 {
     (void)state;
@@ -440,12 +469,9 @@ static void who_and_what(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ROW(creates),      ROW(sets_and_deletes),
-        ROW(the_root),     ROW(rights),
-        ROW(overtaken),    ROW(on_its_way),
-        ROW(sessions),     ROW(multi_sees_itself),
-        ROW(multi_fails),  ROW(multi_empty_and_unknown),
-        ROW(who_and_what),
+        ROW(creates),     ROW(sets_and_deletes),  ROW(the_root),     ROW(rights),
+        ROW(overtaken),   ROW(on_its_way),        ROW(implied),      ROW(sessions),
+        ROW(multi_fails), ROW(multi_sees_itself), ROW(who_and_what), ROW(multi_empty_and_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
