@@ -94,8 +94,8 @@ static void fire_lease_end(const revision *all)
             qr_slice path = above(all->changes[i].path, level);
             bool told = false;
             for (size_t j = 0; j < i && !told; j++)
-                told = level == 1 && all->changes[j].levels > 0 &&
-                       qr_slice_equal(path, above(all->changes[j].path, 1));
+                for (size_t k = 1; k <= all->changes[j].levels && !told; k++)
+                    told = qr_slice_equal(path, above(all->changes[j].path, k));
             if (!told)
                 fire(all, CHILDREN_CHANGED, path);
             if (level < all->changes[i].levels)

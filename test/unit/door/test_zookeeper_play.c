@@ -326,6 +326,34 @@ static void a_persistent_watch_tells_every_change(void **state)
     disconnect(&other);
 }
 
+static void ignore(void *owner, const qr_reply *reply) {}
+
+/* One child goes by itself, the other one with a directory that was there for it alone. */
+static void what_ends_with_a_session_tells_each_directory_once(void **state)
+{
+    enum { CHILDREN = 4 };
+    peer one = {0}, other = {0};
+    connect(&one);
+    connect(&other);
+    call(&one, CREATE, "/a", 0, 0);
+    call(&other, CREATE, "/a/y", 1, 0);
+    qr_op op = {.kind = QR_OP_PUT,
+                .put = {.space = QR_SPACE_KEYS, .key = qr_slice_text("/a/d/x"), .lease = other.session}};
+    qr_buffer body = {0};
+    qr_body_encode_txn(&(qr_txn){.then_ops = &op, .then_count = 1}, &body);
+    qr_request put = {.kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&body), .done = ignore};
+    assert_int_equal(qr_node_submit(&node, &put), QR_OK);
+    fake_node_turn(&node);
+    qr_buffer_free(&body);
+    call(&one, ADD_WATCH, "/a", 0, 0);
+    call(&other, CLOSE, NULL, 0, 0);
+    turns(&one);
+    expect_event(&one, CHILDREN, "/a");
+    assert_true(is_silent(&one));
+    disconnect(&one);
+    disconnect(&other);
+}
+
 static void many_requests_are_answered_in_their_order(void **state)
 {
     peer one = {0};
@@ -522,6 +550,7 @@ int main(void)
         TEST(who_was_left_behind_writes_nothing),
         TEST(the_event_comes_before_the_reply_that_shows_the_change),
         TEST(a_persistent_watch_tells_every_change),
+        TEST(what_ends_with_a_session_tells_each_directory_once),
         TEST(many_requests_are_answered_in_their_order),
         TEST(bytes_may_come_one_by_one),
         TEST(a_packet_that_is_too_large_ends_the_connection),
