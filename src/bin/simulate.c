@@ -32,6 +32,7 @@ static const char help[] =
     "  --groups N       another world: three hosts with replicas of N groups (1 to 4), and transactions over "
     "several of them\n"
     "  --fault-ms N     simulated milliseconds with faults; else each seed draws 6000 to 16000\n"
+    "  --doors          in every seed clients of ZooKeeper, too; else in some of them\n"
     "  --story          tell what happens, sentence by sentence (with --seed)\n"
     "  --twice          run each seed twice and compare the trace hashes\n"
     "  --hashes         print the trace hash of each seed, to compare builds\n"
@@ -110,6 +111,7 @@ enum {
     OPTION_NODES,
     OPTION_GROUPS,
     OPTION_FAULT,
+    OPTION_DOORS,
     OPTION_STORY,
     OPTION_TWICE,
     OPTION_HASHES,
@@ -123,10 +125,11 @@ static const struct option long_options[] = {
     {"seeds", required_argument, NULL, OPTION_SEEDS},   {"seed", required_argument, NULL, OPTION_SEED},
     {"engine", required_argument, NULL, OPTION_ENGINE}, {"nodes", required_argument, NULL, OPTION_NODES},
     {"groups", required_argument, NULL, OPTION_GROUPS}, {"fault-ms", required_argument, NULL, OPTION_FAULT},
-    {"story", no_argument, NULL, OPTION_STORY},         {"twice", no_argument, NULL, OPTION_TWICE},
-    {"hashes", no_argument, NULL, OPTION_HASHES},       {"first", no_argument, NULL, OPTION_FIRST},
-    {"jobs", required_argument, NULL, OPTION_JOBS},     {"bug", required_argument, NULL, OPTION_BUG},
-    {"help", no_argument, NULL, OPTION_HELP},           {NULL, 0, NULL, 0},
+    {"doors", no_argument, NULL, OPTION_DOORS},         {"story", no_argument, NULL, OPTION_STORY},
+    {"twice", no_argument, NULL, OPTION_TWICE},         {"hashes", no_argument, NULL, OPTION_HASHES},
+    {"first", no_argument, NULL, OPTION_FIRST},         {"jobs", required_argument, NULL, OPTION_JOBS},
+    {"bug", required_argument, NULL, OPTION_BUG},       {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 static bool take_number(uint32_t *target, uint64_t max)
@@ -150,6 +153,7 @@ static bool take_option(int option, qr_simulate_options *options)
     case OPTION_NODES: return take_number(&options->nodes, 7);
     case OPTION_GROUPS: return take_number(&options->groups, QR_SIM_GROUPS_MAX);
     case OPTION_FAULT: return take_number(&options->fault_ms, 3600000);
+    case OPTION_DOORS: return options->doors = true;
     case OPTION_STORY: return options->story = true;
     case OPTION_TWICE: return options->twice = true;
     case OPTION_HASHES: return options->hashes = true;
@@ -174,6 +178,8 @@ static void say_failure(const qr_simulate_options *options, const qr_simulate_re
         printf(" --groups %u", options->groups);
     if (options->fault_ms)
         printf(" --fault-ms %u", options->fault_ms);
+    if (options->doors)
+        printf(" --doors");
     if (options->bug)
         printf(" --bug %s", qr_planted_bugs[options->bug].name);
     printf(" --story\n");
@@ -205,6 +211,10 @@ static bool tell(void *context, const qr_simulate_record *record)
     all->total.malformed += report->malformed;
     all->total.cores += report->cores;
     all->total.put_aside += report->put_aside;
+    all->total.doors += report->doors;
+    all->total.door_answers += report->door_answers;
+    all->total.door_events += report->door_events;
+    all->total.door_sessions += report->door_sessions;
     all->total.restores += report->restores;
     all->total.transfers += report->transfers;
     for (size_t i = 0; i < QR_SIM_PARTS; i++)
@@ -244,6 +254,9 @@ static void say_group(const qr_sim_report *total)
     printf("%" PRIu64 " disks damaged, %" PRIu64 " logs put aside; %" PRIu64 " messages spoilt, %" PRIu64
            " and records malformed; %" PRIu64 " quorums healed alone first\n",
            total->damages, total->put_aside, total->spoilt, total->malformed, total->cores);
+    printf("%" PRIu64 " seeds with clients of ZooKeeper: %" PRIu64 " sessions, %" PRIu64 " answers, %" PRIu64
+           " watch events\n",
+           total->doors, total->door_sessions, total->door_answers, total->door_events);
     printf("%" PRIu64 " steps of engines repeated from their recordings\n", total->recorded);
 }
 

@@ -7,7 +7,7 @@
 typedef struct qr_simulate_options {
     uint64_t first, last; /* seeds, inclusive */
     const qr_engine_ops *engine;
-    bool elects, story, twice, hashes, stop_at_first, quiet;
+    bool elects, doors, story, twice, hashes, stop_at_first, quiet;
     uint32_t groups; /* 0: the world of one */
     uint32_t nodes, fault_ms, bug, jobs;
 } qr_simulate_options;

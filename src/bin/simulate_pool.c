@@ -13,6 +13,7 @@
 
 #include "bin/simulate.h"
 #include "bin/verify.h"
+#include "sim/door/door.h"
 #include "tree/tree.h"
 
 enum { JOBS_MAX = 64 };
@@ -55,6 +56,8 @@ static void run_once(const qr_simulate_options *options, uint64_t seed, FILE *st
         .engine = options->engine,
         .machine = new_machine,
         .verify = verify_files,
+        .door = &qr_sim_door_zookeeper,
+        .doors = options->doors,
         .elects = options->elects,
         .groups = options->groups,
         .nodes = options->nodes,

@@ -121,8 +121,13 @@ void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record)
 {
     qr_sim_world *world = node->world;
     uint64_t id = record->number[0], generation = record->number[1];
-    if (qr_sim_disk_dead(node->disk) || node->dying || id > QR_SIM_LEASES_MAX)
+    if (qr_sim_disk_dead(node->disk) || node->dying)
         return;
+    if (!qr_sim_lease_is_own((int64_t)id)) {
+        if (world->door != NULL)
+            world->config->door->renewed(world->door, (int64_t)id, generation);
+        return;
+    }
     qr_sim_life *life = &world->lives[id];
     life->said_us = world->now_us;
     if (world->oracle.model.leases[id].generation == generation)

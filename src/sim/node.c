@@ -265,6 +265,11 @@ qr_status qr_sim_node_submit(qr_sim_node *node, const qr_request *request)
     return status;
 }
 
+void qr_sim_node_called(qr_sim_node *node)
+{
+    settle(node, false);
+}
+
 /* ---------------------------------------------------------- birth and death ---- */
 
 static qr_node_config config_of(qr_sim_node *node)
@@ -409,8 +414,24 @@ void qr_sim_node_boot(qr_sim_node *node)
     qr_node_status_of(node->node, &now);
     node->incarnation = now.incarnation;
     connect_links(node);
+    if (world->door != NULL)
+        world->config->door->booted(world->door, node);
     want_turn(node);
     settle(node, false);
+}
+
+/* With all that it had under way. */
+static void free_process(qr_sim_node *node)
+{
+    const qr_sim_world *world = node->world;
+    node->dying = true;
+    if (world->door != NULL)
+        world->config->door->dying(world->door, node);
+    qr_node_free(node->node);
+    node->node = NULL;
+    if (world->door != NULL)
+        world->config->door->dead(world->door, node);
+    node->dying = false;
 }
 
 /* When a process dies its peers mostly hear of it; when the power fails, sometimes never. */
@@ -436,10 +457,7 @@ void qr_sim_node_crash(qr_sim_node *node, bool kill, uint64_t down_us)
     qr_sim_story(world, "n%u %s", node->number + 1, kill ? "is killed" : "loses power");
     qr_sim_mix(world, qr_node_trace(node->node)->hash);
     qr_sim_disk_crash(node->disk, kill);
-    node->dying = true;
-    qr_node_free(node->node);
-    node->dying = false;
-    node->node = NULL;
+    free_process(node);
     qr_sim_box_repeat(node);
     if (node->taken != NULL)
         qr_sim_fail(world, "every-request-is-answered-once", "n%u dies and never calls done() of %s",
@@ -521,12 +539,10 @@ static void verify(qr_sim_node *node)
 void qr_sim_node_free(qr_sim_node *node)
 {
     if (node->node != NULL) {
-        node->dying = true;
         qr_sim_disk_crash(node->disk, node->world->config->seed & 1);
-        qr_node_free(node->node);
+        free_process(node);
         qr_sim_box_repeat(node);
     }
-    node->node = NULL;
     verify(node);
     qr_buffer_free(&node->recording);
     qr_sim_disk_free(node->disk);

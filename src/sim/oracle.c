@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "core/command.h"
 #include "sim/world.h"
 
 void qr_sim_oracle_init(qr_sim_world *world)
@@ -185,7 +184,9 @@ static void learn_leases(qr_sim_world *world, qr_slice bytes, uint64_t index)
     qr_arena_init(&arena);
     QR_CHECK(qr_body_decode(bytes, &arena, &body) == QR_OK, "what a node or a client asks for can be read");
     qr_buffer_clear(&world->text);
-    qr_sim_lease_applied(world, &body, index, &world->text);
+    bool named = body.kind == QR_BODY_LEASE_GRANT || body.kind == QR_BODY_LEASE_REVOKE;
+    if (!named || qr_sim_lease_is_own(body.lease))
+        qr_sim_lease_applied(world, &body, index, &world->text);
     qr_arena_free(&arena);
 }
 
@@ -213,8 +214,9 @@ static void learn_op(qr_sim_world *world, qr_sim_op *op, const qr_command *comma
     op->model_text = qr_arena_text(&world->arena, qr_buffer_slice(&world->text));
 }
 
-static void learn_command(qr_sim_world *world, qr_sim_commit *commit, uint64_t index, qr_slice bytes)
+static void learn_command(qr_sim_node *node, qr_sim_commit *commit, uint64_t index, qr_slice bytes)
 {
+    qr_sim_world *world = node->world;
     qr_command command;
     qr_status status = qr_command_decode(bytes, &command);
     if (status != QR_OK) {
@@ -242,8 +244,13 @@ static void learn_command(qr_sim_world *world, qr_sim_commit *commit, uint64_t i
     if (qr_body_is_of_leases(command.body)) {
         if (commit->admitted)
             learn_leases(world, command.body, index);
+        if (commit->admitted && world->door != NULL)
+            world->config->door->learned(world->door, node, index, &command);
         return;
     }
+    if (world->door != NULL &&
+        (!commit->admitted || world->config->door->learned(world->door, node, index, &command)))
+        return;
     qr_body body;
     qr_arena arena;
     qr_arena_init(&arena);
@@ -256,9 +263,10 @@ static void learn_command(qr_sim_world *world, qr_sim_commit *commit, uint64_t i
     qr_arena_free(&arena);
 }
 
-static void learn(qr_sim_world *world, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
+static void learn(qr_sim_node *node, uint64_t index, uint64_t term, qr_entry_kind kind, qr_slice bytes,
                   uint64_t digest)
 {
+    qr_sim_world *world = node->world;
     qr_sim_oracle *oracle = &world->oracle;
     QR_ASSERT(index == oracle->count + 1);
     if (oracle->count == oracle->room) {
@@ -272,7 +280,7 @@ static void learn(qr_sim_world *world, uint64_t index, uint64_t term, qr_entry_k
     if (index > 1 && term < oracle->commits[index - 2].term)
         qr_sim_fail(world, "terms-grow-along-the-log", "entry %" PRIu64 " has term %" PRIu64, index, term);
     if (kind == QR_ENTRY_COMMAND)
-        learn_command(world, commit, index, bytes);
+        learn_command(node, commit, index, bytes);
     else if (kind == QR_ENTRY_MEMBERS)
         qr_sim_configs_learn(world, index, bytes);
     commit->revision = oracle->model.revision;
@@ -293,7 +301,7 @@ void qr_sim_oracle_applied(qr_sim_node *node, uint64_t index, uint64_t term, qr_
     }
     node->applied = index;
     if (index == oracle->count + 1) {
-        learn(world, index, term, kind, bytes, digest);
+        learn(node, index, term, kind, bytes, digest);
         qr_sim_malformed_entry(world, kind, bytes);
     } else {
         world->caught_up++;

@@ -184,6 +184,15 @@ static void draw_malformed(qr_sim_world *world)
         world->plan.malformed = PICK(&prng, 1000, 10000, 50000);
 }
 
+/* Likewise. */
+static void draw_doors(qr_sim_world *world)
+{
+    qr_prng prng;
+    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 8));
+    bool drawn = one_in(&prng, 8);
+    world->plan.doors = world->config->door != NULL && (drawn || world->config->doors);
+}
+
 void qr_sim_plan_draw(qr_sim_world *world)
 {
     qr_prng prng;
@@ -209,4 +218,5 @@ void qr_sim_plan_draw(qr_sim_world *world)
     draw_changes(world);
     draw_alarms(world);
     draw_malformed(world);
+    draw_doors(world);
 }

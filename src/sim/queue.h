@@ -21,6 +21,7 @@ typedef enum qr_sim_event_kind {
     QR_SIM_MEND,    /* a cut ends */
     QR_SIM_TICK,    /* a seat looks around: members.h */
     QR_SIM_LOOK,    /* is the world back in order? */
+    QR_SIM_DOOR,    /* something of the door: its own business */
 } qr_sim_event_kind;
 
 typedef struct qr_sim_event {

@@ -3,7 +3,7 @@
  * after every step. One seed gives one run, always: the trace hash says so.
  *
  * Sees node and below, no door, no os. The engine and the machine come in from outside, so every engine runs
- * in the same world. */
+ * in the same world, and so does a door with its clients (src/sim/door). */
 #ifndef QR_SIM_SIM_H
 #define QR_SIM_SIM_H
 
@@ -14,6 +14,8 @@
 #include "core/machine.h"
 #include "edge/edge.h"
 
+typedef struct qr_sim_door_ops qr_sim_door_ops; /* sim/world.h */
+
 typedef struct qr_sim_config {
     uint64_t seed;
     const qr_engine_ops *engine;
@@ -23,11 +25,13 @@ typedef struct qr_sim_config {
     /* Looks at the files of a member that is gone: NULL, or what is wrong with them. May be NULL; no trace
      * hash depends on it. */
     const char *(*verify)(const qr_disk *disk);
-    bool elects;       /* false: the engine has a fixed leader; liveness waits for it */
-    uint32_t groups;   /* qr_sim_groups_run: 1 .. QR_SIM_GROUPS_MAX */
-    uint32_t nodes;    /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
-    uint32_t fault_ms; /* simulated time with faults; 0 = default */
-    uint32_t bug;      /* core/bugs.h */
+    const qr_sim_door_ops *door; /* stands on the nodes in some of the seeds; NULL: there is none */
+    bool doors;                  /* in every seed */
+    bool elects;                 /* false: the engine has a fixed leader; liveness waits for it */
+    uint32_t groups;             /* qr_sim_groups_run: 1 .. QR_SIM_GROUPS_MAX */
+    uint32_t nodes;              /* 0 = drawn from the seed: 1, 3 or 5, mostly 3 */
+    uint32_t fault_ms;           /* simulated time with faults; 0 = default */
+    uint32_t bug;                /* core/bugs.h */
     FILE
         *story; /* NULL = none; else every trace record as a sentence, with faults and client calls between */
 } qr_sim_config;
@@ -59,6 +63,7 @@ typedef struct qr_sim_report {
     uint64_t recorded;  /* steps of engines that were repeated from their black boxes */
     uint64_t transactions, decisions, aborted; /* over groups: begun; committed; told so */
     uint64_t damages, put_aside;               /* disks struck; logs that were put aside for it */
+    uint64_t doors, door_answers, door_events, door_sessions; /* runs with a door, and what its clients got */
 } qr_sim_report;
 
 void qr_sim_run(const qr_sim_config *config, qr_sim_report *report);

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#include "core/command.h"
 #include "sim/world.h"
 
 void qr_sim_fail(qr_sim_world *world, const char *invariant, const char *format, ...)
@@ -169,6 +168,8 @@ static const char *unrest(const qr_sim_world *world, char *text, size_t size)
         return text;
     }
     const char *behind = world->phase == QR_SIM_CORE ? NULL : qr_sim_watch_missing(world, text, size);
+    if (behind == NULL && world->door != NULL && world->phase != QR_SIM_CORE)
+        behind = world->config->door->missing(world->door, text, size);
     if (behind != NULL)
         return behind;
     uint64_t open = open_inside(world);
@@ -187,8 +188,11 @@ static void begin_calm(qr_sim_world *world)
     world->phase_end_us = world->now_us + 1500000;
     world->calm_messages = world->network.sent;
     world->calm_ops = world->op_count;
+    world->calm_door_requests = world->door_requests;
     world->calm_overload = false;
     world->calm_terms = world->oracle.term_max;
+    if (world->door != NULL)
+        world->config->door->calm(world->door);
     qr_sim_members_calm(world);
     qr_sim_client_resume(world);
 }
@@ -212,7 +216,7 @@ static bool has_no_room(const qr_sim_op *op)
  */
 static void judge_calm(qr_sim_world *world)
 {
-    uint64_t ops = world->op_count - world->calm_ops;
+    uint64_t ops = world->op_count - world->calm_ops + world->door_requests - world->calm_door_requests;
     uint64_t ms = (world->now_us - world->calm_since_us) / 1000;
     uint64_t messages = world->network.sent - world->calm_messages;
     uint64_t pairs = (uint64_t)world->nodes * (world->nodes - 1);
@@ -294,6 +298,8 @@ static void look(qr_sim_world *world)
     }
     judge_calm(world);
     qr_sim_oracle_final(world);
+    if (world->door != NULL)
+        world->config->door->final(world->door);
     part_two(world);
 }
 
@@ -371,6 +377,7 @@ static void handle(qr_sim_world *world, qr_sim_event *event)
     case QR_SIM_MEND: qr_sim_nemesis_mend(world, event->number); break;
     case QR_SIM_TICK: qr_sim_members_tick(world, event->node); break;
     case QR_SIM_LOOK: look(world); break;
+    case QR_SIM_DOOR: world->config->door->event(world->door, event); break;
     default: handle_for_process(world, event);
     }
 }
@@ -431,6 +438,8 @@ static void open_world(qr_sim_world *world)
     qr_sim_client_init(world);
     qr_sim_watch_init(world);
     qr_sim_nemesis_start(world);
+    if (world->plan.doors)
+        world->door = world->config->door->open(world);
 }
 
 static void close_world(qr_sim_world *world)
@@ -438,6 +447,8 @@ static void close_world(qr_sim_world *world)
     for (uint32_t i = 0; i < world->nodes; i++)
         qr_sim_node_free(&world->node[i]);
     qr_sim_watch_free(world);
+    if (world->door != NULL)
+        world->config->door->close(world->door);
     qr_sim_event event;
     while (qr_sim_queue_pop(&world->queue, &event))
         if (event.kind == QR_SIM_ARRIVAL)

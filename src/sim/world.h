@@ -3,6 +3,7 @@
 #ifndef QR_SIM_WORLD_H
 #define QR_SIM_WORLD_H
 
+#include "core/command.h"
 #include "node/node.h"
 #include "sim/disk.h"
 #include "sim/members.h"
@@ -166,6 +167,27 @@ struct qr_sim_node {
     } misreads;
 };
 
+/* ------------------------------------------------------------------ door ---- */
+
+/* A door that stands on the nodes, with clients of its own and what it knows of them (src/sim/door). The
+ * world calls it; `self` is what open() has made. */
+struct qr_sim_door_ops {
+    void *(*open)(qr_sim_world *world);
+    void (*close)(void *self); /* after the nodes */
+    void (*booted)(void *self, qr_sim_node *node);
+    void (*dying)(void *self, qr_sim_node *node);   /* its node is freed next, and */
+    void (*dead)(void *self, qr_sim_node *node);    /* has been */
+    void (*event)(void *self, qr_sim_event *event); /* QR_SIM_DOOR */
+    void (*calm)(void *self);                       /* it begins, and all are at rest */
+    void (*final)(void *self);                      /* likewise in the end */
+    /* A command of no client of the world's own, applied first by this node just now. False: nobody can have
+     * asked for it. The model's revision follows what it did to paths. */
+    bool (*learned)(void *self, qr_sim_node *node, uint64_t index, const qr_command *command);
+    void (*renewed)(void *self, int64_t lease, uint64_t generation); /* a leader has confirmed it */
+    /* NULL: all clients are where they are to be in this phase. Else a sentence about one that is not. */
+    const char *(*missing)(void *self, char *text, size_t size);
+};
+
 /* ------------------------------------------------------------------ plan ---- */
 
 typedef enum qr_sim_upgrade {
@@ -200,6 +222,7 @@ typedef struct qr_sim_plan {
     bool changes, wipes, calm_change, transfer_cuts;
     uint32_t transfer_cut_per_million;
     qr_sim_upgrade upgrade;
+    bool doors;
     uint32_t rot_zones, rots; /* bit sets: where damage strikes, and how */
     bool lies;                /* also writes that go astray */
     qr_sim_weather weather;   /* while there are faults */
@@ -237,6 +260,8 @@ struct qr_sim_world {
     qr_sim_watch watches[QR_SIM_WATCHES_MAX];
     qr_prng prng_nemesis, prng_client, prng_world, prng_members, prng_lease, prng_watch, prng_alarm,
         prng_path, prng_malformed;
+    void *door;             /* of config->door; NULL: not in this run */
+    uint64_t door_requests; /* that its clients have sent */
     qr_arena arena;
     uint64_t flight;
     uint64_t caught_up, caught_up_seen; /* steps by which members came nearer to the others: patience lasts */
@@ -244,8 +269,9 @@ struct qr_sim_world {
     uint32_t outside;   /* bit set: who is out of reach while a core is healed */
     uint32_t damaged;   /* members whose disk was damaged so far: never so many that something is lost */
     bool calm_overload; /* a leader has handed over since its disk could not keep pace */
-    uint64_t calm_messages, calm_ops, calm_terms, calm_changes; /* as they stood when the calm began */
-    uint64_t apart_terms;                                       /* when the two were parted */
+    uint64_t calm_messages, calm_ops, calm_door_requests, calm_terms,
+        calm_changes;     /* as they stood when the calm began */
+    uint64_t apart_terms; /* when the two were parted */
     struct {
         qr_sim_cut cut;
         bool active;
@@ -280,6 +306,7 @@ void qr_sim_node_turn(qr_sim_node *node);
 void qr_sim_node_arrival(qr_sim_node *node, const qr_sim_message *message);
 void qr_sim_node_link(qr_sim_node *node, uint32_t peer, bool up);
 void qr_sim_node_disk(qr_sim_node *node);
+void qr_sim_node_called(qr_sim_node *node); /* by somebody else than the functions here */
 qr_status qr_sim_node_submit(qr_sim_node *node, const qr_request *request);
 uint64_t qr_sim_node_now_ms(const qr_sim_node *node);
 static inline bool qr_sim_node_up(const qr_sim_node *node)
@@ -313,6 +340,10 @@ void qr_sim_client_resume(qr_sim_world *world);                /* after a rest *
 
 /* leases.c */
 enum { QR_SIM_TTL_MS_MAX = 3000 };
+static inline bool qr_sim_lease_is_own(int64_t lease) /* of the world's clients, not of a door's */
+{
+    return lease >= 1 && lease <= QR_SIM_LEASES_MAX;
+}
 bool qr_sim_lease_draft(qr_sim_world *world, qr_sim_op *op); /* false: the request is to be another one */
 void qr_sim_lease_applied(qr_sim_world *world, const qr_body *body, uint64_t index, qr_buffer *text);
 void qr_sim_lease_renewed(qr_sim_node *node, const qr_trace_record *record);
