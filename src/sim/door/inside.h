@@ -36,6 +36,7 @@ typedef struct qr_simd_wire {
     bool greeted;  /* the answer to the connect has come */
     bool closing;  /* the client has asked for the end of its session */
     bool drain_due;
+    uint64_t held_us;                   /* the server looks at nothing before: it was paused */
     uint64_t opened_us, up_us, down_us; /* newest arrival in each direction */
     uint64_t fed_us;                    /* the last packet behind the greeting reached the server */
     uint64_t seen;                      /* watch events up to this revision were told or are not wanted */

@@ -179,9 +179,11 @@ static bool reaches_server(qr_simd *all, qr_simd_wire *wire, qr_sim_event *event
     const qr_sim_node *node = node_of(wire);
     if (wire->stream == NULL || !qr_sim_node_up(node) || node->life != wire->life)
         return false;
-    if (node->paused_us <= all->world->now_us)
+    if (node->paused_us > wire->held_us) /* a pause may be cut short: what waits already stays ahead */
+        wire->held_us = node->paused_us;
+    if (wire->held_us <= all->world->now_us)
         return true;
-    qr_sim_queue_delay(&all->world->queue, *event, node->paused_us);
+    qr_sim_queue_delay(&all->world->queue, *event, wire->held_us);
     return false;
 }
 
