@@ -556,7 +556,8 @@ static void open_zookeeper(member *self)
                                .words = qr_zookeeper_words_allowed(qr_slice_text(config->zookeeper_words)),
                                .random = random_bytes,
                                .wall_ms = wall_ms,
-                               .context = self});
+                               .context = self,
+                               .bug = planted_bug()});
 }
 
 static bool is_loopback(const char *host)

@@ -1,6 +1,6 @@
 /* Planted bugs: deliberate breaches of one rule each, that the simulator must find (facts/reliability: "proof
- * that the campaign sees", whose rows the numbers are). They exist only in builds with -Dplanted_bugs=true;
- * elsewhere QR_BUG() is the constant false and the compiler removes the branch. */
+ * that the campaign sees", whose rows the numbers are; 0: none of them). They exist only in builds with
+ * -Dplanted_bugs=true; elsewhere QR_BUG() is the constant false and the compiler removes the branch. */
 #ifndef QR_CORE_BUGS_H
 #define QR_CORE_BUGS_H
 
@@ -84,7 +84,26 @@
     X(GROUP_APPLIES_BLIND, 17, "group-applies-blind",                                                        \
       "group applies a record without asking whether its locks are there")                                   \
     X(GROUP_LOOKS_ONCE, 10, "group-looks-once", "group reads several groups without looking again")          \
-    X(GROUP_READS_LOCKED, 10, "group-reads-locked", "group reads past the locks of others")
+    X(GROUP_READS_LOCKED, 10, "group-reads-locked", "group reads past the locks of others")                  \
+    X(LEVEL_OF_PROPOSER, 26, "level-of-proposer", "node applies what a member behind proposed by old rules") \
+    X(NUMBER_AGAIN, 0, "number-given-again", "tree numbers a key by the children that are there")            \
+    X(DEPARTURE_UNCOUNTED, 0, "departure-not-counted", "tree does not count that a child has gone")          \
+    X(EVENT_LATE, 28, "event-behind-answer", "door answers before it tells what the answer shows")           \
+    X(WATCH_NOT_JUDGED, 28, "watch-dropped-at-reconnect",                                                    \
+      "door sets watches anew without a look at what was missed")                                            \
+    X(WATCH_LASTS_NOT, 28, "lasting-watch-ends", "door takes a persistent watch for one that tells once")    \
+    X(ANY_PASSWORD, 0, "password-not-compared", "door lets a session go on without its password")            \
+    X(EXPIRED_RESUMED, 27, "expired-session-resumed", "door attaches a session that has no record")          \
+    X(LEFT_WRITES, 17, "left-connection-writes", "door lets a connection write that its session has left")   \
+    X(CLOSE_LEAVES, 27, "closed-session-stays", "door answers the end of a session and lets it be")          \
+    X(PACKETS_RENEW_NOT, 27, "packets-do-not-renew", "door renews no session")                               \
+    X(READ_OVERTAKES, 10, "read-overtakes-write",                                                            \
+      "door reads before earlier writes of the session are done")                                            \
+    X(SYNC_LOCAL, 10, "sync-without-round", "door answers a sync from what is applied here")                 \
+    X(RECALL_NOT, 17, "stale-write-overtaken", "door lets writes pass one that has to be judged anew")       \
+    X(VERSION_IGNORED, 0, "version-ignored", "door writes whatever the version")                             \
+    X(OWNER_FORGOTTEN, 27, "owner-forgotten", "door makes numbered ephemerals that hang on nothing")         \
+    X(MULTI_PARTLY, 0, "multi-partly-applied", "door checks the first operation of several only")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -46,7 +46,8 @@ static void apply_command(qr_node *node, uint64_t index, qr_slice bytes)
         return;
     const void *result = NULL;
     qr_level__applied(node, command.apply_version);
-    command.apply_version = node->level; /* whoever was behind has stamped it with less */
+    if (!QR_BUG(node->config.bug, LEVEL_OF_PROPOSER))
+        command.apply_version = node->level; /* whoever was behind has stamped it with less */
     qr_arena_reset(&node->arena);
     if (command.body.size > 0) /* else it was there for the level alone */
         status = node->machine->ops->apply(node->machine, index, &command, &node->arena, &result);

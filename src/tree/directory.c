@@ -179,7 +179,7 @@ static void note_child(qr__work *work, qr_directory *record, bool appears)
 {
     QR_ASSERT(appears || record->children > 0);
     record->created += appears;
-    record->changes++;
+    record->changes += appears || !QR_BUG(work->tree->config.bug, DEPARTURE_UNCOUNTED);
     record->children = appears ? record->children + 1 : record->children - 1;
     record->last_revision = work->tree->now.revision;
 }

@@ -109,6 +109,8 @@ static qr_status numbered_key(qr__work *work, const qr_put *put, qr_slice *key)
         return QR_E_INVALID;
     const qr_directory *directory = qr__directory_find(work->tree, qr__path_parent(draft));
     uint32_t created = directory ? (uint32_t)directory->created : 0;
+    if (QR_BUG(work->tree->config.bug, NUMBER_AGAIN) && directory)
+        created = (uint32_t)directory->children;
     const char *digits = qr_arena_format(work->arena, "%010d", (int)(int32_t)created);
     size_t size = strlen(digits);
     QR_ASSERT(size <= 11);

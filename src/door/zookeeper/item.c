@@ -93,7 +93,7 @@ static int32_t check_version(qr__zk_plan *plan, size_t index, qr_slice path, int
 {
     if (version < -1)
         return QR_ZOOKEEPER_BAD_VERSION;
-    if (version >= 0)
+    if (version >= 0 && !QR_BUG(plan->request->bug, VERSION_IGNORED))
         qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_STATES, path, (uint64_t)version);
     return QR_ZOOKEEPER_OK;
 }
@@ -154,7 +154,8 @@ static bool name_valid(const qr__zk_plan *plan, qr_slice path, bool numbered)
 static void put_new(qr__zk_plan *plan, size_t index, const qr_jute_create *create)
 {
     qr__zk_item *item = &plan->items[index];
-    bool ephemeral = create->flags == EPHEMERAL || create->flags == EPHEMERAL_NUMBERED;
+    bool ephemeral = create->flags == EPHEMERAL ||
+                     (create->flags == EPHEMERAL_NUMBERED && !QR_BUG(plan->request->bug, OWNER_FORGOTTEN));
     item->put = plan->op_count;
     qr__zk_add(plan, index, QR_OP_PUT)->put = (qr_put){
         .space = QR_SPACE_KEYS,

@@ -60,7 +60,8 @@ static void emit_done(qr__zk_connection *connection)
 static void finish(qr__zk_call *call)
 {
     call->done = true;
-    qr__zk_catch_up(call->connection->door);
+    if (!QR_BUG(call->request.bug, EVENT_LATE))
+        qr__zk_catch_up(call->connection->door);
 }
 
 void qr__zk_line_finish(qr__zk_call *call, int32_t err, uint64_t revision)
@@ -181,11 +182,14 @@ static qr_status begin_read(qr__zk_call *call)
     if (!call->passed_barrier &&
         (call->request.type == QR_JUTE_OP_SYNC || (takes && door->config.linearizable_reads))) {
         call->barrier = (qr_query){.kind = QR_QUERY_PATH, .path = qr_slice_text("/")};
-        qr_status status = qr__zk_line_submit(call, QR_REQUEST_READ, on_barrier);
+        bool here = QR_BUG(call->request.bug, SYNC_LOCAL);
+        qr_status status =
+            qr__zk_line_submit(call, here ? QR_REQUEST_READ_LOCAL : QR_REQUEST_READ, on_barrier);
         connection->reads_flying += status == QR_OK;
         return status;
     }
-    qr__zk_catch_up(door);
+    if (!QR_BUG(call->request.bug, EVENT_LATE))
+        qr__zk_catch_up(door);
     if (names_config(call))
         qr__zk_config_notice(door);
     if (!takes) {
@@ -215,7 +219,8 @@ static bool may_begin(const qr__zk_call *call)
         return false;
     if (is_alone(call) && connection->writes_flying)
         return false;
-    return is_write(call) || (connection->writes_flying == 0 && connection->out.size < QR__ZK_UNSENT_MAX);
+    bool follows = connection->writes_flying == 0 || QR_BUG(call->request.bug, READ_OVERTAKES);
+    return is_write(call) || (follows && connection->out.size < QR__ZK_UNSENT_MAX);
 }
 
 void qr__zk_line_pump(qr__zk_connection *connection)
@@ -266,7 +271,8 @@ qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
         .body = qr_arena_copy(&call->arena, qr_slice_of(reader.at, qr_reader_left(&reader))),
         .asker = &connection->asker,
         .ttl_nodes = connection->door->config.ttl_nodes,
-        .quotas = connection->door->quotas};
+        .quotas = connection->door->quotas,
+        .bug = connection->door->config.bug};
     *connection->last = call;
     connection->last = &call->next;
     if (!connection->waiting)

@@ -59,8 +59,10 @@ static void on_add_watch(qr__zk_call *call, const qr_jute_path_type *asked)
         answer(call, QR_ZOOKEEPER_MARSHALLING);
         return;
     }
-    qr__zk_watches_add(&connection->door->watches, &connection->watcher, asked->path,
-                       asked->type == 0 ? QR__ZK_PERSISTENT : QR__ZK_RECURSIVE);
+    uint32_t kind = asked->type == 0 ? QR__ZK_PERSISTENT : QR__ZK_RECURSIVE;
+    if (QR_BUG(connection->door->config.bug, WATCH_LASTS_NOT))
+        kind = QR__ZK_DATA;
+    qr__zk_watches_add(&connection->door->watches, &connection->watcher, asked->path, kind);
     qr__zk_bell_start(connection->door);
     call->request.reply = qr_slice_of(zero, sizeof zero);
     answer(call, QR_ZOOKEEPER_OK);
@@ -99,7 +101,8 @@ static void set_list(qr__zk_connection *connection, const qr_jute_vector *paths,
     for (int32_t i = 0; i < paths->count; i++) {
         if (!names[i].text.data)
             continue;
-        uint32_t kept = kinds & QR__ZK_LASTING ? kinds : qr__zk_judge(connection, names[i].text, kinds, seen);
+        bool judged = !(kinds & QR__ZK_LASTING) && !QR_BUG(connection->door->config.bug, WATCH_NOT_JUDGED);
+        uint32_t kept = judged ? qr__zk_judge(connection, names[i].text, kinds, seen) : kinds;
         if (kept)
             qr__zk_watches_add(&connection->door->watches, &connection->watcher, names[i].text, kept);
     }

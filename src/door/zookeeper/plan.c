@@ -14,6 +14,8 @@ qr_op *qr__zk_add(qr__zk_plan *plan, size_t index, qr_op_kind kind)
 void qr__zk_check(qr__zk_plan *plan, size_t index, uint8_t space, uint32_t tests, qr_slice key,
                   uint64_t states)
 {
+    if (index > 0 && QR_BUG(plan->request->bug, MULTI_PARTLY))
+        return;
     qr__zk_add(plan, index, QR_OP_CHECK)->check =
         (qr_check){.space = space, .tests = tests, .key = key, .states = states};
 }
@@ -25,7 +27,8 @@ static void check_session(qr__zk_plan *plan)
     uint8_t name[8];
     qr_store_u64(name, __builtin_bswap64((uint64_t)asker->session));
     plan->session_states = asker->session_states;
-    qr__zk_check(plan, 0, QR_SPACE_SESSIONS, QR_CHECK_PRESENT | QR_CHECK_STATES,
+    uint32_t states = QR_BUG(plan->request->bug, LEFT_WRITES) ? 0 : QR_CHECK_STATES;
+    qr__zk_check(plan, 0, QR_SPACE_SESSIONS, QR_CHECK_PRESENT | states,
                  qr_arena_copy(plan->request->arena, qr_slice_of(name, sizeof name)), asker->session_states);
 }
 
@@ -72,12 +75,13 @@ static void encode(qr__zk_plan *plan)
                        .put = {.space = QR_SPACE_SESSIONS,
                                .key = session->key,
                                .value = plan->request->asker->session_record}}};
+    bool recalls = plan->request->asker->session_record.size > 0 && !QR_BUG(plan->request->bug, RECALL_NOT);
     qr_txn txn = {.conditions = plan->conditions,
                   .condition_count = plan->condition_count,
                   .then_ops = plan->ops,
                   .then_count = plan->op_count,
                   .else_ops = recall,
-                  .else_count = plan->request->asker->session_record.size > 0 ? 2 : 0};
+                  .else_count = recalls ? 2 : 0};
     qr_buffer out;
     qr_buffer_init(&out);
     qr_body_encode_txn(&txn, &out);

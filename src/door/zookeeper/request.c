@@ -146,7 +146,8 @@ qr_zookeeper_step qr_zookeeper_request_begin(qr_node *node, qr_zookeeper_request
 bool qr_zookeeper_request_stale(const qr_zookeeper_request *request, const qr_reply *reply)
 {
     const qr_txn_result *result = reply->result;
-    return request->asker->session_record.size > 0 && reply->status == QR_OK && !result->succeeded;
+    return request->asker->session_record.size > 0 && reply->status == QR_OK && !result->succeeded &&
+           !QR_BUG(request->bug, RECALL_NOT);
 }
 
 bool qr_zookeeper_request_overtaken(const qr_zookeeper_request *request)

@@ -10,6 +10,7 @@
 #ifndef QR_DOOR_ZOOKEEPER_REQUEST_H
 #define QR_DOOR_ZOOKEEPER_REQUEST_H
 
+#include "core/bugs.h"
 #include "door/zookeeper/quota.h"
 #include "node/node.h"
 #include "wire/jute.h"
@@ -76,6 +77,7 @@ typedef struct qr_zookeeper_request {
     const qr_zookeeper_asker *asker;
     bool ttl_nodes; /* extendedTypesEnabled: nodes with a time to live may be made */
     qr_zookeeper_quotas *quotas;
+    uint32_t bug; /* core/bugs.h */
     /* WRITE */
     qr_slice command; /* an encoded qr_body */
     /* DONE */

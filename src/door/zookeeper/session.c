@@ -156,6 +156,7 @@ static void renew(qr__zk_connection *connection)
 void qr__zk_session_renew(qr__zk_connection *connection)
 {
     if (connection->state == QR__ZK_ATTACHED && !connection->renewing &&
+        !QR_BUG(connection->door->config.bug, PACKETS_RENEW_NOT) &&
         connection->now_ms >= connection->renewal_ms + connection->timeout_ms / LIVES_OF_RENEWAL)
         renew(connection);
 }
@@ -214,10 +215,13 @@ static void on_record(void *owner, const qr_reply *reply)
     if (!connection->closed && connection->state == QR__ZK_ATTACHING) {
         const qr_txn_result *result = reply->status == QR_OK ? reply->result : NULL;
         const qr_key_value *kv = result && result->ops[0].kv_count ? &result->ops[0].kvs[0] : NULL;
+        uint32_t bug = connection->door->config.bug;
         if (!result) {
             qr__zk_end(connection);
+        } else if (!kv && QR_BUG(bug, EXPIRED_RESUMED)) {
+            attach(connection);
         } else if (!kv || kv->value.size < RECORD_SIZE ||
-                   !same_password(kv->value.data, connection->password)) {
+                   (!same_password(kv->value.data, connection->password) && !QR_BUG(bug, ANY_PASSWORD))) {
             refuse(connection);
         } else {
             qr_reader reader = qr_reader_of(kv->value);
@@ -309,13 +313,15 @@ static void on_locked(void *owner, const qr_reply *reply)
 {
     qr__zk_call *call = owner;
     qr__zk_connection *connection = call->connection;
-    if (!connection->closed && (reply->status != QR_OK || revoke(call) != QR_OK)) {
+    bool locked = reply->status == QR_OK && !QR_BUG(call->request.bug, CLOSE_LEAVES);
+    if (!connection->closed && (!locked || revoke(call) != QR_OK)) {
         connection->writes_flying--;
         call->request.closes = true;
         qr__zk_line_finish(call,
                            reply->status == QR_E_VERSION_MISMATCH ? QR_ZOOKEEPER_SESSION_MOVED
                            : reply->status == QR_E_KEY_NOT_FOUND  ? QR_ZOOKEEPER_OK /* it has ended already */
-                                                                  : QR_ZOOKEEPER_CONNECTION_LOSS,
+                           : QR_BUG(call->request.bug, CLOSE_LEAVES) ? QR_ZOOKEEPER_OK
+                                                                     : QR_ZOOKEEPER_CONNECTION_LOSS,
                            qr__zk_revision(connection->door));
         qr__zk_line_pump(connection);
     }

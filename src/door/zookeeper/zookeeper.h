@@ -4,6 +4,7 @@
 #ifndef QR_DOOR_ZOOKEEPER_ZOOKEEPER_H
 #define QR_DOOR_ZOOKEEPER_ZOOKEEPER_H
 
+#include "core/bugs.h"
 #include "door/zookeeper/four.h"
 #include "door/zookeeper/quota.h"
 #include "edge/stream.h"
@@ -37,6 +38,7 @@ typedef struct qr_zookeeper_config {
     /* A quota is passed; about once a minute each, while this member leads. May be NULL. */
     void (*quota_passed)(void *context, const char *path, const qr_zookeeper_usage *usage);
     void *context;
+    uint32_t bug; /* core/bugs.h */
 } qr_zookeeper_config;
 
 typedef struct qr_zookeeper_door qr_zookeeper_door;

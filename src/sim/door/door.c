@@ -72,7 +72,8 @@ static void booted(void *self, qr_sim_node *node)
                                .session_max_ms = QR_SIM_TTL_MS_MAX,
                                .seed = qr_hash_mix(qr_hash_mix(config->seed, node->id), node->life),
                                .wall_ms = wall_ms,
-                               .context = all});
+                               .context = all,
+                               .bug = config->bug});
 }
 
 static void dying(void *self, qr_sim_node *node)

@@ -157,6 +157,18 @@ static void take_packets(qr_simd_wire *wire)
     }
 }
 
+/* In calm weather nothing is closed but by the client, or in the name of an alarm. */
+static void judge_end(const qr_simd_wire *wire)
+{
+    const qr_sim_world *world = wire->all->world;
+    const qr_sim_plan *plan = &world->plan;
+    bool disturbed = plan->alarms || plan->changes || plan->handovers || world->calm_overload;
+    if (world->phase == QR_SIM_CALM && wire->opened_us > world->calm_since_us && wire->greeted &&
+        !wire->impostor && !wire->closing && !disturbed)
+        qr_sim_fail(wire->all->world, "works-when-calm", "n%u closes the connection %u of z%u",
+                    wire->node + 1, wire->number, wire->client->number + 1);
+}
+
 static void arrive_down(const packet *one)
 {
     qr_simd_wire *wire = one->wire;
@@ -164,6 +176,7 @@ static void arrive_down(const packet *one)
         return;
     if (one->ends) {
         wire->open = false;
+        judge_end(wire);
         qr_simd_client_cut(wire->client);
         return;
     }
