@@ -25,9 +25,12 @@ static int32_t create(qr_simd *all, const qr_simd_op *op, const qr_simd_item *it
             qr_slice_text(qr_arena_format(&all->world->arena, "%.*s%010" PRId32, (int)item->path.size,
                                           (const char *)item->path.data, (int32_t)directory->born));
     path = qr_simd_path_of(&all->tree, verdict->name);
-    if (qr_simd_seen(view, path)->present)
+    /* A number that is taken below an ephemeral: both are another door's doing, and the number is known when
+     * all else has been checked. */
+    bool leased = directory->owner != 0, taken = qr_simd_seen(view, path)->present;
+    if (taken && !(leased && item->flags & 2))
         return NODE_EXISTS;
-    if (directory->owner != 0)
+    if (leased)
         return NO_CHILDREN_FOR_EPHEMERALS;
     qr_simd_put(view, path, item->data, item->flags & 1 ? op->session : 0);
     qr_simd_stat(path, qr_simd_seen(view, path), &verdict->stat);
