@@ -198,11 +198,13 @@ static const struct {
     {"endpoint", QR_CLIENT_ENDPOINT, qr_client_run_endpoint},
     {"alarm", QR_CLIENT_ALARM, qr_client_run_alarm},
     {"blackbox", QR_CLIENT_BLACKBOX, qr_client_run_blackbox},
+    {"across", QR_CLIENT_ACROSS, qr_client_run_across},
 };
 
-static const char *split_endpoints(qr_client *client)
+const char *qr_client_split_endpoints(qr_client *client, const char *list)
 {
-    char *text = qr_arena_format(&client->arena, "%s", client->options.endpoints), *rest = NULL;
+    char *text = qr_arena_format(&client->arena, "%s", list), *rest = NULL;
+    client->endpoint_count = 0;
     for (char *one = strtok_r(text, ", ", &rest); one; one = strtok_r(NULL, ", ", &rest)) {
         if (client->endpoint_count == QR_CLIENT_ENDPOINTS_MAX)
             return "more than 32 endpoints";
@@ -225,8 +227,8 @@ static int run(qr_client *client, int argc, char **argv)
         qr_client_help(client->verb, stdout);
         return QR_CLIENT_DONE;
     }
-    if (!sentence)
-        sentence = split_endpoints(client);
+    if (!sentence && client->verb != QR_CLIENT_ACROSS)
+        sentence = qr_client_split_endpoints(client, client->options.endpoints);
     if (!sentence && !qr_client_duration(client->options.timeout, &client->timeout_ms))
         sentence = "--timeout takes a time such as 500ms, 5s or 1m";
     if (sentence)

@@ -34,6 +34,7 @@ typedef enum qr_client_verb {
     QR_CLIENT_ENDPOINT = 1 << 13,
     QR_CLIENT_ALARM = 1 << 14,
     QR_CLIENT_BLACKBOX = 1 << 15,
+    QR_CLIENT_ACROSS = 1 << 16,
 } qr_client_verb;
 
 /* What a verb ends with. */
@@ -124,6 +125,8 @@ int qr_client_exit_status(int wait_status); /* as a shell says it */
 
 /* ---- client.c: for the verbs elsewhere ---- */
 
+/* Comma separated. NULL, or a sentence. */
+const char *qr_client_split_endpoints(qr_client *client, const char *list);
 /* What was printed so far goes out now. QR_CLIENT_DONE or QR_CLIENT_REFUSED. */
 int qr_client_flush(qr_client *client);
 /* For verbs that go on: a fresh arena until end() brings back the one of before. */
@@ -159,6 +162,10 @@ int qr_client_run_elect(qr_client *client);
 int qr_client_run_endpoint(qr_client *client);
 int qr_client_run_alarm(qr_client *client);
 const char *qr_client_alarm_name(const QrEtcdpb__AlarmMember *alarm);
+
+/* ---- client_across.c ---- */
+
+int qr_client_run_across(qr_client *client);
 
 /* ---- client_member.c ---- */
 

@@ -3,7 +3,8 @@
 #include "bin/client.h"
 
 enum {
-    ANY = 0xffff,
+    ANY = 0x1ffff,
+    ONE_CLUSTER = ANY & ~QR_CLIENT_ACROSS,
     READS = QR_CLIENT_GET,
     SPANS = QR_CLIENT_GET | QR_CLIENT_DEL | QR_CLIENT_WATCH,
     HOLDS = QR_CLIENT_LOCK | QR_CLIENT_ELECT,
@@ -69,12 +70,18 @@ static const flag_row flags[] = {
     {"wait", 0, KIND_TEXT, QR_CLIENT_MEMBER, AT(wait), "TIME",
      "patience with a learner that has not caught up (promote, replace; default: none, replace with "
      "--peer-urls 10m)"},
-    {"endpoints", 0, KIND_TEXT, ANY, AT(endpoints), "LIST",
+    {"endpoints", 0, KIND_TEXT, ONE_CLUSTER, AT(endpoints), "LIST",
      "comma separated host:port, tried in turn (default: $ETCDCTL_ENDPOINTS or 127.0.0.1:2379)"},
-    {"timeout", 0, KIND_TEXT, ANY, AT(timeout), "TIME",
+    {"endpoints", 0, KIND_TEXT, QR_CLIENT_ACROSS, AT(endpoints), "LISTS",
+     "of each cluster comma separated host:port, with a plus between clusters; for everybody in the same "
+     "order"},
+    {"timeout", 0, KIND_TEXT, ONE_CLUSTER, AT(timeout), "TIME",
      "patience with one endpoint: 500ms, 5s, 1m (default: 5s)"},
-    {"write-out", 'w', KIND_TEXT, ANY, AT(output), "FORM", "simple or json; also -o (default: simple)"},
-    {"hex", 0, KIND_SWITCH, ANY, AT(hex), NULL, "print keys and values as \\x00 bytes"},
+    {"timeout", 0, KIND_TEXT, QR_CLIENT_ACROSS, AT(timeout), "TIME",
+     "patience with one endpoint, and with the whole transaction (default: 5s)"},
+    {"write-out", 'w', KIND_TEXT, ONE_CLUSTER, AT(output), "FORM",
+     "simple or json; also -o (default: simple)"},
+    {"hex", 0, KIND_SWITCH, ONE_CLUSTER, AT(hex), NULL, "print keys and values as \\x00 bytes"},
     {"help", 'h', KIND_SWITCH, ANY, AT(help), NULL, "this text"},
 };
 

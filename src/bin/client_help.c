@@ -182,6 +182,27 @@ static const struct {
      "--listen: prints key and value of the leader, and again whenever that changes.",
      "  quorate elect primary node-1\n"
      "  quorate elect primary --listen\n"},
+    {QR_CLIENT_ACROSS,
+     "quorate across get GROUP:KEY...\n"
+     "       quorate across put GROUP:KEY=VALUE...\n"
+     "       quorate across move AMOUNT GROUP:KEY GROUP:KEY\n"
+     "       quorate across sweep",
+     "One transaction over keys of several clusters; GROUP counts the clusters of --endpoints, from 1. All "
+     "of "
+     "it\n"
+     "happens or nothing, and nobody who reads across sees a part of it. No death of a client or of any one "
+     "member\n"
+     "holds the others up for longer than 2 seconds (doc/design/groups.md). Such keys are written by across "
+     "alone.\n"
+     "\n"
+     "  get    Prints what all these keys hold at one moment.\n"
+     "  put    Writes all these values.\n"
+     "  move   Takes AMOUNT from the number that the first key holds, and adds it to that of the second.\n"
+     "  sweep  Ends what dead clients have left behind, until it is told to end.",
+     "  E=127.0.0.1:2379+127.0.0.1:4379\n"
+     "  quorate across --endpoints $E put 1:alice=100 2:bob=0\n"
+     "  quorate across --endpoints $E move 30 1:alice 2:bob\n"
+     "  quorate across --endpoints $E get 1:alice 2:bob\n"},
     {QR_CLIENT_ENDPOINT, "quorate endpoint health|status|hashkv",
      "Asks each endpoint by itself.\n"
      "\n"

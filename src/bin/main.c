@@ -23,7 +23,8 @@ static const char help[] =
     "    watch      print what happens to keys, or run a command for it\n"
     "    lease      what lives as long as it is renewed, and the keys bound to it\n"
     "    lock       hold a lock, for the time of a command\n"
-    "    elect      stand in an election, or print who leads\n\n"
+    "    elect      stand in an election, or print who leads\n"
+    "    across     one transaction over keys of several clusters\n\n"
     "    status     how the cluster is, and how many more members may fail\n"
     "    endpoint   health, status and hash of each member by itself\n"
     "    alarm      what members complain of\n"
@@ -63,7 +64,7 @@ static const verb verbs[] = {
     {"lease", qr_client_main},       {"lock", qr_client_main},     {"elect", qr_client_main},
     {"endpoint", qr_client_main},    {"alarm", qr_client_main},    {"chaos", qr_chaos_main},
     {"blackbox", qr_client_main},    {"replay", qr_replay_main},   {"zookeeper", qr_zookeeper_main},
-    {"scenario", qr_scenario_main},
+    {"scenario", qr_scenario_main},  {"across", qr_client_main},
 };
 
 static const verb *find(const char *name)

@@ -25,7 +25,7 @@ static const char help[] =
     "it\n"
     "    has to end. NAME is one of the list, or the path of a file of your own "
     "(doc/formats/scenario.md).\n\n"
-    "    list       names and titles; with WORD those that have it in one of them\n"
+    "    list       names and titles; with WORD those that have it in one of them, or in their source\n"
     "    run        tells the story: what arrives, what follows from it, how each process stands then. The "
     "last\n"
     "               line says whether all came as expected. A scenario of a mistaken variant is as expected "
@@ -42,6 +42,7 @@ static const char help[] =
     "    0 when all came as expected, 1 when not, 2 when the command line or the file makes no sense.\n\n"
     "EXAMPLES\n"
     "    quorate scenario list paxos\n"
+    "    quorate scenario list 'exercise 2'\n"
     "    quorate scenario run paxos5-a-rescued\n";
 
 typedef struct options {
@@ -165,7 +166,8 @@ static int list(const char *word)
         if (!read_scenario(file->name, file->text, &scenario))
             return SCENARIO_NOT;
         char *title = qr_arena_text(&scenario.arena, scenario.title);
-        if (word == NULL || strstr(file->name, word) || strcasestr(title, word))
+        const char *source = qr_arena_text(&scenario.arena, scenario.source);
+        if (word == NULL || strstr(file->name, word) || strcasestr(title, word) || strcasestr(source, word))
             printf("%-26s %s\n", file->name, title);
         qr_scenario_free(&scenario);
     }

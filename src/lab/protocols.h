@@ -15,6 +15,7 @@ extern const qr_lab_protocol qr_lab_lock;
 extern const qr_lab_protocol qr_lab_paxos;
 extern const qr_lab_protocol qr_lab_pbft;
 extern const qr_lab_protocol qr_lab_raft;
+extern const qr_lab_protocol qr_lab_recipe;
 extern const qr_lab_protocol qr_lab_registers;
 extern const qr_lab_protocol qr_lab_sites;
 extern const qr_lab_protocol qr_lab_txn;

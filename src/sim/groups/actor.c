@@ -100,6 +100,7 @@ static void begin(qr_sim_actor *actor)
 {
     qr_sim_groups *world = actor->world;
     qr_sim_transfer *transfer = actor->transfer = qr_sim_transfer_new(world);
+    transfer->host = actor->host->number;
     transfer->reads = qr_prng_below(&world->prng_client, 3) == 0;
     uint64_t all = (uint64_t)world->plan.groups * world->plan.accounts;
     uint64_t most = all < QR_SIM_TOUCHED_MAX ? all : QR_SIM_TOUCHED_MAX;

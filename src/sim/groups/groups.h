@@ -40,6 +40,7 @@ typedef struct qr_sim_balance {
 /* A transaction of a client, and all that is known about it. */
 typedef struct qr_sim_transfer {
     uint64_t number; /* from 1; its id is made of it */
+    uint32_t host;   /* of its client */
     bool reads;      /* only */
     qr_sim_account accounts[QR_SIM_TOUCHED_MAX];
     size_t count;
@@ -108,6 +109,7 @@ typedef struct qr_sim_group_plan {
     uint64_t fault_ms, segment_size, checkpoint_bytes;
     uint32_t nemesis_ms;
     bool kills, power_cuts, io_crashes, cuts, pauses, all_die, deserts, core;
+    uint32_t moments; /* per million: the host of a transaction dies right after a step of it */
     qr_sim_weather weather;
 } qr_sim_group_plan;
 
@@ -149,10 +151,20 @@ struct qr_sim_groups {
     qr_arena arena;   /* scratch of the oracle */
 };
 
+static inline bool qr_sim_one_in(qr_prng *prng, uint64_t n)
+{
+    return qr_prng_below(prng, n) == 0;
+}
+
+/* plan.c */
+void qr_sim_groups_plan_draw(qr_sim_groups *world);
+
 /* world.c */
 void qr_sim_groups_fail(qr_sim_groups *world, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void qr_sim_groups_tell(qr_sim_groups *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A transaction has come further: sometimes its host dies right then. */
+void qr_sim_groups_moment(qr_sim_groups *world, const qr_sim_transfer *transfer);
 void qr_sim_groups_after(qr_sim_groups *world, uint64_t delay_us, qr_sim_event event);
 static inline void qr_sim_groups_mix(qr_sim_groups *world, uint64_t number)
 {

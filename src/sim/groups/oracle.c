@@ -163,6 +163,7 @@ static void on_record(qr_sim_groups *world, qr_sim_transfer *transfer, const qr_
         decide_account(world, transfer, i, record);
     look_at_sum(world);
     qr_sim_groups_tell(world, "op-%" PRIu64 " is decided: committed", transfer->number);
+    qr_sim_groups_moment(world, transfer);
 }
 
 static void on_forgotten(qr_sim_groups *world, qr_sim_transfer *transfer)
@@ -219,6 +220,8 @@ static void on_locked(const batch *b, uint32_t account, const qr_kv_event *event
                            (const char *)lock.id.data);
     ledger->accounts[account].holder = transfer != NULL ? transfer->number : 0;
     ledger->accounts[account].revision = b->revision;
+    if (transfer != NULL)
+        qr_sim_groups_moment(world, transfer);
 }
 
 /* Its value comes with it, if that is how it was decided, or not. */
@@ -241,6 +244,7 @@ static void on_unlocked(const batch *b, uint32_t account)
     transfer->settled += decided;
     qr_sim_groups_tell(world, "group %u: op-%" PRIu64 " leaves account %u%s", b->group + 1, transfer->number,
                        account, put != NULL ? " with its value" : "");
+    qr_sim_groups_moment(world, transfer);
 }
 
 static void on_value(const batch *b, uint32_t account, const qr_kv_event *event, uint64_t holder,

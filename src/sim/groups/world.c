@@ -53,69 +53,6 @@ static void on_arrival(void *context, qr_sim_message *message, uint64_t at_us)
                                                     .pointer = message});
 }
 
-/* -------------------------------------------------------------------- plan ---- */
-
-static uint32_t pick(qr_prng *prng, const uint32_t *list, size_t count)
-{
-    return list[qr_prng_below(prng, count)];
-}
-#define PICK(prng, ...)                                                                                      \
-    pick(prng, (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
-
-static bool one_in(qr_prng *prng, uint64_t n)
-{
-    return qr_prng_below(prng, n) == 0;
-}
-
-static void draw_weather(qr_sim_weather *weather, qr_prng *prng)
-{
-    weather->delay_us_min = PICK(prng, 50, 200, 1000);
-    weather->delay_us_max = weather->delay_us_min + PICK(prng, 50, 500, 2000, 5000);
-    if (one_in(prng, 2))
-        weather->loss = PICK(prng, 1000, 10000, 50000);
-    if (one_in(prng, 2))
-        weather->duplication = PICK(prng, 10000, 200000);
-    if (one_in(prng, 2)) {
-        weather->straggling = PICK(prng, 1000, 10000, 50000);
-        weather->straggle_us_max = PICK(prng, 20, 200, 1000) * 1000;
-    }
-    weather->in_order = one_in(prng, 3);
-}
-
-static void draw_plan(qr_sim_groups *world)
-{
-    qr_sim_group_plan *plan = &world->plan;
-    qr_prng prng;
-    qr_prng_seed(&prng, qr_hash_mix(world->config->seed, 1));
-    plan->groups = world->config->groups;
-    plan->tellers = (uint32_t)qr_prng_between(&prng, 3, QR_SIM_TELLERS_MAX);
-    plan->accounts = PICK(&prng, 2, 3, QR_SIM_ACCOUNTS);
-    plan->think_ms = PICK(&prng, 5, 20, 50);
-    plan->heartbeat_ms = PICK(&prng, 20, 40, 50);
-    plan->election_ms = plan->heartbeat_ms * PICK(&prng, 4, 5, 8);
-    plan->turn_us_max = PICK(&prng, 20, 50, 500, 3000);
-    plan->limit_ms = PICK(&prng, 400, 800, 1500);
-    plan->request_ms =
-        PICK(&prng, 30, 100, 300, 1500); /* short ones are asked again while they are under way */
-    plan->group = (qr_group_config){.retry_ms = PICK(&prng, 2, 10, 30),
-                                    .push_ms = PICK(&prng, 5, 50, 200),
-                                    .forget_ms = plan->limit_ms * 2 + 100,
-                                    .bug = world->config->bug};
-    plan->fault_ms = world->config->fault_ms ? world->config->fault_ms : qr_prng_between(&prng, 2000, 8000);
-    plan->segment_size = (uint64_t)PICK(&prng, 16, 64) * 1024;
-    plan->checkpoint_bytes = one_in(&prng, 2) ? 0 : (uint64_t)PICK(&prng, 4, 16) * 1024;
-    plan->nemesis_ms = PICK(&prng, 100, 300, 600);
-    plan->kills = !one_in(&prng, 4);
-    plan->power_cuts = !one_in(&prng, 4);
-    plan->io_crashes = one_in(&prng, 2);
-    plan->cuts = one_in(&prng, 2);
-    plan->pauses = one_in(&prng, 3);
-    plan->all_die = one_in(&prng, 4);
-    plan->deserts = !one_in(&prng, 3);
-    plan->core = !one_in(&prng, 3);
-    draw_weather(&plan->weather, &prng);
-}
-
 /* ------------------------------------------------------------------ faults ---- */
 
 static uint64_t between(qr_sim_groups *world, uint64_t low, uint64_t high)
@@ -159,12 +96,22 @@ static void die(qr_sim_groups *world, qr_sim_host *host, bool kill)
 {
     if (host->up)
         qr_sim_host_crash(host, kill,
-                          between(world, 1000, one_in(&world->prng_nemesis, 2) ? 60000 : 2000000));
+                          between(world, 1000, qr_sim_one_in(&world->prng_nemesis, 2) ? 60000 : 2000000));
+}
+
+void qr_sim_groups_moment(qr_sim_groups *world, const qr_sim_transfer *transfer)
+{
+    qr_sim_host *host = &world->hosts[transfer->host];
+    if (world->phase != QR_SIM_G_FAULTS || !host->up || world->plan.moments == 0 ||
+        !qr_prng_chance(&world->prng_nemesis, world->plan.moments))
+        return;
+    qr_sim_groups_after(world, between(world, 0, 3000),
+                        (qr_sim_event){.kind = QR_SIM_CRASH, .node = host->number, .life = host->life});
 }
 
 static void all_die(qr_sim_groups *world)
 {
-    bool kill = one_in(&world->prng_nemesis, 2);
+    bool kill = qr_sim_one_in(&world->prng_nemesis, 2);
     for (uint32_t i = 0; i < QR_SIM_HOSTS; i++)
         die(world, &world->hosts[i], kill);
 }
@@ -306,7 +253,8 @@ static void judge_calm(qr_sim_groups *world)
     for (uint64_t i = world->calm_first; i < world->transfer_count; i++) {
         all++;
         committed += world->transfers[i]->told == QR_GROUP_COMMITTED;
-        if (world->transfers[i]->told == QR_GROUP_UNKNOWN)
+        /* Members that are asked for an answer in no time may have none. */
+        if (world->transfers[i]->told == QR_GROUP_UNKNOWN && world->plan.request_ms >= 300)
             qr_sim_groups_fail(world, "works-when-calm", "op-%" PRIu64 " ends as unknown", i + 1);
     }
     if (committed * (world->plan.group.push_ms < 50 ? all : 4) < all) /* the impatient end each other */
@@ -352,6 +300,11 @@ static void handle_for_host(qr_sim_groups *world, const qr_sim_event *event)
     qr_sim_replica *replica = event->pointer;
     if (event->life != host->life || host->up == (event->kind == QR_SIM_BOOT))
         return;
+    if (event->kind == QR_SIM_CRASH) {
+        if (world->phase == QR_SIM_G_FAULTS)
+            die(world, host, qr_sim_one_in(&world->prng_nemesis, 2));
+        return;
+    }
     if (host->paused_us > world->now_us) {
         qr_sim_queue_delay(&world->queue, *event, host->paused_us);
         return;
@@ -427,7 +380,7 @@ static void run(qr_sim_groups *world)
 static void open_world(qr_sim_groups *world)
 {
     uint64_t seed = world->config->seed;
-    draw_plan(world);
+    qr_sim_groups_plan_draw(world);
     uint32_t groups = world->plan.groups;
     qr_prng_seed(&world->prng_nemesis, qr_hash_mix(seed, 10));
     qr_prng_seed(&world->prng_client, qr_hash_mix(seed, 11));
