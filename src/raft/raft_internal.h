@@ -294,8 +294,8 @@ typedef struct qr_raft_record {
     uint64_t base_index, base_term; /* restarts */
     uint64_t first, prev_term, count;
     qr_reader entries;
-    qr_raft_config_row configs[QR_RAFT_CONFIGS_MAX];
     uint32_t config_count;
+    qr_raft_config_row configs[QR_RAFT_CONFIGS_MAX]; /* the last member: more than a megabyte */
 } qr_raft_record;
 qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record);
 void qr_raft_truncate(qr_raft_engine *raft, uint64_t index); /* the log, and all that was built on it */
