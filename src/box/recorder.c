@@ -139,9 +139,10 @@ static void begin(qr_box *box, const qr_engine *engine)
     box->sequence++;
     add_head(box, follows && box->recording);
     size_t at = frame_begin(&box->frames, QR_BOX_IMAGE);
-    box->engine->image(engine, box->sink->whole, &box->frames);
+    size_t max = box->sink->segment_bytes / 4 * 3;
+    bool is_made = box->engine->image(engine, box->sink->whole, max, &box->frames);
     frame_end(&box->frames, at);
-    box->recording = box->frames.size <= box->sink->segment_bytes / 4 * 3;
+    box->recording = is_made && box->frames.size <= max;
     box->retry_ms = box->now_ms + RETRY_MS;
     box->begins = true;
     box->size = 0;

@@ -249,8 +249,8 @@ static const char *at_head(qr_replay *replay, const qr_box_segment *segment)
                    replay->boot == segment->boot && replay->sequence + 1 == segment->sequence;
     if (goes_on) {
         qr_buffer_clear(&replay->image);
-        replay->ops->image(replay->engine, segment->whole, &replay->image);
-        if (!qr_slice_equal(qr_buffer_slice(&replay->image), segment->image))
+        if (!replay->ops->image(replay->engine, segment->whole, SIZE_MAX, &replay->image) ||
+            !qr_slice_equal(qr_buffer_slice(&replay->image), segment->image))
             return "the state at the end of the segment before is another one";
     }
     forget_engine(replay);

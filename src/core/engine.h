@@ -229,10 +229,11 @@ typedef struct qr_engine_ops {
     void (*free)(qr_engine *engine);
     /* For a black box (doc/design/blackbox.md); NULL: this engine has none. image() gives the whole state,
      * between a TICK and the next event, with the entries that are still to be COMMITted redacted as
-     * core/redact.h does it (whole: not), and of earlier ones the sizes. restore() gives it to an engine that
-     * was just opened with the same configuration; CORRUPT. Then equal events have equal effects, but for
-     * what commands hold. */
-    void (*image)(const qr_engine *engine, bool whole, qr_buffer *out);
+     * core/redact.h does it (whole: not), and of earlier ones the sizes; false: it would be longer than about
+     * max bytes, as far as can be said without making it. restore() gives it to an engine that was just
+     * opened with the same configuration; CORRUPT. Then equal events have equal effects, but for what
+     * commands hold. */
+    bool (*image)(const qr_engine *engine, bool whole, size_t max, qr_buffer *out);
     qr_status (*restore)(qr_engine *engine, bool whole, qr_slice image);
     /* A message or a record with its commands redacted, and back. Malformed ones become others that are
      * malformed as well. expand() is CORRUPT for what redact() never gives. */

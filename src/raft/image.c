@@ -9,6 +9,7 @@
 enum {
     IMAGE_FORMAT = 1,
     KIND_BITS = 2,
+    WAITING_BYTES = 11, /* of a small command that waits to be emitted: group, term, size, mark */
     IMAGE_BYTES_MAX = 1024 * 1024 * 1024, /* of entries, when expanded */
 };
 
@@ -370,10 +371,14 @@ static void walk_engine(walk *w, qr_raft_engine *raft)
     walk_fetched(w, raft);
 }
 
-void qr_raft_image(const qr_engine *engine, bool whole, qr_buffer *out)
+bool qr_raft_image(const qr_engine *engine, bool whole, size_t max, qr_buffer *out)
 {
     qr_raft_engine *raft = (qr_raft_engine *)engine; /* a walk that writes changes nothing */
     QR_ASSERT(raft->outbox_count == 0);
+    const qr_raft_log *log = &raft->log;
+    uint64_t from = log->memory_first > raft->emitted ? log->memory_first : raft->emitted + 1;
+    if (log->last >= from && (log->last - from) * WAITING_BYTES > max)
+        return false; /* after a start a long log waits to be applied */
     uint64_t vote = raft->vote;
     if (QR_BUG(raft->config.bug, IMAGE_FORGETS))
         raft->vote = 0;
@@ -381,6 +386,7 @@ void qr_raft_image(const qr_engine *engine, bool whole, qr_buffer *out)
     walk w = {.out = out, .whole = whole};
     walk_engine(&w, raft);
     raft->vote = vote;
+    return true;
 }
 
 qr_status qr_raft_restore(qr_engine *engine, bool whole, qr_slice image)

@@ -294,8 +294,8 @@ typedef struct qr_raft_record {
     uint64_t base_index, base_term; /* restarts */
     uint64_t first, prev_term, count;
     qr_reader entries;
-    qr_raft_config_row configs[QR_RAFT_CONFIGS_MAX];
     uint32_t config_count;
+    qr_raft_config_row configs[QR_RAFT_CONFIGS_MAX]; /* the last member: more than a megabyte */
 } qr_raft_record;
 qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record);
 void qr_raft_truncate(qr_raft_engine *raft, uint64_t index); /* the log, and all that was built on it */
@@ -315,7 +315,7 @@ void qr_raft_fetch_tick(qr_raft_engine *raft);
 void qr_raft_on_entries(qr_raft_engine *raft, const qr_event *event);
 
 /* image.c: see qr_engine_ops */
-void qr_raft_image(const qr_engine *engine, bool whole, qr_buffer *out);
+bool qr_raft_image(const qr_engine *engine, bool whole, size_t max, qr_buffer *out);
 qr_status qr_raft_restore(qr_engine *engine, bool whole, qr_slice image);
 void qr_raft_redact(qr_opaque what, qr_slice bytes, qr_buffer *out);
 qr_status qr_raft_expand(qr_opaque what, qr_slice redacted, qr_buffer *out);

@@ -76,7 +76,7 @@ static qr_status check_entries(qr_raft_record *record)
 
 qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
 {
-    memset(record, 0, sizeof *record);
+    memset(record, 0, offsetof(qr_raft_record, configs));
     qr_reader reader = qr_reader_of(bytes);
     uint8_t format = qr_reader_u8(&reader), parts = qr_reader_u8(&reader);
     if (!reader.failed && format != QR_RAFT_FORMAT)

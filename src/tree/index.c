@@ -157,7 +157,7 @@ static void node_adopt(qr__node *node, uint32_t at)
 {
     qr_slice key = qr__key_of(node->slots[at]);
     uint32_t others = (uint32_t)node->count - 1 - (node->is_leaf ? 0 : 1);
-    if (others == 0 || common_prefix(key, qr_slice_of(node->prefix, node->skip), QR__PREFIX_MAX) < node->skip)
+    if (others == 0 || !qr_slice_starts(key, qr_slice_of(node->prefix, node->skip)))
         node_reset_heads(node);
     else
         node->heads[at] = head_of(key, node->skip);

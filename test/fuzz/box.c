@@ -67,7 +67,7 @@ static void take_image(qr_slice bytes)
     qr_buffer image;
     qr_buffer_init(&image);
     if (qr_raft.restore(engine, false, bytes) == QR_OK) {
-        qr_raft.image(engine, false, &image);
+        QR_ASSERT(qr_raft.image(engine, false, SIZE_MAX, &image));
         QR_ASSERT(qr_raft.restore(again, false, qr_buffer_slice(&image)) == QR_OK);
     }
     qr_buffer_free(&image);
