@@ -153,6 +153,19 @@ static qr_status do_create(qr_os_disk *disk, const qr_disk_op *op)
     return QR_OK;
 }
 
+static qr_status do_reserve(qr_os_disk *disk, const qr_disk_op *op)
+{
+    int descriptor = opened(disk, op->name), failed;
+    if (descriptor < 0)
+        return status_of(errno);
+    do
+        failed = fallocate(descriptor, 0, 0, (off_t)op->size);
+    while (failed != 0 && errno == EINTR);
+    if (failed == 0)
+        return QR_OK;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? QR_E_UNSUPPORTED : status_of_growth(errno);
+}
+
 static qr_status do_write(qr_os_disk *disk, const qr_disk_op *op)
 {
     int descriptor = opened(disk, op->name);
@@ -223,6 +236,7 @@ static qr_status execute_kind(qr_os_disk *disk, qr_disk_op *op)
     qr_status status;
     switch (op->kind) {
     case QR_DISK_CREATE: return do_create(disk, op);
+    case QR_DISK_RESERVE: return do_reserve(disk, op);
     case QR_DISK_WRITE: return do_write(disk, op);
     case QR_DISK_SYNC: return do_sync(disk, op);
     case QR_DISK_WRITE_SYNC: status = do_write(disk, op); return status == QR_OK ? do_sync(disk, op) : status;
