@@ -8,6 +8,7 @@ enum { CALLS = 400000, TURN_BYTES = 1 << 20 };
 typedef struct bench {
     qr_grpc_client *client;
     qr_grpc_server *server;
+    qr_pool pool;
     uint32_t answered;
     uint8_t question[280], answer[30];
 } bench;
@@ -65,7 +66,7 @@ static void run(meter *m, uint32_t at_once)
     bench b = {.answered = 0};
     qr_buffer bytes;
     qr_buffer_init(&bytes);
-    b.server = qr_grpc_server_new(&handlers, &b, NULL);
+    b.server = qr_grpc_server_new(&handlers, &b, NULL, &b.pool);
     b.client = qr_grpc_client_new(&client_handlers, &b, "localhost");
     exchange(&b, &bytes);
     meter_begin(m);
@@ -81,6 +82,7 @@ static void run(meter *m, uint32_t at_once)
     QR_ASSERT(b.answered == CALLS);
     qr_grpc_client_free(b.client);
     qr_grpc_server_free(b.server);
+    qr_pool_end(&b.pool);
     qr_buffer_free(&bytes);
 }
 

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "base/prng.h"
 #include "base/slab.h"
 #include "base/slice.h"

@@ -7,8 +7,37 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/slice.h"
+
+/* ---- fixed width, at an address: also for headers patched in place ---- */
+static inline void qr_store_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+static inline void qr_store_u64(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+static inline uint32_t qr_load_u32(const uint8_t *at)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < 4; i++)
+        value |= (uint32_t)at[i] << (8 * i);
+    return value;
+}
+static inline uint64_t qr_load_u64(const uint8_t *at)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+/* ---- writing ---- */
 
 typedef struct qr_buffer {
     uint8_t *data; /* owned */
@@ -23,23 +52,73 @@ static inline void qr_buffer_clear(qr_buffer *buffer)
     buffer->size = 0;
 }
 void qr_buffer_shrink(qr_buffer *buffer, size_t room_max); /* empties it; gives memory above room_max back */
-uint8_t *qr_buffer_reserve(qr_buffer *buffer,
-                           size_t size);                   /* room for size more bytes; does not move .size */
-uint8_t *qr_buffer_extend(qr_buffer *buffer, size_t size); /* the same, and moves .size; uninitialised */
-void qr_buffer_add(qr_buffer *buffer, const void *data, size_t size);
-void qr_buffer_add_slice(qr_buffer *buffer, qr_slice slice);
-void qr_buffer_u8(qr_buffer *buffer, uint8_t value);
-void qr_buffer_u16(qr_buffer *buffer, uint16_t value);
-void qr_buffer_u32(qr_buffer *buffer, uint32_t value);
-void qr_buffer_u64(qr_buffer *buffer, uint64_t value);
-void qr_buffer_varint(qr_buffer *buffer, uint64_t value);
-void qr_buffer_bytes(qr_buffer *buffer, qr_slice slice); /* varint length, then the bytes */
+void qr_buffer_grow(qr_buffer *buffer, size_t size);       /* what reserve() does when there is no room */
+/* Room for size more bytes; does not move .size. */
+static inline uint8_t *qr_buffer_reserve(qr_buffer *buffer, size_t size)
+{
+    if (buffer->data == NULL || buffer->room - buffer->size < size)
+        qr_buffer_grow(buffer, size);
+    return buffer->data + buffer->size;
+}
+/* The same, and moves .size; uninitialised. */
+static inline uint8_t *qr_buffer_extend(qr_buffer *buffer, size_t size)
+{
+    uint8_t *at = qr_buffer_reserve(buffer, size);
+    buffer->size += size;
+    return at;
+}
+static inline void qr_buffer_add(qr_buffer *buffer, const void *data, size_t size)
+{
+    if (size)
+        memcpy(qr_buffer_extend(buffer, size), data, size);
+}
+static inline void qr_buffer_add_slice(qr_buffer *buffer, qr_slice slice)
+{
+    qr_buffer_add(buffer, slice.data, slice.size);
+}
+static inline void qr_buffer_u8(qr_buffer *buffer, uint8_t value)
+{
+    *qr_buffer_extend(buffer, 1) = value;
+}
+static inline void qr_buffer_u16(qr_buffer *buffer, uint16_t value)
+{
+    uint8_t *at = qr_buffer_extend(buffer, 2);
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+}
+static inline void qr_buffer_u32(qr_buffer *buffer, uint32_t value)
+{
+    qr_store_u32(qr_buffer_extend(buffer, 4), value);
+}
+static inline void qr_buffer_u64(qr_buffer *buffer, uint64_t value)
+{
+    qr_store_u64(qr_buffer_extend(buffer, 8), value);
+}
+static inline void qr_buffer_varint(qr_buffer *buffer, uint64_t value)
+{
+    uint8_t *at = qr_buffer_reserve(buffer, 10);
+    size_t size = 0;
+    while (value >= 0x80) {
+        at[size++] = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    at[size++] = (uint8_t)value;
+    buffer->size += size;
+}
+/* Varint length, then the bytes. */
+static inline void qr_buffer_bytes(qr_buffer *buffer, qr_slice slice)
+{
+    qr_buffer_varint(buffer, slice.size);
+    qr_buffer_add_slice(buffer, slice);
+}
 void qr_buffer_format(qr_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void qr_buffer_drop(qr_buffer *buffer, size_t size); /* removes bytes at the front */
 static inline qr_slice qr_buffer_slice(const qr_buffer *buffer)
 {
     return qr_slice_of(buffer->data, buffer->size);
 }
+
+/* ---- reading ---- */
 
 /* The first failed read makes the reader fail for good (.failed) and every later read return zero, so a
  * decoder may read a whole header and ask once. */
@@ -58,18 +137,51 @@ static inline size_t qr_reader_left(const qr_reader *reader)
 {
     return (size_t)(reader->end - reader->at);
 }
-uint8_t qr_reader_u8(qr_reader *reader);
-uint16_t qr_reader_u16(qr_reader *reader);
-uint32_t qr_reader_u32(qr_reader *reader);
-uint64_t qr_reader_u64(qr_reader *reader);
-uint64_t qr_reader_varint(qr_reader *reader); /* at most 10 bytes and 64 bits, else failed */
-qr_slice qr_reader_take(qr_reader *reader, size_t size);
-qr_slice qr_reader_bytes(qr_reader *reader); /* varint length, then the bytes; borrowed from the slice */
-
-/* Fixed-width stores and loads at an address, for headers patched in place. */
-void qr_store_u32(uint8_t *at, uint32_t value);
-void qr_store_u64(uint8_t *at, uint64_t value);
-uint32_t qr_load_u32(const uint8_t *at);
-uint64_t qr_load_u64(const uint8_t *at);
+static inline qr_slice qr_reader_take(qr_reader *reader, size_t size)
+{
+    if (reader->failed || size > qr_reader_left(reader)) {
+        reader->failed = true;
+        return qr_slice_of(NULL, 0);
+    }
+    qr_slice slice = qr_slice_of(reader->at, size);
+    reader->at += size;
+    return slice;
+}
+static inline uint8_t qr_reader_u8(qr_reader *reader)
+{
+    qr_slice slice = qr_reader_take(reader, 1);
+    return slice.data ? slice.data[0] : 0;
+}
+static inline uint16_t qr_reader_u16(qr_reader *reader)
+{
+    qr_slice slice = qr_reader_take(reader, 2);
+    return slice.data ? (uint16_t)(slice.data[0] | slice.data[1] << 8) : 0;
+}
+static inline uint32_t qr_reader_u32(qr_reader *reader)
+{
+    qr_slice slice = qr_reader_take(reader, 4);
+    return slice.data ? qr_load_u32(slice.data) : 0;
+}
+static inline uint64_t qr_reader_u64(qr_reader *reader)
+{
+    qr_slice slice = qr_reader_take(reader, 8);
+    return slice.data ? qr_load_u64(slice.data) : 0;
+}
+uint64_t qr_reader_varint_long(qr_reader *reader); /* of any length */
+/* At most 10 bytes and 64 bits, else failed. */
+static inline uint64_t qr_reader_varint(qr_reader *reader)
+{
+    if (!reader->failed && reader->at != reader->end && *reader->at < 0x80)
+        return *reader->at++;
+    return qr_reader_varint_long(reader);
+}
+/* Varint length, then the bytes; borrowed from the slice. */
+static inline qr_slice qr_reader_bytes(qr_reader *reader)
+{
+    uint64_t size = qr_reader_varint(reader);
+    if (size > qr_reader_left(reader))
+        reader->failed = true;
+    return qr_reader_take(reader, reader->failed ? 0 : (size_t)size);
+}
 
 #endif

@@ -20,15 +20,17 @@
  *
  * Promises: after a successful SYNC of a file its earlier WRITEs survive a crash; CREATE, RENAME and REMOVE
  * survive a crash only after a successful SYNC_FOLDER. A WRITE that was not synced may be kept, lost or torn
- * at any 512 bytes; so one of the very bytes that stand there durably changes nothing. A failed WRITE or SYNC
- * is never retried by the caller: it halts. */
+ * at any 512 bytes, a RESERVE likewise; so one of the very bytes that stand there durably changes nothing. A
+ * failed WRITE or SYNC is never retried by the caller: it halts. */
 
 enum { QR_DISK_NAME_MAX = 64 }; /* bytes of a file name with its zero: [a-z0-9._-]+ */
 
 typedef enum qr_disk_kind {
     QR_DISK_CREATE,      /* make an empty file; EXISTS if it is there */
+    QR_DISK_RESERVE,     /* grow the file to size bytes: zeros, whose place on the disk is there already.
+                            UNSUPPORTED: not on this one */
     QR_DISK_WRITE,       /* write bytes at offset, growing the file */
-    QR_DISK_SYNC,        /* make the earlier writes of this file durable (data and size) */
+    QR_DISK_SYNC,        /* make earlier writes and reservations of this file durable (data and size) */
     QR_DISK_WRITE_SYNC,  /* WRITE then SYNC */
     QR_DISK_READ,        /* read size bytes at offset into target; .got says how many there were */
     QR_DISK_RENAME,      /* name -> name_to, replacing it */
@@ -48,11 +50,12 @@ struct qr_disk_op {
     uint64_t offset;                /* WRITE*, READ; bytes */
     qr_slice bytes;                 /* WRITE*: the caller's until done */
     uint8_t *target;                /* READ: the caller's memory, size bytes */
-    uint64_t size;                  /* READ; bytes */
+    uint64_t size;                  /* READ, RESERVE; bytes */
     void (*done)(qr_disk_op *op);   /* called from the replica's own thread, never from inside submit() */
     void *owner;                    /* the caller's */
     /* set by the edge */
-    /* QR_OK, NOT_FOUND, EXISTS, NO_SPACE (CREATE, and the writing half of WRITE and WRITE_SYNC), IO */
+    /* QR_OK, NOT_FOUND, EXISTS, NO_SPACE (CREATE, RESERVE, and the writing half of WRITE and WRITE_SYNC),
+     * UNSUPPORTED (RESERVE), IO */
     qr_status status;
     uint64_t got;     /* READ: bytes read, fewer than size at the end of the file */
     qr_disk_op *next; /* the edge's while under way */

@@ -43,12 +43,11 @@ struct qr_os_disk {
     size_t outstanding; /* submitted and not yet told; the loop thread's */
 
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards the next six */
-    pthread_cond_t wanted;
+    uv_sem_t wanted;       /* one for each operation in the lanes, and one to end */
+    pthread_mutex_t mutex; /* guards the next four */
     lane lanes[QR_LANE_COUNT];
     lane done;
     qr_histogram syncs[QR_LANE_COUNT];
-    bool ending;
 
     pthread_mutex_t files_mutex; /* guards the table; run() and the thread take turns */
     open_file files[FILES_MAX];
@@ -154,6 +153,19 @@ static qr_status do_create(qr_os_disk *disk, const qr_disk_op *op)
     return QR_OK;
 }
 
+static qr_status do_reserve(qr_os_disk *disk, const qr_disk_op *op)
+{
+    int descriptor = opened(disk, op->name), failed;
+    if (descriptor < 0)
+        return status_of(errno);
+    do
+        failed = fallocate(descriptor, 0, 0, (off_t)op->size);
+    while (failed != 0 && errno == EINTR);
+    if (failed == 0)
+        return QR_OK;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? QR_E_UNSUPPORTED : status_of_growth(errno);
+}
+
 static qr_status do_write(qr_os_disk *disk, const qr_disk_op *op)
 {
     int descriptor = opened(disk, op->name);
@@ -224,6 +236,7 @@ static qr_status execute_kind(qr_os_disk *disk, qr_disk_op *op)
     qr_status status;
     switch (op->kind) {
     case QR_DISK_CREATE: return do_create(disk, op);
+    case QR_DISK_RESERVE: return do_reserve(disk, op);
     case QR_DISK_WRITE: return do_write(disk, op);
     case QR_DISK_SYNC: return do_sync(disk, op);
     case QR_DISK_WRITE_SYNC: status = do_write(disk, op); return status == QR_OK ? do_sync(disk, op) : status;
@@ -251,20 +264,17 @@ static void execute(qr_os_disk *disk, qr_disk_op *op)
 static void *disk_main(void *self)
 {
     qr_os_disk *disk = self;
-    pthread_mutex_lock(&disk->mutex);
     for (;;) {
+        uv_sem_wait(&disk->wanted);
+        pthread_mutex_lock(&disk->mutex);
         qr_disk_op *op = lane_pop(&disk->lanes[QR_LANE_LOG]);
         if (op == NULL)
             op = lane_pop(&disk->lanes[QR_LANE_BACKGROUND]);
-        if (op == NULL && disk->ending)
-            break;
-        if (op == NULL) {
-            pthread_cond_wait(&disk->wanted, &disk->mutex);
-            continue;
-        }
+        pthread_mutex_unlock(&disk->mutex);
+        if (op == NULL)
+            return NULL; /* the end */
         bool syncs = op->kind == QR_DISK_SYNC || op->kind == QR_DISK_WRITE_SYNC;
         unsigned of_lane = op->lane;
-        pthread_mutex_unlock(&disk->mutex);
         uint64_t begun = uv_hrtime();
         execute(disk, op);
         uint64_t taken_us = (uv_hrtime() - begun) / 1000;
@@ -273,11 +283,10 @@ static void *disk_main(void *self)
             qr_histogram_add(&disk->syncs[of_lane], taken_us);
         bool first = disk->done.head == NULL;
         lane_push(&disk->done, op);
+        pthread_mutex_unlock(&disk->mutex);
         if (first)
             uv_async_send(&disk->completed);
     }
-    pthread_mutex_unlock(&disk->mutex);
-    return NULL;
 }
 
 static void on_completed(uv_async_t *async)
@@ -320,10 +329,9 @@ static void disk_submit(void *self, qr_disk_op *op)
     disk->outstanding++;
     qr_os_disk_log_submitted(disk->os, op);
     pthread_mutex_lock(&disk->mutex);
-    QR_ASSERT(!disk->ending);
     lane_push(&disk->lanes[op->lane], op);
-    pthread_cond_signal(&disk->wanted);
     pthread_mutex_unlock(&disk->mutex);
+    uv_sem_post(&disk->wanted);
 }
 
 static void disk_run(void *self, qr_disk_op *op)
@@ -503,7 +511,8 @@ qr_status qr_os_disk_open(qr_os *os, const char *folder, qr_disk *edge, qr_arena
     disk->lock = lock;
     pthread_mutex_init(&disk->mutex, NULL);
     pthread_mutex_init(&disk->files_mutex, NULL);
-    pthread_cond_init(&disk->wanted, NULL);
+    int failed = uv_sem_init(&disk->wanted, 0);
+    QR_CHECK(failed == 0, "the disk thread's semaphore cannot be made");
     uv_async_init(&os->loop, &disk->completed, on_completed);
     disk->completed.data = disk;
     disk->next = os->disks;
@@ -524,10 +533,7 @@ bool qr_os_disks_idle(const qr_os *os)
 void qr_os_disks_close(qr_os *os)
 {
     for (qr_os_disk *disk = os->disks; disk != NULL; disk = disk->next) {
-        pthread_mutex_lock(&disk->mutex);
-        disk->ending = true;
-        pthread_cond_signal(&disk->wanted);
-        pthread_mutex_unlock(&disk->mutex);
+        uv_sem_post(&disk->wanted);
         pthread_join(disk->thread, NULL);
         uv_close((uv_handle_t *)&disk->completed, NULL);
     }
@@ -544,7 +550,7 @@ void qr_os_disks_free(qr_os *os)
         close(disk->lock);
         pthread_mutex_destroy(&disk->mutex);
         pthread_mutex_destroy(&disk->files_mutex);
-        pthread_cond_destroy(&disk->wanted);
+        uv_sem_destroy(&disk->wanted);
         qr_free(disk);
     }
     os->disks = NULL;

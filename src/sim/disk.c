@@ -206,6 +206,24 @@ static qr_status do_write(qr_sim_disk *disk, const qr_disk_op *op, size_t size)
     return QR_OK;
 }
 
+/* As far as a crash goes, a write of zeros. */
+static qr_status do_reserve(qr_sim_disk *disk, const qr_disk_op *op)
+{
+    sim_file *file = folder_get(&disk->current, op->name);
+    if (file == NULL)
+        return QR_E_NOT_FOUND;
+    if (disk->config.reserves_nothing)
+        return QR_E_UNSUPPORTED;
+    qr_disk_op write = *op;
+    write.offset = file->current.size;
+    size_t size = op->size > write.offset ? (size_t)(op->size - write.offset) : 0;
+    uint8_t *zeros = qr_alloc_zero(1, size + 1);
+    write.bytes = qr_slice_of(zeros, size);
+    qr_status status = do_write(disk, &write, size);
+    qr_free(zeros);
+    return status;
+}
+
 static qr_status do_sync(qr_sim_disk *disk, const qr_disk_op *op)
 {
     sim_file *file = folder_get(&disk->current, op->name);
@@ -271,8 +289,8 @@ static qr_status do_folder(qr_sim_disk *disk, const qr_disk_op *op)
 
 static bool lacks_space(qr_sim_disk *disk, const qr_disk_op *op)
 {
-    bool takes_space =
-        op->kind == QR_DISK_CREATE || op->kind == QR_DISK_WRITE || op->kind == QR_DISK_WRITE_SYNC;
+    bool takes_space = op->kind == QR_DISK_CREATE || op->kind == QR_DISK_RESERVE ||
+                       op->kind == QR_DISK_WRITE || op->kind == QR_DISK_WRITE_SYNC;
     return takes_space && op->lane == QR_LANE_BACKGROUND && disk->faults.no_space_per_million > 0 &&
            qr_prng_chance(&disk->prng, disk->faults.no_space_per_million);
 }
@@ -291,6 +309,7 @@ static void carry_out(qr_sim_disk *disk, qr_disk_op *op, bool may_lack_space)
     } else {
         switch (op->kind) {
         case QR_DISK_CREATE: op->status = do_create(disk, op); break;
+        case QR_DISK_RESERVE: op->status = do_reserve(disk, op); break;
         case QR_DISK_WRITE: op->status = do_write(disk, op, op->bytes.size); break;
         case QR_DISK_SYNC: op->status = do_sync(disk, op); break;
         case QR_DISK_WRITE_SYNC:

@@ -15,8 +15,9 @@ typedef struct qr_sim_disk_config {
     uint64_t seed;
     uint32_t sync_us_min, sync_us_max; /* of a sync */
     uint32_t slow_per_million;         /* operations that take up to a second instead */
-    bool stale_writes;  /* a write that was not synced may leave the bytes of the one before it */
-    bool folder_prefix; /* a crash keeps a prefix of the folder's changes; else any of them */
+    bool stale_writes;     /* a write that was not synced may leave the bytes of the one before it */
+    bool folder_prefix;    /* a crash keeps a prefix of the folder's changes; else any of them */
+    bool reserves_nothing; /* RESERVE is UNSUPPORTED */
     /* Calls qr_sim_disk_finish() after this time. */
     void (*schedule)(void *context, uint64_t delay_us);
     /* These bytes have just become durable, with some of their neighbourhood. For checkers; may be NULL. */
@@ -32,7 +33,7 @@ typedef struct qr_sim_disk_faults {
     uint32_t
         sync_fails_in; /* the n-th sync from now fails, and what it should have kept may be lost; 0 = never */
     uint32_t write_fails_in;       /* the n-th write from now fails; 0 = never */
-    uint32_t no_space_per_million; /* of CREATE, WRITE and WRITE_SYNC in the background lane */
+    uint32_t no_space_per_million; /* of CREATE, RESERVE, WRITE and WRITE_SYNC in the background lane */
     uint32_t slow_factor;          /* multiplies every latency; 0 = 1 */
     bool steady;                   /* no slow_per_million */
     uint64_t stall_us;             /* the next operation hangs for so long */

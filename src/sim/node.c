@@ -483,6 +483,7 @@ static qr_sim_disk *new_disk(qr_sim_node *node, uint64_t draw)
         .slow_per_million = world->plan.slow_disks ? 2000 : 0,
         .stale_writes = draw & 2,
         .folder_prefix = draw & 4,
+        .reserves_nothing = (draw & 24) == 0,
         .schedule = disk_schedule,
         .durable = disk_durable,
         .done = disk_done,

@@ -6,6 +6,10 @@
  * then the spare gets its name, then the folder is synced: only then does the segment exist, whole up to
  * there. Without a spare the flush waits for one.
  *
+ * The first write into a place that is only reserved costs its sync a write of metadata. That is little for a
+ * large write; a small one carries zeros as far as the end of its slice, so that those after it are free of
+ * it.
+ *
  * Every record of a chunk says that the log was durable up to the chunk's beginning. That is true when it
  * reaches the disk, because no chunk is submitted before the one before it is durable. */
 #include <string.h>
@@ -129,6 +133,22 @@ static void submit(qr_wal *wal, qr_disk_kind kind, wal_flying state)
     wal->config.disk->submit(wal->config.disk->self, op);
 }
 
+/* Zeros behind the last chunk of the flying batch, for what was never written; returns their bytes. */
+static size_t pad(qr_wal *wal, const wal_chunk *chunk, uint64_t offset, uint64_t file_size)
+{
+    wal_batch *batch = flying_batch(wal);
+    uint64_t end = offset + chunk->size, to = end;
+    if (end <= wal->written)
+        return 0;
+    if (chunk->size < WAL_PADDED && chunk->start + chunk->size == batch->bytes.size)
+        to = (end / wal->slice + 1) * wal->slice;
+    to = to < file_size ? to : file_size;
+    wal->written = to;
+    if (to > end)
+        memset(qr_buffer_extend(&batch->bytes, (size_t)(to - end)), 0, (size_t)(to - end));
+    return (size_t)(to - end);
+}
+
 static void write_chunk(qr_wal *wal)
 {
     const wal_chunk *chunk = &flying_batch(wal)->chunks[wal->chunk_next];
@@ -138,8 +158,11 @@ static void write_chunk(qr_wal *wal)
         qr_wal_workshop_advance(wal);
         return;
     }
+    uint64_t file_size;
     if (chunk->span > 0) {
         qr_wal_name_spare(wal->begun.number, wal->op.name);
+        file_size = chunk->span * wal->segment_size;
+        wal->written = wal->begun.written;
     } else {
         /* The segment that holds the place is the newest one on the disk: chunks are carried out in order. */
         size_t at = wal->segment_count;
@@ -148,9 +171,11 @@ static void write_chunk(qr_wal *wal)
         const wal_segment *segment = &wal->segments[at - 1];
         qr_wal_name_segment(segment->sequence, wal->op.name);
         wal->op.offset = chunk->place - segment->sequence * wal->segment_size;
-        QR_ASSERT(wal->op.offset + chunk->size <= segment->span * wal->segment_size);
+        file_size = segment->span * wal->segment_size;
+        QR_ASSERT(wal->op.offset + chunk->size <= file_size);
     }
-    wal->op.bytes = qr_slice_of(flying_batch(wal)->bytes.data + chunk->start, chunk->size);
+    size_t padding = pad(wal, chunk, wal->op.offset, file_size);
+    wal->op.bytes = qr_slice_of(flying_batch(wal)->bytes.data + chunk->start, chunk->size + padding);
     submit(wal, QR_DISK_WRITE_SYNC, FLYING_WRITE);
 }
 

@@ -1,7 +1,7 @@
 /* Private to src/wal: what its files share. The bytes are in doc/formats/wal.md.
  *
  * record.c   a record and a segment's head as bytes, and their checks
- * segment.c  names, the list of segments, spares: made, zero-filled and recycled in the background
+ * segment.c  names, the list of segments, spares: made and recycled in the background
  * append.c   appending, and the flush that makes it durable
  * index.c    which entries are where, in memory
  * fetch.c    reading entries back
@@ -29,7 +29,8 @@ enum {
     WAL_HEAD_SIZE = 112,  /* bytes of a head without its brief */
     WAL_RECORD_HEAD = 56, /* bytes of a record without its payload */
     WAL_SEGMENT_SIZE_MAX = 1024 * 1024 * 1024,
-    WAL_SLICE = 256 * 1024,  /* bytes of zeros in one background write: how long a log sync waits for it */
+    WAL_SLICE = 256 * 1024, /* bytes of zeros in one background write: how long a log sync waits for it */
+    WAL_PADDED = 32 * 1024, /* smaller writes into what was never written carry zeros to the end of a slice */
     WAL_RUN_MAX = 64 * 1024, /* bytes of neighbouring records that share one row of the index */
     WAL_SPARES_MAX = 16,
     WAL_SPARES_EXTRA = 7,              /* recycled segments kept above segments_ready: an interval of log */
@@ -95,12 +96,14 @@ typedef struct wal_segment {
 typedef struct wal_spare {
     uint64_t number; /* in its name */
     uint32_t span;
+    uint64_t written; /* bytes of it that were written, zeros or not; the rest is only reserved */
 } wal_spare;
 
 typedef enum wal_making {
     MAKING_NOTHING,
     MAKING_CREATE,
-    MAKING_FILL,
+    MAKING_RESERVE,
+    MAKING_FILL,   /* where nothing can be reserved */
     MAKING_UNDO,   /* the disk is full: the half-filled file goes */
     MAKING_RENAME, /* a released segment becomes a spare */
     MAKING_REMOVE, /* a released segment goes */
@@ -111,7 +114,6 @@ typedef enum wal_making {
 typedef struct wal_workshop {
     wal_making state;
     wal_spare spare; /* the one being made */
-    uint64_t filled; /* bytes of it */
     bool keep;       /* FOLDER: .spare is one now */
     bool full;       /* the disk was, at the last attempt */
     uint32_t hold;   /* full: flushes to go before the next attempt */
@@ -212,6 +214,7 @@ struct qr_wal {
     wal_flying flying;
     size_t chunk_next; /* of the flying batch */
     wal_spare begun;   /* the spare being begun */
+    uint64_t written;  /* bytes of the file that the flying batch goes into, as in wal_spare */
     bool flush_asked;
     qr_disk_op op;   /* of the flush */
     qr_buffer brief; /* scratch */

@@ -90,6 +90,14 @@ static qr_status settle_tail(wal_walk *o, const wal_file *file)
 
 /* -------------------------------------------------------- a new folder ---- */
 
+static qr_status make_room(wal_walk *o, const char *name, uint64_t size)
+{
+    qr_disk_op op = {.kind = QR_DISK_RESERVE, .size = size};
+    memcpy(op.name, name, sizeof op.name);
+    qr_status status = qr_wal_walk_run(o, &op, "making");
+    return op.status == QR_E_UNSUPPORTED ? rewrite(o, name, 0, NULL, size) : status;
+}
+
 static qr_status make_first(wal_walk *o)
 {
     qr_wal *wal = o->wal;
@@ -113,7 +121,7 @@ static qr_status make_first(wal_walk *o)
     qr_wal_name_spare(wal->spare_number++, op.name);
     qr_status status = qr_wal_walk_run(o, &op, "making");
     if (status == QR_OK)
-        status = rewrite(o, op.name, 0, NULL, head.span * wal->segment_size);
+        status = make_room(o, op.name, head.span * wal->segment_size);
     if (status == QR_OK)
         status = rewrite(o, op.name, 0, o->bytes.data, o->bytes.size);
     op.kind = QR_DISK_SYNC;

@@ -1,6 +1,6 @@
-/* Segments and spares. A spare is a file of the size of a segment that may be overwritten: made here,
- * zero-filled slice by slice in the background lane so that log syncs get in between, or a released segment
- * under another name. Its first write (append.c) turns it into a segment. */
+/* Segments and spares. A spare is a file of the size of a segment that may be overwritten: reserved here, or,
+ * where the disk cannot do that, zero-filled slice by slice in the background lane so that log syncs get in
+ * between; or a released segment under another name. Its first write (append.c) turns it into a segment. */
 #include <stdio.h>
 #include <string.h>
 
@@ -90,17 +90,23 @@ static void make_spare(qr_wal *wal, uint32_t span)
     wal_workshop *shop = &wal->workshop;
     QR_ASSERT(wal->spare_count < WAL_SPARES_MAX);
     shop->spare = (wal_spare){.number = wal->spare_number++, .span = span};
-    shop->filled = 0;
     shop->op = (qr_disk_op){0};
     qr_wal_name_spare(shop->spare.number, shop->op.name);
     submit(wal, QR_DISK_CREATE, MAKING_CREATE);
 }
 
+/* Not synced: the sync of the first records makes it durable. */
+static void reserve(qr_wal *wal)
+{
+    wal->workshop.op.size = wal->workshop.spare.span * wal->segment_size;
+    submit(wal, QR_DISK_RESERVE, MAKING_RESERVE);
+}
+
 static void fill_slice(qr_wal *wal)
 {
     wal_workshop *shop = &wal->workshop;
-    uint64_t left = shop->spare.span * wal->segment_size - shop->filled;
-    shop->op.offset = shop->filled;
+    uint64_t left = shop->spare.span * wal->segment_size - shop->spare.written;
+    shop->op.offset = shop->spare.written;
     shop->op.bytes = qr_slice_of(wal->zeros, (size_t)(left < wal->slice ? left : wal->slice));
     /* Synced slice by slice: one sync of a whole segment would keep the log's syncs waiting for a tenth of a
      * second. */
@@ -152,7 +158,7 @@ static void release_oldest(qr_wal *wal)
         submit(wal, QR_DISK_REMOVE, MAKING_REMOVE);
         return;
     }
-    shop->spare = (wal_spare){.number = wal->spare_number++, .span = 1};
+    shop->spare = (wal_spare){.number = wal->spare_number++, .span = 1, .written = wal->segment_size};
     qr_wal_name_spare(shop->spare.number, shop->op.name_to);
     submit(wal, QR_DISK_RENAME, MAKING_RENAME);
 }
@@ -238,10 +244,13 @@ static void workshop_done(qr_disk_op *op)
     qr_wal *wal = op->owner;
     wal_workshop *shop = &wal->workshop;
     wal_making state = shop->state;
-    bool was_full = op->status == QR_E_NO_SPACE && (state == MAKING_CREATE || state == MAKING_FILL);
+    bool makes = state == MAKING_CREATE || state == MAKING_RESERVE || state == MAKING_FILL;
+    bool was_full = op->status == QR_E_NO_SPACE && makes;
     bool was_missing = op->status == QR_E_NOT_FOUND && state == MAKING_UNDO;
+    bool reserved = state == MAKING_RESERVE && op->status == QR_OK;
+    bool must_fill = op->status == QR_E_UNSUPPORTED && state == MAKING_RESERVE;
     QR_ASSERT(state != MAKING_NOTHING);
-    if (op->status != QR_OK && !was_full && !was_missing) {
+    if (op->status != QR_OK && !was_full && !was_missing && !must_fill) {
         shop->state = MAKING_NOTHING;
         qr_wal_break(wal, op, "preparing");
         return;
@@ -255,13 +264,15 @@ static void workshop_done(qr_disk_op *op)
         return;
     }
     switch (state) {
+    case MAKING_CREATE: reserve(wal); break;
+    case MAKING_RESERVE:
     case MAKING_FILL:
-        shop->filled += op->bytes.size;
-        if (shop->filled == shop->spare.span * wal->segment_size) {
+        shop->spare.written += op->bytes.size;
+        if (reserved || shop->spare.written == shop->spare.span * wal->segment_size)
             finish(wal, true);
-            break;
-        } /* fall through */
-    case MAKING_CREATE: fill_slice(wal); break;
+        else
+            fill_slice(wal);
+        break;
     case MAKING_RENAME:
     case MAKING_REMOVE:
         if (QR_BUG(wal->config.bug, MISSING_FOLDER_SYNC))

@@ -1,7 +1,7 @@
 /* wal: the write-ahead log. Opaque records in, the same records out after a crash; damage is told from a torn
  * tail. doc/formats/wal.md has the bytes.
  *
- * Segments are preallocated, zero-filled and recycled, so that an append is an overwrite and its sync has no
+ * Segments are preallocated and recycled, so that an append is mostly an overwrite and its sync has no
  * metadata to write. Each record's checksum covers cluster, group, position and the previous record's
  * checksum: a stale, misplaced or foreign record never passes. Group commit: everything appended since the
  * last flush goes out as one write and one sync; one flush is under way at a time.
@@ -32,7 +32,7 @@ typedef struct qr_wal_config {
     uint64_t cluster, group, member;
     uint64_t incarnation;    /* used when the log is new; an existing log keeps its own */
     uint64_t segment_size;   /* 0 = default; a multiple of 4096. Small ones serve tests and the simulator */
-    uint32_t segments_ready; /* spare, zero-filled segments kept ready; 0 = default (1) */
+    uint32_t segments_ready; /* spare segments kept ready; 0 = default (1) */
     qr_trace *trace;         /* may be NULL; borrowed */
     uint32_t bug;            /* core/bugs.h by number; the wal's own rows only */
     /* Called while a segment is begun: the bytes that replace all records before it (the engine's and the

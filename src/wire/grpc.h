@@ -55,10 +55,11 @@ typedef struct qr_grpc_handlers {
     void (*on_closed)(void *context, qr_grpc_call *call);
 } qr_grpc_handlers;
 
-/* limits NULL: the default. handlers and context are borrowed for life. Handlers run inside feed(); on_closed
+/* limits NULL: the default. handlers, context and pool are borrowed for life; the session takes its memory
+ * from the pool (NULL: from the system), which connections may share. Handlers run inside feed(); on_closed
  * also inside drain() and free(). They may send, finish and shut down, but not feed, drain or free. */
 qr_grpc_server *qr_grpc_server_new(const qr_grpc_handlers *handlers, void *context,
-                                   const qr_grpc_limits *limits);
+                                   const qr_grpc_limits *limits, qr_pool *pool);
 /* The time of the bytes that are fed next, in ms from any start, never going back. A server that was never
  * told the time does not mind how often it is pinged; one that was ends the connection of a client that pings
  * too often, by the rule and with the words of grpc-go: GOAWAY with ENHANCE_YOUR_CALM and "too_many_pings".

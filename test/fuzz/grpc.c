@@ -50,7 +50,7 @@ static void server(qr_slice input, size_t step, bool preface)
     static const qr_grpc_limits limits = {5000, 8, 2000, 8000};
     static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
     books b = {0};
-    qr_grpc_server *s = qr_grpc_server_new(&handlers, &b, &limits);
+    qr_grpc_server *s = qr_grpc_server_new(&handlers, &b, &limits, NULL);
     qr_buffer out;
     qr_buffer_init(&out);
     qr_status status = preface ? qr_grpc_server_feed(s, qr_slice_of(magic, sizeof magic)) : QR_OK;

@@ -88,6 +88,7 @@ void qr_etcd_door_release(qr_etcd_door *door)
         qr_arena_free(&call->arena);
         qr_free(call);
     }
+    qr_pool_end(&door->pool);
     qr_buffer_free(&door->body);
     qr_buffer_free(&door->events);
     qr_arena_free(&door->arena);

@@ -9,6 +9,7 @@ struct qr_etcd_door {
     qr_etcd_config config; /* strings and lists are copies in the arena; defaults are filled in */
     qr_arena arena;
     qr_grpc_limits limits;
+    qr_pool pool;           /* of the HTTP/2 sessions of all connections */
     qr_buffer body;         /* a command body on its way into the node, which copies it */
     qr_buffer events;       /* the same for events on their way into an answer */
     uint64_t watch_unsent;  /* bytes of answers of all watch streams that are not drained */

@@ -238,7 +238,8 @@ static qr_status decide(qr_etcd_connection *connection, qr_slice *bytes)
     if (connection->head_size < PREFACE_SIZE)
         return QR_OK;
     connection->kind = KIND_GRPC;
-    connection->grpc = qr_grpc_server_new(&grpc_handlers, connection, &connection->door->limits);
+    connection->grpc =
+        qr_grpc_server_new(&grpc_handlers, connection, &connection->door->limits, &connection->door->pool);
     return feed_grpc(connection, qr_slice_of(connection->head, PREFACE_SIZE));
 }
 

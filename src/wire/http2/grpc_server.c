@@ -323,7 +323,25 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 
 /* -------------------------------------------------------------- session ---- */
 
-static int session_open(qr_grpc_server *server)
+static void *pool_malloc(size_t size, void *pool)
+{
+    return qr_pool_alloc(pool, size);
+}
+static void pool_free(void *memory, void *pool)
+{
+    qr_pool_free(pool, memory);
+}
+static void *pool_calloc(size_t count, size_t size, void *pool)
+{
+    QR_ASSERT(size == 0 || count <= SIZE_MAX / 4 / size);
+    return memset(qr_pool_alloc(pool, count * size), 0, count * size);
+}
+static void *pool_realloc(void *old, size_t size, void *pool)
+{
+    return qr_pool_realloc(pool, old, size);
+}
+
+static int session_open(qr_grpc_server *server, qr_pool *pool)
 {
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *option = NULL;
@@ -344,7 +362,9 @@ static int session_open(qr_grpc_server *server)
          * before a CONTINUATION arrive, so a bound that is too tight would punish slow networks. */
         nghttp2_option_set_max_continuations(option, QR_GRPC_CONTINUATIONS_MAX);
         nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
-        result = nghttp2_session_server_new2(&server->session, callbacks, server, option);
+        nghttp2_mem memory = {pool, pool_malloc, pool_free, pool_calloc, pool_realloc};
+        result = nghttp2_session_server_new3(&server->session, callbacks, server, option,
+                                             pool != NULL ? &memory : NULL);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -352,7 +372,7 @@ static int session_open(qr_grpc_server *server)
 }
 
 qr_grpc_server *qr_grpc_server_new(const qr_grpc_handlers *handlers, void *context,
-                                   const qr_grpc_limits *limits)
+                                   const qr_grpc_limits *limits, qr_pool *pool)
 {
     qr_grpc_server *server = qr_alloc_zero(1, sizeof *server);
     server->handlers = handlers;
@@ -364,7 +384,7 @@ qr_grpc_server *qr_grpc_server_new(const qr_grpc_handlers *handlers, void *conte
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, server->limits.header_list_max},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    int result = session_open(server);
+    int result = session_open(server, pool);
     if (result == 0)
         result = nghttp2_submit_settings(server->session, NGHTTP2_FLAG_NONE, settings,
                                          sizeof settings / sizeof *settings);

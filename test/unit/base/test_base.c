@@ -381,6 +381,47 @@ static void test_slab(void **state)
     qr_free(sizes);
 }
 
+static void test_pool(void **state)
+{
+    (void)state;
+    qr_pool pool = {0};
+    void *blocks[200];
+    for (size_t size = 0; size < 200; size++) {
+        blocks[size] = memset(qr_pool_alloc(&pool, size * 10), (int)size, size * 10);
+        assert_int_equal((uintptr_t)blocks[size] % _Alignof(max_align_t), 0);
+    }
+    for (size_t size = 0; size < 200; size++) {
+        blocks[size] = qr_pool_realloc(&pool, blocks[size], size * 10 + 1);
+        for (size_t i = 0; i < size * 10; i++)
+            assert_int_equal(((uint8_t *)blocks[size])[i], size);
+        qr_pool_free(&pool, blocks[size]);
+    }
+    qr_pool_free(&pool, NULL);
+    size_t kept = pool.kept;
+    void *one = qr_pool_realloc(&pool, NULL, 100), *large = qr_pool_alloc(&pool, 1024 * 1024);
+    qr_pool_free(&pool, large);
+    assert_true(pool.kept <= kept);
+    qr_pool_free(&pool, one);
+    assert_int_equal(pool.kept, kept);
+    qr_pool_end(&pool);
+    assert_int_equal(pool.kept, 0);
+}
+
+/* However much is given back, no more than the bound is kept. */
+static void test_pool_is_bounded(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * QR_POOL_KEPT_MAX / QR_POOL_STEP };
+    static void *blocks[COUNT];
+    qr_pool pool = {0};
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = qr_pool_alloc(&pool, 1);
+    for (size_t i = 0; i < COUNT; i++)
+        qr_pool_free(&pool, blocks[i]);
+    assert_true(pool.kept <= QR_POOL_KEPT_MAX);
+    qr_pool_end(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +439,8 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_slab),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

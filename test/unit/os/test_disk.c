@@ -108,6 +108,26 @@ static void test_write_and_read_back(void **state)
     assert_int_equal(about.st_mode & 0777, 0600);
 }
 
+static void test_reserve(void **state)
+{
+    world *w = *state;
+    qr_disk_op op = make(w, QR_DISK_RESERVE, QR_LANE_LOG, "log-1");
+    op.size = 1024 * 1024;
+    w->disk.run(w->disk.self, &op);
+    assert_int_equal(op.status, QR_E_NOT_FOUND);
+    assert_int_equal(run(w, QR_DISK_CREATE, "log-1"), QR_OK);
+    w->disk.run(w->disk.self, &op);
+    if (op.status == QR_E_UNSUPPORTED) /* by the file system of the temporary folder */
+        return;
+    assert_int_equal(op.status, QR_OK);
+    struct stat about;
+    assert_int_equal(stat(qr_arena_format(&w->arena, "%s/log-1", w->folder), &about), 0);
+    assert_int_equal(about.st_size, 1024 * 1024);
+    assert_true(about.st_blocks * 512 >= 1024 * 1024);
+    assert_int_equal(write_at(w, QR_DISK_WRITE_SYNC, "log-1", 1024 * 1024 - 5, "world"), QR_OK);
+    expect_bytes(w, "log-1", 1024 * 1024 - 8, "\0\0\0world", 8);
+}
+
 static void test_missing_files(void **state)
 {
     world *w = *state;
@@ -378,6 +398,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(test_write_and_read_back),
+        CASE(test_reserve),
         CASE(test_missing_files),
         CASE(test_rename_and_remove_forget_descriptors),
         CASE(test_many_files),

@@ -117,6 +117,23 @@ static bool is_full(const fake_disk *disk, const fake_file *file, const qr_disk_
     return disk->bytes_max > 0 && size > file->now.size && sum + size - file->now.size > disk->bytes_max;
 }
 
+/* As far as a crash goes, a write of zeros. */
+static qr_status reserve(fake_disk *disk, fake_file *file, const qr_disk_op *op)
+{
+    if (disk->reserves_nothing)
+        return QR_E_UNSUPPORTED;
+    qr_disk_op write = *op;
+    write.offset = file->now.size;
+    size_t size = op->size > write.offset ? (size_t)(op->size - write.offset) : 0;
+    uint8_t *zeros = qr_alloc_zero(1, size + 1);
+    write.bytes = qr_slice_of(zeros, size);
+    bool full = is_full(disk, file, &write);
+    if (!full)
+        write_file(file, &write);
+    qr_free(zeros);
+    return full ? QR_E_NO_SPACE : QR_OK;
+}
+
 /* ---------------------------------------------------------- operations ---- */
 
 static qr_status carry_out(fake_disk *disk, qr_disk_op *op)
@@ -137,6 +154,7 @@ static qr_status carry_out(fake_disk *disk, qr_disk_op *op)
     if (file == NULL)
         return QR_E_NOT_FOUND;
     switch (op->kind) {
+    case QR_DISK_RESERVE: return reserve(disk, file, op);
     case QR_DISK_WRITE:
     case QR_DISK_WRITE_SYNC:
         if (is_full(disk, file, op))

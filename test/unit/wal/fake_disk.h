@@ -43,8 +43,9 @@ typedef struct fake_disk {
     qr_disk_op *queue[QR_LANE_COUNT][FAKE_QUEUE_MAX];
     uint64_t promised[QR_LANE_COUNT][FAKE_QUEUE_MAX]; /* hash of the bytes at submit(): they must stay */
     int queued[QR_LANE_COUNT];
-    uint64_t ops;       /* carried out */
-    uint64_t bytes_max; /* of all files; 0 = no bound */
+    uint64_t ops;          /* carried out */
+    uint64_t bytes_max;    /* of all files; 0 = no bound */
+    bool reserves_nothing; /* RESERVE is UNSUPPORTED */
     /* Called before each operation. Not QR_OK: the operation fails with it, without effect. */
     qr_status (*before)(void *context, const qr_disk_op *op);
     void *context;

@@ -179,6 +179,7 @@ static void script(harness *h, uint32_t records, uint64_t seed)
 static void crash_everywhere(uint64_t segment_size, uint32_t records, uint32_t largest, uint64_t seed)
 {
     fake_disk *disk = fake_disk_new();
+    disk->reserves_nothing = seed % 2 == 0;
     harness h;
     harness_init(&h, disk, segment_size);
     h.where = "script";
@@ -215,6 +216,7 @@ static void test_crash_at_every_operation(void **state)
 static void many_lives(uint64_t seed, uint64_t segment_size)
 {
     fake_disk *disk = fake_disk_new();
+    disk->reserves_nothing = seed % 4 == 0;
     harness *h = qr_alloc(sizeof *h);
     harness_init(h, disk, segment_size);
     h->where = "life";

@@ -107,6 +107,104 @@ static void test_segments_are_recycled(void **state)
     stop(h);
 }
 
+/* ---- places that are only reserved ---- */
+
+enum { SLICE = 256 * 1024 };
+
+typedef struct last_write {
+    uint64_t offset, size;
+    uint64_t filled; /* bytes of zeros of the background's */
+} last_write;
+
+static qr_status note_write(void *context, const qr_disk_op *op)
+{
+    last_write *last = context;
+    if (op->kind == QR_DISK_WRITE_SYNC && op->lane == QR_LANE_LOG) {
+        last->offset = op->offset;
+        last->size = op->bytes.size;
+    } else if (op->kind == QR_DISK_WRITE_SYNC) {
+        last->filled += op->bytes.size;
+    }
+    return QR_OK;
+}
+
+static harness *start_noting(uint64_t segment_size, bool reserves_nothing, last_write *last)
+{
+    harness *h = qr_alloc(sizeof *h);
+    harness_init(h, fake_disk_new(), segment_size);
+    h->largest = SLICE + SLICE / 4; /* records 50, 147, 244 ... */
+    h->disk->reserves_nothing = reserves_nothing;
+    h->disk->before = note_write;
+    h->disk->context = last;
+    DEMAND(h, harness_open(h) == QR_OK);
+    return h;
+}
+
+static void flush_upto(harness *h, uint32_t records)
+{
+    harness_append_many(h, records - h->model.count, 3);
+    harness_settle(h);
+}
+
+/* A small write into such a place carries zeros to the end of a slice, a large one none, and neither does one
+ * into what was written before. */
+static void test_small_writes_carry_zeros(void **state)
+{
+    (void)state;
+    last_write last = {0};
+    harness *h = start_noting(4 * SLICE, false, &last);
+    flush_upto(h, 1);
+    assert_int_equal(last.offset + last.size, SLICE);
+    for (uint32_t large = 50; large <= 147; large += 97) {
+        flush_upto(h, large);
+        assert_true(last.size < SLICE / 4);
+        assert_int_equal(last.offset + last.size, facts_of(h).next_position);
+        flush_upto(h, large + 1);
+        assert_int_equal(last.offset + last.size, facts_of(h).next_position);
+        flush_upto(h, large + 2);
+        assert_true(last.size < SLICE);
+        assert_int_equal((last.offset + last.size) % SLICE, 0);
+    }
+    flush_upto(h, 245);
+    assert_int_equal(facts_of(h).segments, 2);
+    assert_int_equal(last.filled, 0);
+    harness_close(h);
+    assert_int_equal(harness_open(h), QR_OK);
+    flush_upto(h, 246);
+    stop(h);
+}
+
+static void test_recycled_files_need_no_zeros(void **state)
+{
+    (void)state;
+    last_write last = {0};
+    harness *h = start_noting(2 * SLICE, false, &last);
+    while (h->model.count < 800) {
+        flush_upto(h, h->model.count + 1);
+        harness_release(h, h->model.durable);
+        fake_disk_pump(h->disk);
+        bool is_recycled = facts_of(h).next_position > 6 * SLICE;
+        assert_true(!is_recycled || last.size < 16 * 1024 || last.size > SLICE + SLICE / 4);
+    }
+    assert_true(facts_of(h).next_position > 8 * SLICE);
+    stop(h);
+}
+
+/* Where nothing can be reserved spares are filled as they are made, and no write of records carries zeros. */
+static void test_a_disk_that_reserves_nothing(void **state)
+{
+    (void)state;
+    last_write last = {0};
+    harness *h = start_noting(4 * SLICE, true, &last);
+    flush_upto(h, 244);
+    assert_int_equal(last.filled, 4 * SLICE);
+    flush_upto(h, 245);
+    assert_int_equal(facts_of(h).segments, 2);
+    flush_upto(h, 246);
+    assert_true(last.size < 8 * 1024);
+    stop(h);
+}
+
 static void test_begin_segment_then_release(void **state)
 {
     (void)state;
@@ -222,6 +320,9 @@ int main(void)
         cmocka_unit_test(test_full_disk_is_an_alarm),
         cmocka_unit_test(test_release_relieves_a_full_disk),
         cmocka_unit_test(test_segments_are_recycled),
+        cmocka_unit_test(test_small_writes_carry_zeros),
+        cmocka_unit_test(test_recycled_files_need_no_zeros),
+        cmocka_unit_test(test_a_disk_that_reserves_nothing),
         cmocka_unit_test(test_begin_segment_then_release),
         cmocka_unit_test(test_a_failed_sync_breaks_the_log),
         cmocka_unit_test(test_records_larger_than_a_segment),

@@ -81,12 +81,13 @@ static const qr_grpc_handlers handlers = {on_call, on_message, on_half_closed, o
 void echo_open(echo *service, const qr_grpc_limits *limits)
 {
     *service = (echo){0};
-    service->server = qr_grpc_server_new(&handlers, service, limits);
+    service->server = qr_grpc_server_new(&handlers, service, limits, &service->pool);
 }
 
 void echo_close(echo *service)
 {
     qr_grpc_server_free(service->server);
+    qr_pool_end(&service->pool);
     assert_int_equal(service->calls, service->closed);
     assert_int_equal(service->later_count, 0);
 }

@@ -22,6 +22,7 @@ enum { ECHO_LATER_MAX = 4096 };
 
 typedef struct echo {
     qr_grpc_server *server;
+    qr_pool pool;
     qr_grpc_call *later[ECHO_LATER_MAX];
     unsigned later_count;
     unsigned calls, messages, half_closed, closed; /* what happened */
