@@ -538,6 +538,7 @@ static void open_zookeeper(member *self)
         return;
     self->zookeeper = qr_zookeeper_door_new(
         &(qr_zookeeper_config){.node = self->node,
+                               .root = qr_slice_text(config->zookeeper_root),
                                .server = (uint8_t)(config->self % 127 + 1),
                                .tick_ms = config->zookeeper_tick_ms,
                                .ttl_nodes = config->zookeeper_ttl_nodes,

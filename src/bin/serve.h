@@ -32,7 +32,7 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t blackbox_bytes; /* 0 = none */
     bool blackbox_values;
     uint64_t scrub_interval_ms; /* 0 = never by time */
-    const char *zookeeper_words;
+    const char *zookeeper_root, *zookeeper_words;
     uint32_t zookeeper_tick_ms, zookeeper_reap_ms;
     uint32_t zookeeper_session_min_ms, zookeeper_session_max_ms; /* 0: by ticks */
     uint32_t zookeeper_of_host;                                  /* 0: any number of connections */

@@ -4,6 +4,7 @@
 
 #include "bin/serve.h"
 #include "box/ring.h"
+#include "door/zookeeper/path.h"
 
 #define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
 
@@ -16,6 +17,7 @@ enum {
     WATCH_PROGRESS_MIN_MS = 100,
     BACKUP_KEEP_MAX = 1000,
     BLACKBOX_BYTES_MAX = 1024 * 1024 * 1024,
+    ROOT_MAX = 1024, /* bytes, which leaves room for what stands below it */
 };
 
 static qr_status invalid(const char **sentence, const char *text)
@@ -388,8 +390,10 @@ static qr_status configure_backups(const qr_flags *flags, qr_serve_config *confi
     return QR_OK;
 }
 
-static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, const char **sentence)
+static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                     const char **sentence)
 {
+    config->zookeeper_root = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_ROOT);
     config->zookeeper_words = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_WORDS);
     config->zookeeper_tick_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_TICK);
     config->zookeeper_ttl_nodes = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_TTL);
@@ -406,9 +410,16 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
         config->zookeeper_session_min_ms ? config->zookeeper_session_min_ms : 2 * config->zookeeper_tick_ms;
     uint32_t most =
         config->zookeeper_session_max_ms ? config->zookeeper_session_max_ms : 20 * config->zookeeper_tick_ms;
-    return least <= most
+    if (least > most)
+        return invalid(sentence, "the shortest time of a ZooKeeper session is longer than the longest");
+    qr_slice root = qr_slice_text(config->zookeeper_root);
+    return qr_zookeeper_path_valid(root) && root.size <= ROOT_MAX
                ? QR_OK
-               : invalid(sentence, "the shortest time of a ZooKeeper session is longer than the longest");
+               : invalid(sentence,
+                         qr_arena_format(
+                             arena,
+                             "--zookeeper-root takes a path such as /apps/zk of at most %d bytes, not \"%s\"",
+                             ROOT_MAX, config->zookeeper_root));
 }
 
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
@@ -448,7 +459,7 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
     if (status == QR_OK)
         status = configure_blackbox(flags, config, arena, sentence);
     if (status == QR_OK)
-        status = configure_zookeeper(flags, config, sentence);
+        status = configure_zookeeper(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_scrub(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -20,6 +20,9 @@
     X(ZOOKEEPER_LISTEN, "zookeeper-listen-urls", TEXT, "", "URLS",                                           \
       "Where clients of ZooKeeper are served: comma separated, http://HOST:PORT each. Without it none are. " \
       "Not one of etcd's.")                                                                                  \
+    X(ZOOKEEPER_ROOT, "zookeeper-root", TEXT, "/", "PATH",                                                   \
+      "What clients there call / is this path of the tree, and they see nothing else. The same on all "      \
+      "members.")                                                                                            \
     X(ZOOKEEPER_WORDS, "zookeeper-words", TEXT, "srvr", "WORDS",                                             \
       "Four-letter words that are answered there: comma separated, or * for all.")                           \
     X(ZOOKEEPER_TICK, "zookeeper-tick-ms", NUMBER, "2000", "MS", "Sessions last from 2 to 20 of these.")     \

@@ -76,7 +76,7 @@ struct qr__zk_connection {
 
 struct qr_zookeeper_door {
     qr_zookeeper_config config;
-    qr_buffer super_digest;
+    qr_buffer super_digest, root;
     qr__zk_connection *connections;
     size_t connection_count;
     qr_prng prng;

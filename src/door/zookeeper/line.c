@@ -265,6 +265,7 @@ qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
         .type = header.type,
         .body = qr_arena_copy(&call->arena, qr_slice_of(reader.at, qr_reader_left(&reader))),
         .asker = &connection->asker,
+        .root = qr_buffer_slice(&connection->door->root),
         .ttl_nodes = connection->door->config.ttl_nodes,
         .quotas = connection->door->quotas};
     *connection->last = call;

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "door/zookeeper/door.h"
+#include "door/zookeeper/node.h"
 
 #define VERSION "Zookeeper version: " QR_ZOOKEEPER_VERSION "-quorate\n"
 
@@ -16,11 +17,12 @@ static uint64_t nodes(const qr_zookeeper_door *door)
 {
     qr_arena arena;
     qr_arena_init(&arena);
-    qr_query query = {.kind = QR_QUERY_PATH, .path = qr_slice_text("/"), .want_descendants = true};
-    const void *result;
+    const qr_query wants = {.want_descendants = true};
+    const qr_path_result *root;
     uint64_t count = 0;
-    if (qr_node_look(door->config.node, &query, &arena, &result) == QR_OK)
-        count = ((const qr_path_result *)result)->descendants + 1;
+    if (qr__zk_look(door->config.node, qr_buffer_slice(&door->root), &arena, qr_slice_text("/"), &wants,
+                    &root) == QR_OK)
+        count = root->descendants + 1;
     qr_arena_free(&arena);
     return count;
 }

@@ -13,6 +13,7 @@
 
 typedef struct qr_zookeeper_config {
     qr_node *node;    /* borrowed */
+    qr_slice root;    /* what clients call "/", a valid path of the tree; empty or "/": its own. Copied */
     uint8_t server;   /* the first byte of new session ids, below 254: myid, or drawn from the member's id */
     uint32_t tick_ms; /* 0 = 2000; bounds and defaults of times are multiples of it */
     uint32_t session_min_ms, session_max_ms; /* 0 = 2 and 20 ticks */

@@ -13,13 +13,14 @@ enum {
     EXISTS = 3,
     GET_DATA = 4,
     SET_DATA = 5,
+    GET_CHILDREN = 8,
     CLOSE = -11,
     RECONFIG = 16,
     AUTH = 100,
     ADD_WATCH = 106
 };
 enum { NO_AUTH = -102, IN_PROGRESS = -14 };
-enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3 };
+enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3, CHILDREN = 4 };
 
 static qr_node node;
 static qr_zookeeper_door *door;
@@ -48,12 +49,13 @@ static int64_t wall_ms(void *context)
     return 1700000000000;
 }
 
-static int begin(void **state)
+static int begin_at(const char *root)
 {
     now_ms = 1000;
     fake_node_init(&node);
     door = qr_zookeeper_door_new(
         &(qr_zookeeper_config){.node = &node,
+                               .root = qr_slice_text(root),
                                .words = qr_zookeeper_words_allowed(qr_slice_text("ruok,srvr")),
                                .seed = 1,
                                .reconfig = true,
@@ -61,6 +63,16 @@ static int begin(void **state)
                                .wall_ms = wall_ms});
     ops = qr_zookeeper_door_stream(door).ops;
     return 0;
+}
+
+static int begin(void **state)
+{
+    return begin_at("/");
+}
+
+static int begin_below(void **state)
+{
+    return begin_at("/app/zk");
 }
 
 static int end(void **state)
@@ -193,7 +205,7 @@ static int32_t send(peer *one, int32_t type, const char *path, int32_t last)
         add_text(&body, "anyone");
     }
     if (path)
-        add_number(&body, last, type == EXISTS || type == GET_DATA ? 1 : 4);
+        add_number(&body, last, type == EXISTS || type == GET_DATA || type == GET_CHILDREN ? 1 : 4);
     assert_int_equal(feed_packet(one, &body), QR_OK);
     qr_buffer_free(&body);
     return one->xid;
@@ -347,6 +359,146 @@ static void many_requests_are_answered_in_their_order(void **state)
         zxid = p.zxid;
     }
     assert_true(is_silent(&one));
+    disconnect(&one);
+}
+
+/* ---- a root elsewhere ---- */
+
+static void on_done(void *owner, const qr_reply *reply)
+{
+    assert_int_equal(reply->status, QR_OK);
+}
+
+/* A write through another door, of a key of the tree. */
+static void elsewhere(qr_op op)
+{
+    qr_buffer body = {0};
+    qr_body_encode_txn(&(qr_txn){.then_ops = &op, .then_count = 1}, &body);
+    qr_request request = {.kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&body), .done = on_done};
+    assert_int_equal(qr_node_submit(&node, &request), QR_OK);
+    fake_node_turn(&node);
+    qr_buffer_free(&body);
+}
+
+static void put_elsewhere(const char *key)
+{
+    elsewhere(
+        (qr_op){.kind = QR_OP_PUT,
+                .put = {.space = QR_SPACE_KEYS, .key = qr_slice_text(key), .value = qr_slice_text("v")}});
+}
+
+static void delete_elsewhere(const char *key)
+{
+    elsewhere(
+        (qr_op){.kind = QR_OP_DELETE,
+                .del = {.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = qr_slice_text(key)}}});
+}
+
+static const qr_path_result *in_tree(const char *key, qr_arena *arena)
+{
+    qr_query query = {.kind = QR_QUERY_PATH, .path = qr_slice_text(key)};
+    const void *found;
+    assert_int_equal(qr_node_look(&node, &query, arena, &found), QR_OK);
+    return found;
+}
+
+static void what_is_made_lies_below_the_root(void **state)
+{
+    peer one = {0};
+    qr_arena arena;
+    qr_arena_init(&arena);
+    connect(&one);
+    call(&one, EXISTS, "/", 0, 0);
+    assert_false(in_tree("/app/zk", &arena)->present);
+    int32_t xid = send(&one, CREATE, "/a", 0);
+    turns(&one);
+    packet p = next(&one);
+    assert_int_equal(p.xid, xid);
+    assert_int_equal(p.body.size, 6);
+    assert_memory_equal(p.body.data + 4, "/a", 2);
+    assert_non_null(in_tree("/app/zk/a", &arena)->kv);
+    assert_false(in_tree("/a", &arena)->present);
+    call(&one, CREATE, "/a", 0, -110);
+    call(&one, CREATE, "/b/a", 0, -101);
+    call(&one, SET_DATA, "/a", 0, 0);
+    call(&one, DELETE, "/a", 0, -103);
+    call(&one, DELETE, "/a", 1, 0);
+    assert_false(in_tree("/app/zk/a", &arena)->present);
+    assert_true(in_tree("/app/zk", &arena)->kv != NULL); /* so that numbers go on */
+    call(&one, SET_DATA, "/", 0, 0);
+    call(&one, SET_DATA, "/", 0, -103);
+    assert_int_equal(in_tree("/app/zk", &arena)->kv->version, 2);
+    call(&one, DELETE, "/", -1, -8);
+    disconnect(&one);
+    qr_arena_free(&arena);
+}
+
+static void what_is_beside_the_root_is_not_seen(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    call(&one, ADD_WATCH, "/", 1, 0);
+    static const char *const keys[] = {"/app", "/app/zk-", "/app/zka/x", "/app/z", "/x", "/app/zk/"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        put_elsewhere(keys[i]);
+        delete_elsewhere(keys[i]);
+    }
+    turns(&one);
+    assert_true(is_silent(&one));
+    put_elsewhere("/app/zk/a/b");
+    turns(&one);
+    expect_event(&one, CREATED, "/a");
+    expect_event(&one, CREATED, "/a/b");
+    assert_true(is_silent(&one));
+    disconnect(&one);
+}
+
+static void that_the_root_is_made_is_no_news(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    call(&one, GET_CHILDREN, "/", 1, 0);
+    call(&one, EXISTS, "/", 1, 0);
+    int32_t xid = send(&one, CREATE, "/a", 0); /* makes the root as well, of which nobody hears */
+    turns(&one);
+    expect_event(&one, CHILDREN, "/");
+    expect(&one, xid, 0);
+    assert_true(is_silent(&one));
+    disconnect(&one);
+}
+
+static void a_deleted_root_is_still_there(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    call(&one, EXISTS, "/", 1, 0);
+    put_elsewhere("/app/zk");
+    turns(&one);
+    expect_event(&one, CHANGED, "/");
+    call(&one, EXISTS, "/", 1, 0);
+    delete_elsewhere("/app/zk");
+    turns(&one);
+    expect_event(&one, CHANGED, "/");
+    assert_true(is_silent(&one));
+    call(&one, EXISTS, "/", 0, 0);
+    disconnect(&one);
+}
+
+/* The Stat of the answer told of the version before: to become a key is one more state of the data. */
+static void an_implied_node_that_is_written_shows_its_next_version(void **state)
+{
+    enum { BEFORE_VERSION = 32 };
+    peer one = {0};
+    connect(&one);
+    put_elsewhere("/implied/a");
+    send(&one, SET_DATA, "/implied", 0);
+    turns(&one);
+    packet p = next(&one);
+    assert_int_equal(p.err, 0);
+    qr_reader reader = qr_reader_of(p.body);
+    qr_reader_take(&reader, BEFORE_VERSION);
+    assert_int_equal(number(&reader, 4), 1);
+    call(&one, SET_DATA, "/implied", 1, 0);
     disconnect(&one);
 }
 
@@ -515,7 +667,9 @@ static void a_change_of_members_waits_for_another(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, begin, end), cmocka_unit_test_setup_teardown(name, begin_below, end)
+#define TEST_BELOW(name) cmocka_unit_test_setup_teardown(name, begin_below, end)
     const struct CMUnitTest tests[] = {
         TEST(a_session_goes_on_with_its_password_only),
         TEST(a_closed_session_is_answered_at_once),
@@ -523,6 +677,11 @@ int main(void)
         TEST(the_event_comes_before_the_reply_that_shows_the_change),
         TEST(a_persistent_watch_tells_every_change),
         TEST(many_requests_are_answered_in_their_order),
+        TEST_BELOW(what_is_made_lies_below_the_root),
+        TEST_BELOW(what_is_beside_the_root_is_not_seen),
+        TEST_BELOW(that_the_root_is_made_is_no_news),
+        TEST_BELOW(a_deleted_root_is_still_there),
+        cmocka_unit_test_setup_teardown(an_implied_node_that_is_written_shows_its_next_version, begin, end),
         TEST(bytes_may_come_one_by_one),
         TEST(a_packet_that_is_too_large_ends_the_connection),
         TEST(a_change_of_members_is_told_to_who_watches),
