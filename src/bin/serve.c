@@ -545,6 +545,7 @@ static void open_zookeeper(member *self)
                                .session_min_ms = config->zookeeper_session_min_ms,
                                .session_max_ms = config->zookeeper_session_max_ms,
                                .connections_of_host_max = config->zookeeper_of_host,
+                               .packet_max = config->zookeeper_packet_max,
                                .super_digest = qr_slice_text(config->zookeeper_super),
                                .linearizable_reads = config->zookeeper_linearizable,
                                .reconfig = config->zookeeper_reconfig,

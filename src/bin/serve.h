@@ -36,8 +36,9 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint32_t zookeeper_tick_ms, zookeeper_reap_ms;
     uint32_t zookeeper_session_min_ms, zookeeper_session_max_ms; /* 0: by ticks */
     uint32_t zookeeper_of_host;                                  /* 0: any number of connections */
-    uint16_t zookeeper_election_port;                            /* 0: that of the peers */
-    const char *zookeeper_super;                                 /* empty: nobody */
+    uint32_t zookeeper_packet_max;
+    uint16_t zookeeper_election_port; /* 0: that of the peers */
+    const char *zookeeper_super;      /* empty: nobody */
     bool zookeeper_ttl_nodes, zookeeper_linearizable, zookeeper_reconfig, zookeeper_enforce_quota;
     uint16_t level_max; /* 0 = no hold */
     uint32_t request_max, txn_ops_max;

@@ -4,6 +4,7 @@
 
 #include "bin/serve.h"
 #include "box/ring.h"
+#include "door/zookeeper/conf.h"
 #include "door/zookeeper/path.h"
 
 #define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
@@ -227,6 +228,7 @@ static qr_status configure_numbers(const qr_flags *flags, qr_serve_config *confi
         {QR_SERVE_ZOOKEEPER_SESSION_MIN, 0, DAY_MS},
         {QR_SERVE_ZOOKEEPER_SESSION_MAX, 0, DAY_MS},
         {QR_SERVE_ZOOKEEPER_OF_HOST, 0, 1000000},
+        {QR_SERVE_ZOOKEEPER_PACKET, 1, QR_ZOOKEEPER_PACKET_MAX},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
         qr_status status = bounded(flags, bounds[i].flag, bounds[i].least, bounds[i].most, arena, sentence);
@@ -401,6 +403,7 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
     config->zookeeper_session_min_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_SESSION_MIN);
     config->zookeeper_session_max_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_SESSION_MAX);
     config->zookeeper_of_host = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_OF_HOST);
+    config->zookeeper_packet_max = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_PACKET);
     config->zookeeper_super = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_SUPER);
     config->zookeeper_linearizable = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_LINEARIZABLE);
     config->zookeeper_election_port = (uint16_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_ELECTION);

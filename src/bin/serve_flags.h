@@ -34,6 +34,8 @@
       "A client that asks for more gets this; 0: twenty ticks (maxSessionTimeout).")                         \
     X(ZOOKEEPER_OF_HOST, "zookeeper-connections-of-host", NUMBER, "0", "N",                                  \
       "Connections that one address may have there; 0: any number (maxClientCnxns).")                        \
+    X(ZOOKEEPER_PACKET, "zookeeper-max-packet-bytes", NUMBER, "1048575", "BYTES",                            \
+      "A client that sends a larger packet there is disconnected; up to 1572864 (jute.maxbuffer).")          \
     X(ZOOKEEPER_SUPER, "zookeeper-super-digest", TEXT, "", "USER:DIGEST",                                    \
       "Whoever proves this digest may do everything there (superDigest).")                                   \
     X(ZOOKEEPER_LINEARIZABLE, "zookeeper-linearizable-reads", BOOL, "false", "",                             \
