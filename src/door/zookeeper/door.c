@@ -23,6 +23,8 @@ qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
     door->quotas = qr_zookeeper_quotas_new(own->node, qr_buffer_slice(&door->root), own->enforce_quota,
                                            own->quota_passed, own->context);
     qr_prng_seed(&door->prng, config->seed);
+    door->trace_mask = QR__ZK_TRACE_MASK;
+    door->began_ms = door->now_ms = config->now_ms;
     door->seen = qr__zk_revision(door);
     return door;
 }
