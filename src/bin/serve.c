@@ -565,6 +565,7 @@ static qr_status listen_doors(member *self)
     if (status == QR_OK && self->zookeeper.door) {
         qr_stream_door zookeeper = qr_zookeeper_door_stream(self->zookeeper.door);
         status = listen_urls(self, &self->config.listen_zookeeper, &zookeeper);
+        qr_serve_zookeeper_listen_admin(&self->zookeeper, &self->config, &self->arena);
     }
     return status == QR_OK ? listen_metrics(self) : status;
 }

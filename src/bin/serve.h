@@ -19,8 +19,8 @@ typedef struct qr_serve_urls {
 
 typedef struct qr_serve_config { /* texts are the arena's or borrowed from the flags */
     const char *name, *data_dir, *token;
-    qr_serve_urls listen_client, advertise_client, listen_metrics, listen_zookeeper, listen_peer,
-        advertise_peer;
+    qr_serve_urls listen_client, advertise_client, listen_metrics, listen_zookeeper, listen_zookeeper_admin,
+        listen_peer, advertise_peer;
     qr_etcd_member members[QR_MEMBERS_MAX]; /* this one included, in the order of --initial-cluster */
     qr_serve_url peer_urls[QR_MEMBERS_MAX]; /* the first of each, which is dialed */
     size_t member_count;

@@ -60,7 +60,7 @@ static qr_status parse_urls(const qr_flags *flags, qr_serve_flag flag, qr_serve_
         }
         urls->count++;
     }
-    if (urls->count == 0 && flag != QR_SERVE_LISTEN_METRICS && flag != QR_SERVE_ZOOKEEPER_LISTEN)
+    if (urls->count == 0 && flags->table[flag].usual[0] != 0)
         return invalid(sentence, qr_arena_format(arena, "--%s is empty", name));
     return QR_OK;
 }
@@ -415,6 +415,9 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
         config->zookeeper_session_max_ms ? config->zookeeper_session_max_ms : 20 * config->zookeeper_tick_ms;
     if (least > most)
         return invalid(sentence, "the shortest time of a ZooKeeper session is longer than the longest");
+    if (config->listen_zookeeper_admin.count > 0 && config->listen_zookeeper.count == 0)
+        return invalid(sentence,
+                       "--zookeeper-admin-listen-urls is of no use without --zookeeper-listen-urls");
     qr_slice root = qr_slice_text(config->zookeeper_root);
     return qr_zookeeper_path_valid(root) && root.size <= ROOT_MAX
                ? QR_OK
@@ -443,11 +446,13 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
     if (qr_flags_set(flags, QR_SERVE_LISTEN_CLIENT) && !qr_flags_set(flags, QR_SERVE_ADVERTISE_CLIENT))
         return invalid(sentence,
                        "--advertise-client-urls is required when --listen-client-urls is set explicitly");
-    static const qr_serve_flag url_flags[] = {QR_SERVE_LISTEN_CLIENT,  QR_SERVE_ADVERTISE_CLIENT,
-                                              QR_SERVE_LISTEN_PEER,    QR_SERVE_ADVERTISE_PEER,
-                                              QR_SERVE_LISTEN_METRICS, QR_SERVE_ZOOKEEPER_LISTEN};
-    qr_serve_urls *urls[] = {&config->listen_client,  &config->advertise_client, &config->listen_peer,
-                             &config->advertise_peer, &config->listen_metrics,   &config->listen_zookeeper};
+    static const qr_serve_flag url_flags[] = {
+        QR_SERVE_LISTEN_CLIENT,  QR_SERVE_ADVERTISE_CLIENT, QR_SERVE_LISTEN_PEER,    QR_SERVE_ADVERTISE_PEER,
+        QR_SERVE_LISTEN_METRICS, QR_SERVE_ZOOKEEPER_LISTEN, QR_SERVE_ZOOKEEPER_ADMIN};
+    qr_serve_urls *urls[] = {&config->listen_client,         &config->advertise_client,
+                             &config->listen_peer,           &config->advertise_peer,
+                             &config->listen_metrics,        &config->listen_zookeeper,
+                             &config->listen_zookeeper_admin};
     qr_status status = QR_OK;
     for (size_t i = 0; i < sizeof urls / sizeof *urls && status == QR_OK; i++)
         status = parse_urls(flags, url_flags[i], urls[i], arena, sentence);

@@ -20,6 +20,9 @@
     X(ZOOKEEPER_LISTEN, "zookeeper-listen-urls", TEXT, "", "URLS",                                           \
       "Where clients of ZooKeeper are served: comma separated, http://HOST:PORT each. Without it none are. " \
       "Not one of etcd's.")                                                                                  \
+    X(ZOOKEEPER_ADMIN, "zookeeper-admin-listen-urls", TEXT, "", "URLS",                                      \
+      "Where ZooKeeper's AdminServer is served (/commands): comma separated, http://HOST:PORT each. A port " \
+      "that is taken is a warning.")                                                                         \
     X(ZOOKEEPER_ROOT, "zookeeper-root", TEXT, "/", "PATH",                                                   \
       "What clients there call / is this path of the tree, and they see nothing else. The same on all "      \
       "members.")                                                                                            \

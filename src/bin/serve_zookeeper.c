@@ -95,3 +95,16 @@ void qr_serve_zookeeper_open(qr_serve_zookeeper *self, qr_os *os, qr_node *node,
                                .wall_ms = wall_ms,
                                .context = self});
 }
+
+void qr_serve_zookeeper_listen_admin(const qr_serve_zookeeper *self, const qr_serve_config *config,
+                                     qr_arena *arena)
+{
+    for (size_t i = 0; self->door != NULL && i < config->listen_zookeeper_admin.count; i++) {
+        const qr_serve_url *url = &config->listen_zookeeper_admin.list[i];
+        const char *sentence = NULL;
+        if (qr_os_listen(self->os, url->host, url->port, qr_zookeeper_door_admin(self->door), arena,
+                         &sentence) != QR_OK)
+            qr_log(self->os, QR_LOG_WARN, "the AdminServer for clients of ZooKeeper is not served", "url",
+                   url->text, "why", sentence, NULL);
+    }
+}

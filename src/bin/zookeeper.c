@@ -33,7 +33,8 @@ static const char help[] =
     "    Taken: clientPort, clientPortAddress, dataDir, dynamicConfigFile, server.N, tickTime,\n"
     "    minSessionTimeout, maxSessionTimeout, maxClientCnxns, 4lw.commands.whitelist, "
     "extendedTypesEnabled,\n"
-    "    reconfigEnabled, jute.maxbuffer, DigestAuthenticationProvider.superDigest. A name that is not "
+    "    reconfigEnabled, jute.maxbuffer, admin.enableServer, admin.serverPort, admin.serverAddress,\n"
+    "    DigestAuthenticationProvider.superDigest. A name that is not "
     "known, or has no "
     "meaning here, is a warning. Refused:\n"
     "    observers, and what asks for encryption or authentication between members.\n\n"
@@ -234,6 +235,9 @@ static bool add_client(launch *self, const char *file)
     if (port == 0)
         return fail(self, file, "clientPort is missing");
     add(self, "zookeeper-listen-urls", at(self, "http://", host != NULL ? host : "0.0.0.0", port));
+    if (conf->admin)
+        add(self, "zookeeper-admin-listen-urls",
+            at(self, "http://", conf->admin_host != NULL ? conf->admin_host : "0.0.0.0", conf->admin_port));
     add(self, "zookeeper-tick-ms", qr_arena_format(&self->arena, "%u", conf->tick_ms));
     if (conf->words != NULL)
         add(self, "zookeeper-words", conf->words);

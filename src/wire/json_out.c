@@ -56,7 +56,7 @@ void qr_json_out_close(qr_json_out *json)
     qr_buffer_u8(json->out, level.object ? '}' : ']');
 }
 
-void qr_json_out_key(qr_json_out *json, const char *name)
+void qr_json_out_key(qr_json_out *json, qr_slice name)
 {
     QR_ASSERT(json->depth > 0 && json->levels[json->depth - 1].object);
     if (!has_room(json))
@@ -65,7 +65,7 @@ void qr_json_out_key(qr_json_out *json, const char *name)
         qr_buffer_u8(json->out, ',');
     json->levels[json->depth - 1].any = true;
     new_line(json);
-    qr_json_write_text(json->out, qr_slice_text(name));
+    qr_json_write_text(json->out, name);
     qr_buffer_format(json->out, " : ");
 }
 

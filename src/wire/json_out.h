@@ -22,7 +22,7 @@ qr_json_out qr_json_out_of(qr_buffer *out, size_t size_max);
 /* '{' or '['. In an object each value stands behind a key. */
 void qr_json_out_open(qr_json_out *json, char bracket);
 void qr_json_out_close(qr_json_out *json);
-void qr_json_out_key(qr_json_out *json, const char *name);
+void qr_json_out_key(qr_json_out *json, qr_slice name);
 void qr_json_out_text(qr_json_out *json, qr_slice text);
 void qr_json_out_number(qr_json_out *json, int64_t number);
 /* A number with a fraction, true, false, null: as it stands. */

@@ -5,14 +5,15 @@
 
 #include "door/zookeeper/properties.h"
 
-enum { TICK_MS = 3000, CONNECTIONS_MAX = 60 };
+enum { TICK_MS = 3000, CONNECTIONS_MAX = 60, ADMIN_PORT = 8080 };
 
 /* What is wrong with a value, or NULL; sentences stand behind the name of the setting. */
 typedef const char *complaint;
 
 qr_zookeeper_conf qr_zookeeper_conf_usual(void)
 {
-    return (qr_zookeeper_conf){.tick_ms = TICK_MS, .connections_max = CONNECTIONS_MAX};
+    return (qr_zookeeper_conf){
+        .tick_ms = TICK_MS, .connections_max = CONNECTIONS_MAX, .admin = true, .admin_port = ADMIN_PORT};
 }
 
 /* ---- values ---- */
@@ -183,6 +184,7 @@ static const struct {
     {"dataDir", offsetof(qr_zookeeper_conf, data_dir)},
     {"dynamicConfigFile", offsetof(qr_zookeeper_conf, dynamic_file)},
     {"clientPortAddress", offsetof(qr_zookeeper_conf, client_host)},
+    {"admin.serverAddress", offsetof(qr_zookeeper_conf, admin_host)},
     {"4lw.commands.whitelist", offsetof(qr_zookeeper_conf, words)},
     {"DigestAuthenticationProvider.superDigest", offsetof(qr_zookeeper_conf, super_digest)},
 };
@@ -212,6 +214,7 @@ static const char *const protections[] = {
     "quorum.auth.learnerRequireSasl",
     "sessionRequireClientSASLAuth",
     "enforce.auth.enabled",
+    "admin.forceHttps",
     "ssl.quorum.enabled",
 };
 
@@ -270,9 +273,11 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
     *wrong = NULL;
     if (strncmp(name, "server.", 7) == 0) {
         *wrong = add_server(conf, name + 7, value, arena);
-    } else if (strcmp(name, "clientPort") == 0) {
-        if (!take_port(value, &conf->client_port))
+    } else if (strcmp(name, "clientPort") == 0 || strcmp(name, "admin.serverPort") == 0) {
+        if (!take_port(value, name[0] == 'c' ? &conf->client_port : &conf->admin_port))
             *wrong = "is not a port from 1 to 65535";
+    } else if (strcmp(name, "admin.enableServer") == 0) {
+        conf->admin = is_word(value, "true");
     } else if (strcmp(name, "jute.maxbuffer") == 0) {
         *wrong = set_packet_max(conf, value, arena);
     } else if (strcmp(name, "extendedTypesEnabled") == 0) {

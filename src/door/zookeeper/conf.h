@@ -34,6 +34,9 @@ typedef struct qr_zookeeper_conf { /* texts are the arena's */
     uint16_t client_port;                        /* 0: none was named */
     const char *words;                           /* 4lw.commands.whitelist; NULL: the usual ones */
     const char *super_digest;                    /* DigestAuthenticationProvider.superDigest; NULL: none */
+    bool admin;                                  /* admin.enableServer */
+    const char *admin_host;                      /* admin.serverAddress; NULL: any */
+    uint16_t admin_port;                         /* admin.serverPort */
     bool extended_types, reconfig;               /* extendedTypesEnabled, reconfigEnabled */
     bool enforce_quota;                          /* enforceQuota */
     qr_zookeeper_server servers[QR_MEMBERS_MAX]; /* by id, each once */

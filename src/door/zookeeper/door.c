@@ -47,7 +47,7 @@ void qr_zookeeper_door_free(qr_zookeeper_door *door)
 {
     if (!door)
         return;
-    QR_ASSERT(!door->connections);
+    QR_ASSERT(!door->connections && door->admin_connections == 0);
     qr__zk_reconfig_stop(door);
     if (door->bell)
         qr_node_watch_end(door->bell);

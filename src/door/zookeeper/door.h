@@ -94,6 +94,7 @@ struct qr_zookeeper_door {
     qr_prng prng;
     qr__zk_watches watches;
     qr_watcher *bell;
+    size_t admin_connections;
     qr_buffer reap_from; /* where the walk goes on (reap.c); empty: at the beginning, at reap_ms */
     uint64_t reap_ms;
     qr_zookeeper_quotas *quotas;

@@ -82,6 +82,6 @@ bool qr_zookeeper_path_of_key(qr_slice root, qr_slice key, qr_slice *path)
         return false;
     bool is_root = key.size == root.size;
     *path = is_root ? qr_slice_text("/") : qr_slice_of(key.data + root.size, key.size - root.size);
-    /* "/root/" is no path, and must not be taken for one. */
+    /* A slash alone behind the root is no path, and must not be taken for the root itself. */
     return root.size == 0 || is_root || (path->data[0] == '/' && path->size > 1);
 }

@@ -1,6 +1,5 @@
 /* The answers of the four-letter words, in the format of 3.8. */
 #include <inttypes.h>
-#include <time.h>
 
 #include "door/zookeeper/figures.h"
 
@@ -99,6 +98,28 @@ static void dump_ephemeral(void *context, int64_t owner, qr_slice path)
     qr_buffer_format(&all->text, "\t%.*s\n", (int)path.size, (const char *)path.data);
 }
 
+static bool is_leap(int64_t year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+/* As Java prints a date, in UTC, after 1970: "Fri Nov 27 02:55:38 UTC 2026". */
+static void date(int64_t wall_ms, qr_buffer *out)
+{
+    enum { DAY_S = 86400 };
+    static const char days_of_week[] = "ThuFriSatSunMonTueWed"; /* 1970 began on a Thursday */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int64_t seconds = wall_ms > 0 ? wall_ms / 1000 : 0, days = seconds / DAY_S, year = 1970;
+    int of_day = (int)(seconds % DAY_S), weekday = (int)(days % 7), month = 0;
+    for (; days >= 365 + is_leap(year); year++)
+        days -= 365 + is_leap(year);
+    for (int length; days >= (length = lengths[month] + (month == 1 && is_leap(year))); month++)
+        days -= length;
+    qr_buffer_format(out, "%.3s %.3s %02d %02d:%02d:%02d UTC %" PRId64, days_of_week + 3 * weekday,
+                     months + 3 * month, (int)days + 1, of_day / 3600, of_day / 60 % 60, of_day % 60, year);
+}
+
 static void dump_connections(const qr_zookeeper_door *door, qr_buffer *out)
 {
     int64_t wall_ms = door->config.wall_ms ? door->config.wall_ms(door->config.context) : 0;
@@ -107,11 +128,9 @@ static void dump_connections(const qr_zookeeper_door *door, qr_buffer *out)
     for (const qr__zk_connection *one = door->connections; one; one = one->next) {
         bool attached = one->state == QR__ZK_ATTACHED;
         uint64_t end_ms = attached ? one->renewed_ms + one->timeout_ms : one->deadline_ms;
-        time_t end = (time_t)((wall_ms + (int64_t)(end_ms - door->now_ms)) / 1000);
-        char date[64];
-        struct tm utc;
-        strftime(date, sizeof date, "%a %b %d %H:%M:%S UTC %Y", gmtime_r(&end, &utc));
-        qr_buffer_format(out, "1 expire at %s:\n\tip: /%s sessionId: 0x%" PRIx64 "\n", date, one->peer,
+        qr_buffer_format(out, "1 expire at ");
+        date(wall_ms + (int64_t)(end_ms - door->now_ms), out);
+        qr_buffer_format(out, ":\n\tip: /%s sessionId: 0x%" PRIx64 "\n", one->peer,
                          attached ? (uint64_t)one->session : 0);
     }
 }
@@ -215,7 +234,8 @@ static void answer(qr_zookeeper_door *door, qr_zookeeper_word word, qr_buffer *o
     case QR_ZOOKEEPER_WORD_dump: dump_all(door, out); break;
     case QR_ZOOKEEPER_WORD_gtmk: qr_buffer_format(out, "%" PRId64, door->trace_mask); break;
     case QR_ZOOKEEPER_WORD_hash:
-        qr_buffer_format(out, "%" PRIx64 ": %" PRId64 "\n", status.revision, (int64_t)status.digest);
+        /* Of a position in the log, since it also has what moves no revision. */
+        qr_buffer_format(out, "%" PRIx64 ": %" PRId64 "\n", status.applied_index, (int64_t)status.digest);
         break;
     case QR_ZOOKEEPER_WORD_crst:
         qr__zk_reset_connections(door);
