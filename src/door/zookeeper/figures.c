@@ -6,7 +6,7 @@
 #include "door/zookeeper/node.h"
 #include "door/zookeeper/path.h"
 
-enum { MADE_UP = 5 }; /* /zookeeper and the two below it; and the root, which ZooKeeper counts twice */
+enum { MADE_UP = 5 }; /* nodes: /zookeeper and the two below it; and the root, which ZooKeeper counts twice */
 
 const char *qr__zk_mode(const qr_node_status *status)
 {
@@ -81,11 +81,13 @@ uint64_t qr__zk_node_count(const qr_zookeeper_door *door)
     qr_arena arena;
     qr_arena_init(&arena);
     const qr_query wants = {.want_descendants = true};
-    const qr_path_result *root;
-    uint64_t count = 0;
-    if (qr__zk_look(door->config.node, qr_buffer_slice(&door->root), &arena, qr_slice_text("/"), &wants,
-                    &root) == QR_OK)
-        count = root->descendants + MADE_UP;
+    const qr_slice root = qr_buffer_slice(&door->root);
+    const qr_path_result *found;
+    uint64_t count = MADE_UP;
+    if (qr__zk_look(door->config.node, root, &arena, qr_slice_text("/"), &wants, &found) == QR_OK)
+        count += found->descendants;
+    if (qr__zk_look_quotas(door->config.node, root, &arena, &wants, &found) == QR_OK)
+        count += found->descendants;
     qr_arena_free(&arena);
     return count;
 }
