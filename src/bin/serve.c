@@ -17,8 +17,8 @@
 #include "bin/bin.h"
 #include "bin/planted.h"
 #include "bin/serve_backup.h"
+#include "bin/serve_zookeeper.h"
 #include "box/ring.h"
-#include "door/zookeeper/zookeeper.h"
 #include "raft/raft.h"
 #include "tree/tree.h"
 
@@ -40,7 +40,7 @@ typedef struct member {
     qr_network network; /* of os; empty until its peers are started */
     qr_node *node;
     qr_etcd_door *door;
-    qr_zookeeper_door *zookeeper; /* NULL: not served */
+    qr_serve_zookeeper zookeeper;
     qr_group group;
     qr_ring *ring;             /* of the black box; NULL: none */
     qr_serve_backups *backups; /* NULL: none are scheduled */
@@ -256,8 +256,8 @@ static void turn(void *context, uint64_t now_ms, int64_t wall)
     if (now_ms >= self->look_ms) {
         self->look_ms = now_ms + LOOK_MS;
         look(self);
-        if (self->zookeeper != NULL)
-            qr_zookeeper_door_look(self->zookeeper, now_ms);
+        if (self->zookeeper.door != NULL)
+            qr_zookeeper_door_look(self->zookeeper.door, now_ms);
         if (self->backups != NULL && self->published)
             qr_serve_backups_look(self->backups, wall);
     }
@@ -516,50 +516,6 @@ static void open_door(member *self)
     self->group.door = self->door;
 }
 
-static void random_bytes(void *context, uint8_t *bytes, size_t size)
-{
-    qr_os_random(bytes, size);
-}
-
-static void on_quota_passed(void *context, const char *path, const qr_zookeeper_usage *usage)
-{
-    member *self = context;
-    char nodes[24], bytes[24];
-    snprintf(nodes, sizeof nodes, "%" PRId64, usage->count);
-    snprintf(bytes, sizeof bytes, "%" PRId64, usage->bytes);
-    qr_log(self->os, QR_LOG_WARN, "there is more below a path than its quota allows", "path", path, "nodes",
-           nodes, "bytes", bytes, NULL);
-}
-
-static void open_zookeeper(member *self)
-{
-    const qr_serve_config *config = &self->config;
-    if (config->listen_zookeeper.count == 0)
-        return;
-    self->zookeeper = qr_zookeeper_door_new(
-        &(qr_zookeeper_config){.node = self->node,
-                               .server = (uint8_t)(config->self % 127 + 1),
-                               .tick_ms = config->zookeeper_tick_ms,
-                               .ttl_nodes = config->zookeeper_ttl_nodes,
-                               .session_min_ms = config->zookeeper_session_min_ms,
-                               .session_max_ms = config->zookeeper_session_max_ms,
-                               .connections_of_host_max = config->zookeeper_of_host,
-                               .super_digest = qr_slice_text(config->zookeeper_super),
-                               .linearizable_reads = config->zookeeper_linearizable,
-                               .reconfig = config->zookeeper_reconfig,
-                               .enforce_quota = config->zookeeper_enforce_quota,
-                               .quota_passed = on_quota_passed,
-                               .client_host = config->listen_zookeeper.list[0].host,
-                               .client_port = config->listen_zookeeper.list[0].port,
-                               .election_port = config->zookeeper_election_port,
-                               .reap_ms = config->zookeeper_reap_ms,
-                               .words = qr_zookeeper_words_allowed(qr_slice_text(config->zookeeper_words)),
-                               .random = random_bytes,
-                               .wall_ms = wall_ms,
-                               .context = self,
-                               .bug = planted_bug()});
-}
-
 static bool is_loopback(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0;
@@ -606,9 +562,10 @@ static qr_status listen_doors(member *self)
 {
     qr_stream_door etcd = qr_etcd_door_stream(self->door);
     qr_status status = listen_urls(self, &self->config.listen_client, &etcd);
-    if (status == QR_OK && self->zookeeper) {
-        qr_stream_door zookeeper = qr_zookeeper_door_stream(self->zookeeper);
+    if (status == QR_OK && self->zookeeper.door) {
+        qr_stream_door zookeeper = qr_zookeeper_door_stream(self->zookeeper.door);
         status = listen_urls(self, &self->config.listen_zookeeper, &zookeeper);
+        qr_serve_zookeeper_listen_admin(&self->zookeeper, &self->config, planted_bug(), &self->arena);
     }
     return status == QR_OK ? listen_metrics(self) : status;
 }
@@ -665,7 +622,7 @@ static qr_status start(member *self)
     if (status != QR_OK)
         return status;
     open_door(self);
-    open_zookeeper(self);
+    qr_serve_zookeeper_open(&self->zookeeper, self->os, self->node, &self->config, &self->arena);
     self->backups = qr_serve_backups_new(self->os, &self->config);
     status = listen_doors(self);
     return status == QR_OK ? start_peers(self) : status;
@@ -700,7 +657,7 @@ static int serve(member *self, const qr_flags *flags)
         qr_node_free(self->node);
     qr_ring_close(self->ring);
     qr_etcd_door_free(self->door);
-    qr_zookeeper_door_free(self->zookeeper);
+    qr_zookeeper_door_free(self->zookeeper.door);
     qr_os_free(self->os);
     qr_group_close(&self->group);
     qr_serve_backups_free(self->backups);

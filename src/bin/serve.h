@@ -19,8 +19,8 @@ typedef struct qr_serve_urls {
 
 typedef struct qr_serve_config { /* texts are the arena's or borrowed from the flags */
     const char *name, *data_dir, *token;
-    qr_serve_urls listen_client, advertise_client, listen_metrics, listen_zookeeper, listen_peer,
-        advertise_peer;
+    qr_serve_urls listen_client, advertise_client, listen_metrics, listen_zookeeper, listen_zookeeper_admin,
+        listen_peer, advertise_peer;
     qr_etcd_member members[QR_MEMBERS_MAX]; /* this one included, in the order of --initial-cluster */
     qr_serve_url peer_urls[QR_MEMBERS_MAX]; /* the first of each, which is dialed */
     size_t member_count;
@@ -32,12 +32,13 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint64_t blackbox_bytes; /* 0 = none */
     bool blackbox_values;
     uint64_t scrub_interval_ms; /* 0 = never by time */
-    const char *zookeeper_words;
+    const char *zookeeper_root, *zookeeper_words;
     uint32_t zookeeper_tick_ms, zookeeper_reap_ms;
     uint32_t zookeeper_session_min_ms, zookeeper_session_max_ms; /* 0: by ticks */
     uint32_t zookeeper_of_host;                                  /* 0: any number of connections */
-    uint16_t zookeeper_election_port;                            /* 0: that of the peers */
-    const char *zookeeper_super;                                 /* empty: nobody */
+    uint32_t zookeeper_packet_max;
+    uint16_t zookeeper_election_port; /* 0: that of the peers */
+    const char *zookeeper_super;      /* empty: nobody */
     bool zookeeper_ttl_nodes, zookeeper_linearizable, zookeeper_reconfig, zookeeper_enforce_quota;
     uint16_t level_max; /* 0 = no hold */
     uint32_t request_max, txn_ops_max;

@@ -4,6 +4,8 @@
 
 #include "bin/serve.h"
 #include "box/ring.h"
+#include "door/zookeeper/conf.h"
+#include "door/zookeeper/path.h"
 
 #define QUOTA_USUAL (2ull * 1024 * 1024 * 1024) /* what etcd's 0 means */
 
@@ -16,6 +18,7 @@ enum {
     WATCH_PROGRESS_MIN_MS = 100,
     BACKUP_KEEP_MAX = 1000,
     BLACKBOX_BYTES_MAX = 1024 * 1024 * 1024,
+    ROOT_MAX = 1024, /* bytes, which leaves room for what stands below it */
 };
 
 static qr_status invalid(const char **sentence, const char *text)
@@ -57,7 +60,7 @@ static qr_status parse_urls(const qr_flags *flags, qr_serve_flag flag, qr_serve_
         }
         urls->count++;
     }
-    if (urls->count == 0 && flag != QR_SERVE_LISTEN_METRICS && flag != QR_SERVE_ZOOKEEPER_LISTEN)
+    if (urls->count == 0 && flags->table[flag].usual[0] != 0)
         return invalid(sentence, qr_arena_format(arena, "--%s is empty", name));
     return QR_OK;
 }
@@ -225,6 +228,7 @@ static qr_status configure_numbers(const qr_flags *flags, qr_serve_config *confi
         {QR_SERVE_ZOOKEEPER_SESSION_MIN, 0, DAY_MS},
         {QR_SERVE_ZOOKEEPER_SESSION_MAX, 0, DAY_MS},
         {QR_SERVE_ZOOKEEPER_OF_HOST, 0, 1000000},
+        {QR_SERVE_ZOOKEEPER_PACKET, 1, QR_ZOOKEEPER_PACKET_MAX},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
         qr_status status = bounded(flags, bounds[i].flag, bounds[i].least, bounds[i].most, arena, sentence);
@@ -388,8 +392,10 @@ static qr_status configure_backups(const qr_flags *flags, qr_serve_config *confi
     return QR_OK;
 }
 
-static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, const char **sentence)
+static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
+                                     const char **sentence)
 {
+    config->zookeeper_root = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_ROOT);
     config->zookeeper_words = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_WORDS);
     config->zookeeper_tick_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_TICK);
     config->zookeeper_ttl_nodes = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_TTL);
@@ -397,6 +403,7 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
     config->zookeeper_session_min_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_SESSION_MIN);
     config->zookeeper_session_max_ms = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_SESSION_MAX);
     config->zookeeper_of_host = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_OF_HOST);
+    config->zookeeper_packet_max = (uint32_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_PACKET);
     config->zookeeper_super = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_SUPER);
     config->zookeeper_linearizable = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_LINEARIZABLE);
     config->zookeeper_election_port = (uint16_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_ELECTION);
@@ -406,9 +413,19 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
         config->zookeeper_session_min_ms ? config->zookeeper_session_min_ms : 2 * config->zookeeper_tick_ms;
     uint32_t most =
         config->zookeeper_session_max_ms ? config->zookeeper_session_max_ms : 20 * config->zookeeper_tick_ms;
-    return least <= most
+    if (least > most)
+        return invalid(sentence, "the shortest time of a ZooKeeper session is longer than the longest");
+    if (config->listen_zookeeper_admin.count > 0 && config->listen_zookeeper.count == 0)
+        return invalid(sentence,
+                       "--zookeeper-admin-listen-urls is of no use without --zookeeper-listen-urls");
+    qr_slice root = qr_slice_text(config->zookeeper_root);
+    return qr_zookeeper_path_valid(root) && root.size <= ROOT_MAX
                ? QR_OK
-               : invalid(sentence, "the shortest time of a ZooKeeper session is longer than the longest");
+               : invalid(sentence,
+                         qr_arena_format(
+                             arena,
+                             "--zookeeper-root takes a path such as /apps/zk of at most %d bytes, not \"%s\"",
+                             ROOT_MAX, config->zookeeper_root));
 }
 
 qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_config *config,
@@ -429,11 +446,13 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
     if (qr_flags_set(flags, QR_SERVE_LISTEN_CLIENT) && !qr_flags_set(flags, QR_SERVE_ADVERTISE_CLIENT))
         return invalid(sentence,
                        "--advertise-client-urls is required when --listen-client-urls is set explicitly");
-    static const qr_serve_flag url_flags[] = {QR_SERVE_LISTEN_CLIENT,  QR_SERVE_ADVERTISE_CLIENT,
-                                              QR_SERVE_LISTEN_PEER,    QR_SERVE_ADVERTISE_PEER,
-                                              QR_SERVE_LISTEN_METRICS, QR_SERVE_ZOOKEEPER_LISTEN};
-    qr_serve_urls *urls[] = {&config->listen_client,  &config->advertise_client, &config->listen_peer,
-                             &config->advertise_peer, &config->listen_metrics,   &config->listen_zookeeper};
+    static const qr_serve_flag url_flags[] = {
+        QR_SERVE_LISTEN_CLIENT,  QR_SERVE_ADVERTISE_CLIENT, QR_SERVE_LISTEN_PEER,    QR_SERVE_ADVERTISE_PEER,
+        QR_SERVE_LISTEN_METRICS, QR_SERVE_ZOOKEEPER_LISTEN, QR_SERVE_ZOOKEEPER_ADMIN};
+    qr_serve_urls *urls[] = {&config->listen_client,         &config->advertise_client,
+                             &config->listen_peer,           &config->advertise_peer,
+                             &config->listen_metrics,        &config->listen_zookeeper,
+                             &config->listen_zookeeper_admin};
     qr_status status = QR_OK;
     for (size_t i = 0; i < sizeof urls / sizeof *urls && status == QR_OK; i++)
         status = parse_urls(flags, url_flags[i], urls[i], arena, sentence);
@@ -448,7 +467,7 @@ qr_status qr_serve_configure(const qr_flags *flags, qr_arena *arena, qr_serve_co
     if (status == QR_OK)
         status = configure_blackbox(flags, config, arena, sentence);
     if (status == QR_OK)
-        status = configure_zookeeper(flags, config, sentence);
+        status = configure_zookeeper(flags, config, arena, sentence);
     if (status == QR_OK)
         status = configure_scrub(flags, config, arena, sentence);
     if (status == QR_OK)

@@ -20,6 +20,12 @@
     X(ZOOKEEPER_LISTEN, "zookeeper-listen-urls", TEXT, "", "URLS",                                           \
       "Where clients of ZooKeeper are served: comma separated, http://HOST:PORT each. Without it none are. " \
       "Not one of etcd's.")                                                                                  \
+    X(ZOOKEEPER_ADMIN, "zookeeper-admin-listen-urls", TEXT, "", "URLS",                                      \
+      "Where ZooKeeper's AdminServer is served (/commands): comma separated, http://HOST:PORT each. A port " \
+      "that is taken is a warning.")                                                                         \
+    X(ZOOKEEPER_ROOT, "zookeeper-root", TEXT, "/", "PATH",                                                   \
+      "What clients there call / is this path of the tree, and they see nothing else. The same on all "      \
+      "members.")                                                                                            \
     X(ZOOKEEPER_WORDS, "zookeeper-words", TEXT, "srvr", "WORDS",                                             \
       "Four-letter words that are answered there: comma separated, or * for all.")                           \
     X(ZOOKEEPER_TICK, "zookeeper-tick-ms", NUMBER, "2000", "MS", "Sessions last from 2 to 20 of these.")     \
@@ -31,6 +37,8 @@
       "A client that asks for more gets this; 0: twenty ticks (maxSessionTimeout).")                         \
     X(ZOOKEEPER_OF_HOST, "zookeeper-connections-of-host", NUMBER, "0", "N",                                  \
       "Connections that one address may have there; 0: any number (maxClientCnxns).")                        \
+    X(ZOOKEEPER_PACKET, "zookeeper-max-packet-bytes", NUMBER, "1048575", "BYTES",                            \
+      "A client that sends a larger packet there is disconnected; up to 1572864 (jute.maxbuffer).")          \
     X(ZOOKEEPER_SUPER, "zookeeper-super-digest", TEXT, "", "USER:DIGEST",                                    \
       "Whoever proves this digest may do everything there (superDigest).")                                   \
     X(ZOOKEEPER_LINEARIZABLE, "zookeeper-linearizable-reads", BOOL, "false", "",                             \

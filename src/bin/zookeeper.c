@@ -33,7 +33,9 @@ static const char help[] =
     "    Taken: clientPort, clientPortAddress, dataDir, dynamicConfigFile, server.N, tickTime,\n"
     "    minSessionTimeout, maxSessionTimeout, maxClientCnxns, 4lw.commands.whitelist, "
     "extendedTypesEnabled,\n"
-    "    reconfigEnabled, DigestAuthenticationProvider.superDigest. A name that is not known, or has no "
+    "    reconfigEnabled, jute.maxbuffer, admin.enableServer, admin.serverPort, admin.serverAddress,\n"
+    "    DigestAuthenticationProvider.superDigest. A name that is not "
+    "known, or has no "
     "meaning here, is a warning. Refused:\n"
     "    observers, and what asks for encryption or authentication between members.\n\n"
     "    etcd's API and the pages for people are served too, on a free port of 127.0.0.1 that the log "
@@ -233,6 +235,9 @@ static bool add_client(launch *self, const char *file)
     if (port == 0)
         return fail(self, file, "clientPort is missing");
     add(self, "zookeeper-listen-urls", at(self, "http://", host != NULL ? host : "0.0.0.0", port));
+    if (conf->admin)
+        add(self, "zookeeper-admin-listen-urls",
+            at(self, "http://", conf->admin_host != NULL ? conf->admin_host : "0.0.0.0", conf->admin_port));
     add(self, "zookeeper-tick-ms", qr_arena_format(&self->arena, "%u", conf->tick_ms));
     if (conf->words != NULL)
         add(self, "zookeeper-words", conf->words);
@@ -247,6 +252,7 @@ static bool add_client(launch *self, const char *file)
     add_number(self, "zookeeper-session-min-ms", conf->session_min_ms);
     add_number(self, "zookeeper-session-max-ms", conf->session_max_ms);
     add_number(self, "zookeeper-connections-of-host", conf->connections_max);
+    add_number(self, "zookeeper-max-packet-bytes", conf->packet_max);
     return true;
 }
 
@@ -271,13 +277,14 @@ static bool say_flags(launch *self, const char *file)
 
 /* ---- the verb ---- */
 
-/* -Dzookeeper.NAME=VALUE; another -D is for Java. */
+/* -Dzookeeper.NAME=VALUE, -Djute.maxbuffer=VALUE; another -D is for Java. */
 static bool set_property(launch *self, const char *argument)
 {
-    static const char ours[] = "-Dzookeeper.";
-    if (strncmp(argument, ours, sizeof ours - 1) != 0)
+    static const char ours[] = "-Dzookeeper.", jute[] = "-Djute.maxbuffer=";
+    bool is_jute = strncmp(argument, jute, sizeof jute - 1) == 0; /* it is called so without a prefix */
+    if (!is_jute && strncmp(argument, ours, sizeof ours - 1) != 0)
         return true;
-    const char *name = argument + sizeof ours - 1, *equals = strchr(name, '=');
+    const char *name = argument + (is_jute ? strlen("-D") : sizeof ours - 1), *equals = strchr(name, '=');
     size_t size = equals != NULL ? (size_t)(equals - name) : strlen(name);
     const char *sentence;
     return qr_zookeeper_conf_set(&self->conf, qr_arena_text(&self->arena, qr_slice_of(name, size)),

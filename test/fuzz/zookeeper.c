@@ -2,6 +2,9 @@
  * go on with each other's sessions, send requests with any body one behind the other, or any bytes at all; a
  * fourth hand writes keys as another door would.
  *
+ * a fifth asks the AdminServer for a command of any name. Each input is played twice, with the tree's root
+ * and with one further down.
+ *
  * Input: rows of {u8 what, ...}. Held against the door:
  *
  *   - it never crashes, and what it sends are whole packets of a bounded size;
@@ -220,6 +223,23 @@ static void write_beside(stage *s)
     qr_buffer_free(&command);
 }
 
+static void ask_admin(stage *s)
+{
+    qr_stream_door admin = qr_zookeeper_door_admin(s->door);
+    void *stream = admin.ops->open(admin.self, "127.0.0.1:4713", (qr_stream_waker){s, wake}, s->now_ms);
+    qr_buffer asked = {0}, answer = {0};
+    qr_buffer_format(&asked, "GET /commands/");
+    qr_buffer_add_slice(&asked, draw_bytes(s, draw(s)));
+    qr_buffer_format(&asked, " HTTP/1.1\r\n\r\n");
+    (void)admin.ops->feed(stream, qr_buffer_slice(&asked), s->now_ms);
+    admin.ops->drain(stream, &answer, ANSWER_MAX);
+    QR_ASSERT(answer.size < ANSWER_MAX);
+    QR_ASSERT(answer.size == 0 || qr_slice_starts(qr_buffer_slice(&answer), qr_slice_text("HTTP/1.1 ")));
+    admin.ops->close(stream);
+    qr_buffer_free(&asked);
+    qr_buffer_free(&answer);
+}
+
 static void pass_time(stage *s)
 {
     s->now_ms += 100u * draw(s);
@@ -243,7 +263,12 @@ static void step(stage *s)
         feed(s, one, draw_bytes(s, draw(s)));
         break;
     case 3: write_beside(s); break;
-    case 4: pass_time(s); break;
+    case 4:
+        if (what >> 4 == 15)
+            ask_admin(s);
+        else
+            pass_time(s);
+        break;
     case 5: close_slot(s, one); break;
     case 6:
     case 7: fake_node_turn(&s->node); break;
@@ -256,7 +281,7 @@ static int64_t wall_ms(void *context)
     return 1700000000000;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void play(const uint8_t *data, size_t size, const char *root)
 {
     stage *s = qr_alloc_zero(1, sizeof *s);
     s->data = data;
@@ -265,6 +290,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_node_init(&s->node);
     s->door =
         qr_zookeeper_door_new(&(qr_zookeeper_config){.node = &s->node,
+                                                     .root = qr_slice_text(root),
                                                      .words = qr_zookeeper_words_allowed(qr_slice_text("*")),
                                                      .ttl_nodes = true,
                                                      .reap_ms = 1000,
@@ -287,5 +313,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_node_free(&s->node);
     qr_zookeeper_door_free(s->door);
     qr_free(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    play(data, size, "/");
+    play(data, size, "/a");
     return 0;
 }

@@ -6,7 +6,8 @@ static const qr_path_result *look(qr__zk_plan *plan, qr_slice path)
 {
     static const qr_path_result nothing;
     const qr_path_result *result = &nothing;
-    qr_status status = qr__zk_look(plan->node, plan->request->arena, path, NULL, &result);
+    qr_status status =
+        qr__zk_look(plan->node, plan->request->root, plan->request->arena, path, NULL, &result);
     if (status != QR_OK)
         plan->failure = status;
     return result;
@@ -16,7 +17,9 @@ static const qr_path_result *look(qr__zk_plan *plan, qr_slice path)
 static void keep(qr__zk_plan *plan, qr__zk_item *item, const qr_txn_result *result)
 {
     if (item->is_create) {
-        item->name = qr_arena_copy(plan->request->arena, result->ops[item->put].key);
+        qr_slice key = qr_arena_copy(plan->request->arena, result->ops[item->put].key);
+        QR_CHECK(qr_zookeeper_path_of_key(plan->request->root, key, &item->name),
+                 "it was made below the root");
     } else if (item->type == QR_JUTE_OP_SET_DATA) {
         QR_ASSERT(result->ops[item->seen].kv_count == 1);
         item->key = *result->ops[item->seen].kvs;
@@ -70,7 +73,7 @@ static void stat_of_set(qr__zk_plan *plan, size_t index, qr_jute_stat *stat)
         path.directory.versions = item->versions;
     path.kv = &item->key;
     take_back(plan, index, &path.directory);
-    qr_zookeeper_stat(&path, stat);
+    qr_zookeeper_stat(&path, item->path.size == 1, stat);
 }
 
 static void answer_item(qr__zk_plan *plan, size_t index, qr_buffer *out)
@@ -87,7 +90,7 @@ static void answer_item(qr__zk_plan *plan, size_t index, qr_buffer *out)
     } else if (item->type == QR_JUTE_OP_SET_DATA) {
         stat_of_set(plan, index, &set.stat);
     } else if (item->type == QR_JUTE_OP_SET_ACL) {
-        qr_zookeeper_stat(look(plan, item->path), &set.stat);
+        qr_zookeeper_stat(look(plan, item->path), item->path.size == 1, &set.stat);
     }
     /* Clients know no other types of answers with a Stat. */
     int32_t type = record == &qr_jute_record_path_stat ? QR_JUTE_OP_CREATE2 : item->type;

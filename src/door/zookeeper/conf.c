@@ -5,14 +5,15 @@
 
 #include "door/zookeeper/properties.h"
 
-enum { TICK_MS = 3000, CONNECTIONS_MAX = 60 };
+enum { TICK_MS = 3000, CONNECTIONS_MAX = 60, ADMIN_PORT = 8080 };
 
 /* What is wrong with a value, or NULL; sentences stand behind the name of the setting. */
 typedef const char *complaint;
 
 qr_zookeeper_conf qr_zookeeper_conf_usual(void)
 {
-    return (qr_zookeeper_conf){.tick_ms = TICK_MS, .connections_max = CONNECTIONS_MAX};
+    return (qr_zookeeper_conf){
+        .tick_ms = TICK_MS, .connections_max = CONNECTIONS_MAX, .admin = true, .admin_port = ADMIN_PORT};
 }
 
 /* ---- values ---- */
@@ -35,6 +36,17 @@ static bool take_port(const char *text, uint16_t *port)
     if (!take_number(text, 1, UINT16_MAX, &number))
         return false;
     *port = (uint16_t)number;
+    return true;
+}
+
+/* As Java reads the number of a system property: 0x begins a hexadecimal one. */
+static bool take_property_number(const char *text, uint64_t *number)
+{
+    bool hex = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0;
+    size_t digits = strspn(text += hex ? 2 : 0, hex ? "0123456789abcdefABCDEF" : "0123456789");
+    if (digits == 0 || digits > 10 || text[digits] != 0)
+        return false;
+    *number = strtoull(text, NULL, hex ? 16 : 10);
     return true;
 }
 
@@ -172,6 +184,7 @@ static const struct {
     {"dataDir", offsetof(qr_zookeeper_conf, data_dir)},
     {"dynamicConfigFile", offsetof(qr_zookeeper_conf, dynamic_file)},
     {"clientPortAddress", offsetof(qr_zookeeper_conf, client_host)},
+    {"admin.serverAddress", offsetof(qr_zookeeper_conf, admin_host)},
     {"4lw.commands.whitelist", offsetof(qr_zookeeper_conf, words)},
     {"DigestAuthenticationProvider.superDigest", offsetof(qr_zookeeper_conf, super_digest)},
 };
@@ -201,6 +214,7 @@ static const char *const protections[] = {
     "quorum.auth.learnerRequireSasl",
     "sessionRequireClientSASLAuth",
     "enforce.auth.enabled",
+    "admin.forceHttps",
     "ssl.quorum.enabled",
 };
 
@@ -212,10 +226,25 @@ static bool is_among(const char *const *list, size_t count, const char *name)
     return false;
 }
 
-static void note(qr_zookeeper_conf *conf, const char *name, qr_arena *arena)
+static const char no_effect[] = "has no effect here";
+
+static void note(qr_zookeeper_conf *conf, const char *name, const char *what, qr_arena *arena)
 {
     if (conf->note_count < QR_ZOOKEEPER_CONF_NOTES_MAX)
-        conf->notes[conf->note_count++] = qr_arena_format(arena, "%s has no effect here", name);
+        conf->notes[conf->note_count++] = qr_arena_format(arena, "%s %s", name, what);
+}
+
+static complaint set_packet_max(qr_zookeeper_conf *conf, const char *value, qr_arena *arena)
+{
+    uint64_t bytes;
+    if (!take_property_number(value, &bytes) || bytes == 0)
+        return "is not a number of bytes";
+    if (bytes > QR_ZOOKEEPER_PACKET_MAX) {
+        bytes = QR_ZOOKEEPER_PACKET_MAX;
+        note(conf, "jute.maxbuffer", "is 1572864 here, which is the most", arena);
+    }
+    conf->packet_max = (uint32_t)bytes;
+    return NULL;
 }
 
 /* Of the tables; false: it stands in none of them. */
@@ -244,9 +273,13 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
     *wrong = NULL;
     if (strncmp(name, "server.", 7) == 0) {
         *wrong = add_server(conf, name + 7, value, arena);
-    } else if (strcmp(name, "clientPort") == 0) {
-        if (!take_port(value, &conf->client_port))
+    } else if (strcmp(name, "clientPort") == 0 || strcmp(name, "admin.serverPort") == 0) {
+        if (!take_port(value, name[0] == 'c' ? &conf->client_port : &conf->admin_port))
             *wrong = "is not a port from 1 to 65535";
+    } else if (strcmp(name, "admin.enableServer") == 0) {
+        conf->admin = is_word(value, "true");
+    } else if (strcmp(name, "jute.maxbuffer") == 0) {
+        *wrong = set_packet_max(conf, value, arena);
     } else if (strcmp(name, "extendedTypesEnabled") == 0) {
         conf->extended_types = is_word(value, "true");
     } else if (strcmp(name, "enforceQuota") == 0) {
@@ -258,7 +291,7 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
         return *wrong != NULL ? QR_E_UNSUPPORTED : QR_OK;
     } else if (!set_listed(conf, name, value, wrong) &&
                !is_among(harmless, sizeof harmless / sizeof *harmless, name)) {
-        note(conf, name, arena);
+        note(conf, name, no_effect, arena);
     }
     return *wrong != NULL ? QR_E_INVALID : QR_OK;
 }
@@ -282,7 +315,7 @@ qr_status qr_zookeeper_conf_read(qr_zookeeper_conf *conf, qr_slice text, bool dy
     while ((status = qr_zookeeper_properties_next(&reader, arena, &property, sentence)) == QR_OK) {
         complaint wrong = NULL;
         if (dynamic && strncmp(property.name, "server.", 7) != 0 && strcmp(property.name, "version") != 0)
-            note(conf, property.name, arena);
+            note(conf, property.name, no_effect, arena);
         else
             status = set(conf, property.name, property.value, arena, &wrong);
         if (status != QR_OK) {

@@ -9,7 +9,8 @@
 enum {
     QR_ZOOKEEPER_CONF_MAX = 64 * 1024, /* bytes of a file that callers should read */
     QR_ZOOKEEPER_CONF_NOTES_MAX = 64,
-    QR_ZOOKEEPER_SERVER_ID_MAX = 254, /* what leaves room for TTL nodes, as in ZooKeeper */
+    QR_ZOOKEEPER_PACKET_MAX = 1536 * 1024, /* bytes of a packet: its writes have to fit into one command */
+    QR_ZOOKEEPER_SERVER_ID_MAX = 254,      /* what leaves room for TTL nodes, as in ZooKeeper */
 };
 
 /* server.N=host:peer:election[:role][;[[client host]:]client port] */
@@ -26,12 +27,16 @@ typedef struct qr_zookeeper_conf { /* texts are the arena's */
     uint32_t tick_ms;
     uint32_t session_min_ms, session_max_ms;     /* 0: 2 and 20 ticks */
     uint32_t connections_max;                    /* of one address; 0: any number */
+    uint32_t packet_max;                         /* jute.maxbuffer; 0: the usual one */
     const char *data_dir;                        /* NULL: none was named */
     const char *dynamic_file;                    /* NULL: the servers stand in the file itself */
     const char *client_host;                     /* NULL: any */
     uint16_t client_port;                        /* 0: none was named */
     const char *words;                           /* 4lw.commands.whitelist; NULL: the usual ones */
     const char *super_digest;                    /* DigestAuthenticationProvider.superDigest; NULL: none */
+    bool admin;                                  /* admin.enableServer */
+    const char *admin_host;                      /* admin.serverAddress; NULL: any */
+    uint16_t admin_port;                         /* admin.serverPort */
     bool extended_types, reconfig;               /* extendedTypesEnabled, reconfigEnabled */
     bool enforce_quota;                          /* enforceQuota */
     qr_zookeeper_server servers[QR_MEMBERS_MAX]; /* by id, each once */

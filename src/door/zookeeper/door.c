@@ -15,10 +15,16 @@ qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
     own->reap_ms = own->reap_ms ? own->reap_ms : REAP_MS;
     qr_buffer_init(&door->reap_from);
     qr_buffer_init(&door->super_digest);
+    qr_buffer_init(&door->root);
+    if (config->root.size > 1)
+        qr_buffer_add_slice(&door->root, config->root);
     if (config->super_digest.size)
         qr_buffer_add_slice(&door->super_digest, config->super_digest);
-    door->quotas = qr_zookeeper_quotas_new(own->node, own->enforce_quota, own->quota_passed, own->context);
+    door->quotas = qr_zookeeper_quotas_new(own->node, qr_buffer_slice(&door->root), own->enforce_quota,
+                                           own->quota_passed, own->context);
     qr_prng_seed(&door->prng, config->seed);
+    door->trace_mask = QR__ZK_TRACE_MASK;
+    door->began_ms = door->now_ms = config->now_ms;
     door->seen = qr__zk_revision(door);
     return door;
 }
@@ -41,13 +47,14 @@ void qr_zookeeper_door_free(qr_zookeeper_door *door)
 {
     if (!door)
         return;
-    QR_ASSERT(!door->connections);
+    QR_ASSERT(!door->connections && door->admin_connections == 0);
     qr__zk_reconfig_stop(door);
     if (door->bell)
         qr_node_watch_end(door->bell);
     qr__zk_watches_free(&door->watches);
     qr_zookeeper_quotas_free(door->quotas);
     qr_buffer_free(&door->super_digest);
+    qr_buffer_free(&door->root);
     qr_buffer_free(&door->reap_from);
     qr_free(door);
 }

@@ -17,9 +17,15 @@ enum {
     QR__ZK_PASSWORD = 16,                       /* bytes */
     QR__ZK_IDS_MAX = 64,                        /* authenticated ids of a connection */
     QR__ZK_LEVEL = 4,                           /* the feature level this door needs */
+    QR__ZK_BEGIN_SESSION = -10,                 /* as a type of request, in what is told of a connection */
+    QR__ZK_TRACE_MASK = 0x132,                  /* the usual one */
 };
 
 typedef struct qr__zk_connection qr__zk_connection;
+
+typedef struct qr__zk_latency { /* of answers, since they were asked for */
+    uint64_t min_ms, max_ms, sum_ms, last_ms, count;
+} qr__zk_latency;
 
 typedef struct qr__zk_call { /* a request in its line */
     struct qr__zk_call *next;
@@ -37,7 +43,8 @@ typedef enum qr__zk_state {
     QR__ZK_GREETING,  /* a ConnectRequest or a word is to come */
     QR__ZK_ATTACHING, /* the session is being made or taken over */
     QR__ZK_ATTACHED,
-    QR__ZK_ENDING, /* what is queued for the client is sent, nothing more happens */
+    QR__ZK_MASKING, /* stmk was sent, and its number is to come */
+    QR__ZK_ENDING,  /* what is queued for the client is sent, nothing more happens */
 } qr__zk_state;
 
 struct qr__zk_connection {
@@ -71,17 +78,23 @@ struct qr__zk_connection {
     size_t recalled; /* of the writes: they were sent behind a stale one, fail, and follow it */
     bool pumping;
     qr__zk_watcher watcher;
-    uint64_t received, sent;
+    /* What the words and the AdminServer tell of it. */
+    int64_t opened_ms; /* wall clock */
+    uint64_t received, sent, answered_ms;
+    int32_t last_type, last_xid; /* of the last answer; type 0: none */
+    int64_t last_zxid;
+    qr__zk_latency latency;
 };
 
 struct qr_zookeeper_door {
     qr_zookeeper_config config;
-    qr_buffer super_digest;
+    qr_buffer super_digest, root;
     qr__zk_connection *connections;
     size_t connection_count;
     qr_prng prng;
     qr__zk_watches watches;
     qr_watcher *bell;
+    size_t admin_connections;
     qr_buffer reap_from; /* where the walk goes on (reap.c); empty: at the beginning, at reap_ms */
     uint64_t reap_ms;
     qr_zookeeper_quotas *quotas;
@@ -91,8 +104,15 @@ struct qr_zookeeper_door {
     bool bell_rang;             /* and was not listened to: nobody watched */
     uint64_t seen;              /* events of revisions up to this one are queued */
     bool catching_up;
-    uint64_t received, sent, outstanding, latency_min_ms, latency_max_ms, latency_sum_ms, latency_count;
-    uint64_t now_ms;
+    uint64_t outstanding, now_ms, began_ms;
+    int64_t trace_mask; /* as clients set it; nothing is traced by it */
+    struct qr__zk_counts {
+        uint64_t received, sent; /* packets */
+        uint64_t received_bytes, sent_bytes;
+        uint64_t connects, rejected;
+        uint64_t answer_last, answer_min, answer_max; /* bytes */
+        qr__zk_latency all, reads, updates;
+    } counts; /* since the start, or the last srst */
 };
 
 /* stream.c */
@@ -110,6 +130,7 @@ qr_status qr__zk_session_close(qr__zk_call *call); /* submits; done as a write *
 qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet);
 void qr__zk_line_pump(qr__zk_connection *connection);
 void qr__zk_line_free(qr__zk_connection *connection);
+void qr__zk_count_answer(qr__zk_connection *connection, size_t size);       /* of a packet, less its length */
 void qr__zk_line_finish(qr__zk_call *call, int32_t err, uint64_t revision); /* of a call without a body */
 qr_status qr__zk_line_submit(qr__zk_call *call, qr_request_kind kind,
                              void (*done)(void *owner, const qr_reply *reply));
@@ -140,7 +161,8 @@ void qr__zk_reconfig_stop(qr_zookeeper_door *door);  /* of a door that ends, beh
 /* reap.c */
 void qr__zk_reap(qr_zookeeper_door *door, uint64_t now_ms);
 
-/* words.c */
-void qr__zk_answer_word(qr__zk_connection *connection, qr_slice letters);
+/* words.c. `rest`: what came behind the letters; taken from. */
+void qr__zk_answer_word(qr__zk_connection *connection, qr_slice letters, qr_slice *rest);
+void qr__zk_take_mask(qr__zk_connection *connection, qr_slice *bytes);
 
 #endif

@@ -35,6 +35,7 @@ typedef struct qr__zk_plan {
     qr_op *ops;
     size_t *item_of; /* of an operation each */
     size_t op_count;
+    bool root_made;          /* the root is a key, or an item has made it one */
     uint64_t session_states; /* the check of the last attempt */
     uint32_t attempts;
     /* An item that is refused if all before it is as it should be; nothing behind it is looked at. */

@@ -22,7 +22,7 @@ static const qr_path_result *look(qr__zk_plan *plan, qr_slice path)
 {
     static const qr_path_result nothing;
     const qr_path_result *result = &nothing;
-    qr_status status = qr__zk_look(plan->node, arena_of(plan), path, NULL, &result);
+    qr_status status = qr__zk_look(plan->node, plan->request->root, arena_of(plan), path, NULL, &result);
     if (status != QR_OK)
         plan->failure = status;
     return result;
@@ -74,16 +74,35 @@ static bool may(qr__zk_plan *plan, size_t index, qr_slice path, uint32_t permiss
 }
 
 /* A path at which, or below which, something is to be written: could it be there? */
-static int32_t check_name(qr_slice path)
+static int32_t check_name(const qr__zk_plan *plan, qr_slice path)
 {
     if (qr__zk_is_made_up(path))
         return qr__zk_made_up(path) ? QR_ZOOKEEPER_NO_AUTH : QR_ZOOKEEPER_NO_NODE;
-    return qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path) ? QR_ZOOKEEPER_OK : QR_ZOOKEEPER_NO_NODE;
+    bool can_be = qr_zookeeper_path_valid(path) && qr__zk_in_bounds(plan->request->root, path);
+    return can_be ? QR_ZOOKEEPER_OK : QR_ZOOKEEPER_NO_NODE;
+}
+
+/* A root that is not the tree's own is there for clients before anybody made it. What is written there makes
+ * it; with something right below it, it becomes a key, so that what was counted in it stays when its last
+ * child goes. */
+static void make_root(qr__zk_plan *plan, size_t index, bool as_key)
+{
+    if (plan->request->root.size == 0 || plan->root_made)
+        return;
+    const qr_slice path = qr_slice_text("/");
+    const qr_path_result *seen = look(plan, path);
+    condition(plan, QR_SPACE_KEYS, path, QR_TARGET_CREATE, seen->kv ? seen->kv->create_revision : 0,
+              qr_slice_of(NULL, 0));
+    plan->root_made = seen->kv || as_key || !seen->present;
+    if (plan->root_made && !seen->kv)
+        qr__zk_add(plan, index, QR_OP_PUT)->put = (qr_put){.space = QR_SPACE_KEYS, .key = path};
 }
 
 static int32_t check_present(qr__zk_plan *plan, size_t index, qr_slice path)
 {
-    int32_t err = check_name(path);
+    int32_t err = check_name(plan, path);
+    if (err == QR_ZOOKEEPER_OK && path.size == 1)
+        make_root(plan, index, false);
     if (err == QR_ZOOKEEPER_OK)
         qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_PRESENT, path, 0);
     return err;
@@ -148,7 +167,7 @@ static bool name_valid(const qr__zk_plan *plan, qr_slice path, bool numbered)
         memset(whole + path.size, '0', NUMBER_DIGITS);
         path = qr_slice_of(whole, path.size + NUMBER_DIGITS);
     }
-    return qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path);
+    return qr_zookeeper_path_valid(path) && qr__zk_in_bounds(plan->request->root, path);
 }
 
 static void put_new(qr__zk_plan *plan, size_t index, const qr_jute_create *create)
@@ -208,6 +227,8 @@ static int32_t plan_create(qr__zk_plan *plan, size_t index)
     if (!item->is_numbered && (item->path.size == 1 || qr__zk_made_up(item->path)))
         return QR_ZOOKEEPER_NODE_EXISTS;
     qr_slice parent = qr_zookeeper_path_parent(item->path);
+    if (parent.size == 1)
+        make_root(plan, index, true);
     err = qr__zk_is_quotas(parent) ? QR_ZOOKEEPER_OK : check_present(plan, index, parent);
     if (err == QR_ZOOKEEPER_OK && !may(plan, index, parent, QR_ZOOKEEPER_CREATE))
         err = QR_ZOOKEEPER_NO_AUTH;
@@ -240,7 +261,7 @@ static int32_t plan_delete(qr__zk_plan *plan, size_t index)
     if (err == QR_ZOOKEEPER_OK && (path.size == 1 || qr__zk_made_up(path)))
         err = QR_ZOOKEEPER_BAD_ARGUMENTS;
     if (err == QR_ZOOKEEPER_OK)
-        err = check_name(path);
+        err = check_name(plan, path);
     if (err == QR_ZOOKEEPER_OK && !may(plan, index, qr_zookeeper_path_parent(path), QR_ZOOKEEPER_DELETE))
         err = QR_ZOOKEEPER_NO_AUTH;
     if (err == QR_ZOOKEEPER_OK)
@@ -249,6 +270,8 @@ static int32_t plan_delete(qr__zk_plan *plan, size_t index)
         err = check_version(plan, index, path, request->version);
     if (err != QR_ZOOKEEPER_OK)
         return err;
+    if (qr_zookeeper_path_parent(path).size == 1)
+        make_root(plan, index, true);
     qr__zk_check(plan, index, QR_SPACE_KEYS, QR_CHECK_CHILDLESS, path, 0);
     qr__zk_add(plan, index, QR_OP_DELETE)->del =
         (qr_delete){.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = path}};
@@ -267,7 +290,9 @@ static void put_data(qr__zk_plan *plan, size_t index, const qr_jute_set_data *re
     if (!made)
         condition(plan, QR_SPACE_KEYS, request->path, QR_TARGET_CREATE,
                   seen->kv ? seen->kv->create_revision : 0, qr_slice_of(NULL, 0));
-    item->versions = made ? 0 : seen->directory.versions + (seen->kv == NULL);
+    bool implied = !made && seen->present && seen->kv == NULL; /* to become a key is one state more */
+    item->versions = made ? 0 : seen->directory.versions + implied;
+    plan->root_made |= request->path.size == 1;
     item->put = plan->op_count;
     qr__zk_add(plan, index, QR_OP_PUT)->put =
         (qr_put){.space = QR_SPACE_KEYS,
@@ -339,7 +364,8 @@ static int32_t plan_set_acl(qr__zk_plan *plan, size_t index)
               qr_slice_of(NULL, 0));
     if (request->version != -1 && request->version != qr__zk_acl_changes(seen->acl))
         return QR_ZOOKEEPER_BAD_VERSION;
-    if (seen->kv == NULL && path.size > 1) {
+    if (seen->kv == NULL && (path.size > 1 || plan->request->root.size > 0)) {
+        plan->root_made |= path.size == 1;
         qr__zk_attribute attribute = {.null_data = true};
         condition(plan, QR_SPACE_KEYS, path, QR_TARGET_CREATE, 0, qr_slice_of(NULL, 0));
         qr__zk_add(plan, index, QR_OP_PUT)->put =

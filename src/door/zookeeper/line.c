@@ -1,9 +1,44 @@
 #include "door/zookeeper/door.h"
 
-static void emit(qr__zk_call *call)
+static void note_latency(qr__zk_latency *latency, uint64_t taken_ms)
+{
+    latency->min_ms = latency->count && latency->min_ms < taken_ms ? latency->min_ms : taken_ms;
+    latency->max_ms = latency->max_ms > taken_ms ? latency->max_ms : taken_ms;
+    latency->last_ms = taken_ms;
+    latency->sum_ms += taken_ms;
+    latency->count++;
+}
+
+void qr__zk_count_answer(qr__zk_connection *connection, size_t size)
+{
+    struct qr__zk_counts *counts = &connection->door->counts;
+    counts->answer_last = size;
+    counts->answer_min = counts->answer_min && counts->answer_min < size ? counts->answer_min : size;
+    counts->answer_max = counts->answer_max > size ? counts->answer_max : size;
+    counts->sent_bytes += size;
+    counts->sent++;
+    connection->sent++;
+}
+
+static void count(const qr__zk_call *call, int64_t zxid)
 {
     qr__zk_connection *connection = call->connection;
     qr_zookeeper_door *door = connection->door;
+    uint64_t taken_ms = door->now_ms - call->arrived_ms;
+    bool writes = qr_zookeeper_request_writes(call->request.type);
+    note_latency(&door->counts.all, taken_ms);
+    note_latency(writes ? &door->counts.updates : &door->counts.reads, taken_ms);
+    note_latency(&connection->latency, taken_ms);
+    connection->answered_ms = door->now_ms;
+    connection->last_type = call->request.type;
+    connection->last_zxid = zxid;
+    if (call->xid >= 0) /* a ping is none of the client's own */
+        connection->last_xid = call->xid;
+}
+
+static void emit(qr__zk_call *call)
+{
+    qr__zk_connection *connection = call->connection;
     const qr_zookeeper_request *request = &call->request;
     if (request->err == QR_ZOOKEEPER_CONNECTION_LOSS) {
         qr__zk_end(connection);
@@ -20,14 +55,8 @@ static void emit(qr__zk_call *call)
     if (request->reply.size)
         qr_buffer_add_slice(&connection->out, request->reply);
     qr_jute_packet_end(&connection->out, begin);
-    uint64_t taken_ms = door->now_ms - call->arrived_ms;
-    door->latency_min_ms =
-        door->latency_count && door->latency_min_ms < taken_ms ? door->latency_min_ms : taken_ms;
-    door->latency_max_ms = door->latency_max_ms > taken_ms ? door->latency_max_ms : taken_ms;
-    door->latency_sum_ms += taken_ms;
-    door->latency_count++;
-    door->sent++;
-    connection->sent++;
+    qr__zk_count_answer(connection, connection->out.size - begin - sizeof(uint32_t));
+    count(call, zxid);
     if (request->closes || request->err == QR_ZOOKEEPER_SESSION_EXPIRED ||
         request->err == QR_ZOOKEEPER_SESSION_MOVED)
         qr__zk_end(connection);
@@ -270,6 +299,7 @@ qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
         .type = header.type,
         .body = qr_arena_copy(&call->arena, qr_slice_of(reader.at, qr_reader_left(&reader))),
         .asker = &connection->asker,
+        .root = qr_buffer_slice(&connection->door->root),
         .ttl_nodes = connection->door->config.ttl_nodes,
         .quotas = connection->door->quotas,
         .bug = connection->door->config.bug};
@@ -279,8 +309,6 @@ qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet)
         connection->waiting = call;
     connection->queued++;
     connection->queued_bytes += call->request.body.size;
-    connection->received++;
-    connection->door->received++;
     connection->door->outstanding++;
     return QR_OK;
 }

@@ -5,16 +5,10 @@
 
 /* -------------------------------------------------------------------- figures ---- */
 
-static bool is_root(const qr_path_result *path)
-{
-    return path->kv ? qr_slice_equal(path->kv->key, qr_slice_text("/")) : path->directory.first_revision == 0;
-}
-
-void qr_zookeeper_stat(const qr_path_result *path, qr_jute_stat *stat)
+void qr_zookeeper_stat(const qr_path_result *path, bool root, qr_jute_stat *stat)
 {
     const qr_key_value *kv = path->kv;
     const qr_directory *directory = &path->directory;
-    bool root = is_root(path);
     *stat = (qr_jute_stat){
         .mzxid = (int64_t)(kv ? kv->mod_revision : directory->bare_revision),
         .mtime = kv ? kv->modified_ms : directory->bare_ms,
@@ -25,10 +19,12 @@ void qr_zookeeper_stat(const qr_path_result *path, qr_jute_stat *stat)
         .data_length = kv ? (int32_t)kv->value.size : 0,
         .num_children = (int32_t)directory->children + root,
     };
-    if (path->has_directory) {
+    if (root) { /* was always there */
+        stat->czxid = 0;
+    } else if (path->has_directory) {
         stat->czxid = (int64_t)directory->first_revision;
         stat->ctime = directory->first_ms;
-    } else if (kv && !root) {
+    } else if (kv) {
         stat->czxid = (int64_t)kv->create_revision;
         stat->ctime = kv->created_ms;
     }
@@ -95,21 +91,26 @@ bool qr__zk_made_up(qr_slice path)
 
 /* ----------------------------------------------------------------------- look ---- */
 
-bool qr__zk_in_bounds(qr_slice path)
+static size_t levels_of(qr_slice path)
 {
     size_t levels = 0;
     for (size_t i = 0; i < path.size; i++)
         levels += path.data[i] == '/';
-    return path.size <= QR_PATH_MAX && levels <= QR_PATH_LEVELS_MAX;
+    return levels;
 }
 
-static qr_status look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
+bool qr__zk_in_bounds(qr_slice root, qr_slice path)
+{
+    return root.size + path.size <= QR_PATH_MAX && levels_of(root) + levels_of(path) <= QR_PATH_LEVELS_MAX;
+}
+
+static qr_status look(qr_node *node, qr_slice root, qr_arena *arena, qr_slice path, const qr_query *wants,
                       const qr_path_result **result)
 {
     static const qr_query nothing;
     qr_query query = wants ? *wants : nothing;
     query.kind = QR_QUERY_PATH;
-    query.path = path;
+    query.path = qr_zookeeper_path_key(root, path, arena);
     const void *found;
     qr_status status = qr_node_look(node, &query, arena, &found);
     if (status == QR_OK)
@@ -117,18 +118,18 @@ static qr_status look(qr_node *node, qr_arena *arena, qr_slice path, const qr_qu
     return status;
 }
 
-qr_status qr__zk_look_quotas(qr_node *node, qr_arena *arena, const qr_query *wants,
+qr_status qr__zk_look_quotas(qr_node *node, qr_slice root, qr_arena *arena, const qr_query *wants,
                              const qr_path_result **result)
 {
-    return look(node, arena, qr_slice_text("/zookeeper/quota"), wants, result);
+    return look(node, root, arena, qr_slice_text("/zookeeper/quota"), wants, result);
 }
 
 /* What is stored below /zookeeper is no child of the root's: the made-up one is. */
-static qr_status hide_stored(qr_node *node, qr_arena *arena, const qr_query *wants, uint64_t *children,
-                             uint64_t *descendants)
+static qr_status hide_stored(qr_node *node, qr_slice root, qr_arena *arena, const qr_query *wants,
+                             uint64_t *children, uint64_t *descendants)
 {
     const qr_path_result *stored;
-    qr_status status = look(node, arena, qr_slice_text("/zookeeper"), wants, &stored);
+    qr_status status = look(node, root, arena, qr_slice_text("/zookeeper"), wants, &stored);
     if (status == QR_OK && stored->present) {
         *children = 1;
         *descendants = stored->descendants + 1;
@@ -136,15 +137,15 @@ static qr_status hide_stored(qr_node *node, qr_arena *arena, const qr_query *wan
     return status;
 }
 
-qr_status qr__zk_look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
+qr_status qr__zk_look(qr_node *node, qr_slice root, qr_arena *arena, qr_slice path, const qr_query *wants,
                       const qr_path_result **result)
 {
-    bool can_be = qr_zookeeper_path_valid(path) && qr__zk_in_bounds(path) && !qr__zk_is_made_up(path);
+    bool can_be = qr_zookeeper_path_valid(path) && qr__zk_in_bounds(root, path) && !qr__zk_is_made_up(path);
     bool is_top = can_be && path.size == 1;
     uint64_t children = 0, descendants = 0;
-    qr_status status = is_top ? hide_stored(node, arena, wants, &children, &descendants) : QR_OK;
+    qr_status status = is_top ? hide_stored(node, root, arena, wants, &children, &descendants) : QR_OK;
     if (status == QR_OK)
-        status = look(node, arena, can_be ? path : qr_slice_text("/"), wants, result);
+        status = look(node, root, arena, can_be ? path : qr_slice_text("/"), wants, result);
     if (status != QR_OK || (can_be && children == 0))
         return status;
     qr_path_result *changed = qr_arena_zero(arena, 1, sizeof *changed);

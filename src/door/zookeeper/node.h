@@ -19,12 +19,13 @@ bool qr__zk_is_made_up(qr_slice path);
 bool qr__zk_made_up(qr_slice path);   /* a node of those there are */
 bool qr__zk_is_quotas(qr_slice path); /* "/zookeeper/quota" itself */
 /* What is stored of it: its directory, and children that are real. */
-qr_status qr__zk_look_quotas(qr_node *node, qr_arena *arena, const qr_query *wants,
+qr_status qr__zk_look_quotas(qr_node *node, qr_slice root, qr_arena *arena, const qr_query *wants,
                              const qr_path_result **result);
 
-/* Everything about a path that is no made-up one. Paths that no node can have are not there, as "" is "/". */
-qr_status qr__zk_look(qr_node *node, qr_arena *arena, qr_slice path, const qr_query *wants,
+/* Everything about a path that is no made-up one. Paths that no node can have are not there, as "" is "/".
+ * The root may have neither key nor record. */
+qr_status qr__zk_look(qr_node *node, qr_slice root, qr_arena *arena, qr_slice path, const qr_query *wants,
                       const qr_path_result **result);
-bool qr__zk_in_bounds(qr_slice path); /* the tree keeps directory records of such a path */
+bool qr__zk_in_bounds(qr_slice root, qr_slice path); /* the tree keeps directory records of such a path */
 
 #endif

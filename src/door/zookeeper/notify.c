@@ -118,22 +118,39 @@ static void fire_revision(revision *all)
     qr_arena_reset(&all->arena);
 }
 
+/* The root is always there: that it appears or goes in the tree is a change of its data, if it is one. */
+static uint8_t levels_below_root(const qr_kv_event *event, qr_slice path)
+{
+    uint8_t depth = 0;
+    for (size_t i = 0; i < path.size && path.size > 1 && depth < event->levels; i++)
+        depth += path.data[i] == '/';
+    return depth;
+}
+
+static bool is_of_no_concern(const qr_kv_event *event, qr_slice path)
+{
+    bool appears = event->levels > 0 && !event->deleted;
+    return path.size == 1 && appears && event->kv.value.size == 0;
+}
+
 static void on_event(void *context, const qr_kv_event *event)
 {
     revision *all = context;
     if (event->kv.mod_revision != all->revision)
         fire_revision(all);
     all->revision = event->kv.mod_revision;
-    if (!qr_zookeeper_path_valid(event->kv.key) || qr__zk_is_made_up(event->kv.key))
+    qr_slice path;
+    if (!qr_zookeeper_path_of_key(qr_buffer_slice(&all->door->root), event->kv.key, &path) ||
+        !qr_zookeeper_path_valid(path) || qr__zk_is_made_up(path) || is_of_no_concern(event, path))
         return;
-    uint8_t levels = event->levels;
-    while (levels > 1 && qr__zk_made_up(above(event->kv.key, levels - 1u)))
+    uint8_t levels = levels_below_root(event, path);
+    while (levels > 1 && qr__zk_made_up(above(path, levels - 1u)))
         levels--; /* what is made up is always there */
     if (all->count == all->room) {
         all->room = all->room ? all->room * 2 : 16;
         all->changes = qr_realloc(all->changes, all->room * sizeof *all->changes);
     }
-    all->changes[all->count++] = (change){.path = qr_arena_copy(&all->arena, event->kv.key),
+    all->changes[all->count++] = (change){.path = qr_arena_copy(&all->arena, path),
                                           .levels = levels,
                                           .deleted = event->deleted,
                                           .leased = event->has_previous && event->previous.lease != 0};
@@ -152,22 +169,30 @@ static bool config_since(qr_zookeeper_door *door, uint64_t seen)
     return changed;
 }
 
-uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kinds, uint64_t seen)
+/* Since when a root without a trace is so is not known: that may be news. */
+static qr_status present_state(qr_zookeeper_door *door, qr_slice path, bool *present, qr_jute_stat *stat)
 {
     qr_arena arena;
     qr_arena_init(&arena);
     const qr_path_result *found;
-    qr_jute_stat stat = {0};
-    qr_status status = qr__zk_look(connection->door->config.node, &arena, path, NULL, &found);
-    bool config_changed = qr__zk_is_config(path) && config_since(connection->door, seen);
-    bool present = status == QR_OK && found->present;
-    if (present)
-        qr_zookeeper_stat(found, &stat);
+    qr_status status =
+        qr__zk_look(door->config.node, qr_buffer_slice(&door->root), &arena, path, NULL, &found);
+    bool root = qr_zookeeper_path_is_root(path);
+    *stat = (qr_jute_stat){.mzxid = root ? INT64_MAX : 0, .pzxid = root ? INT64_MAX : 0};
+    if (status == QR_OK && found->present)
+        qr_zookeeper_stat(found, root, stat);
+    *present = status == QR_OK && (found->present || root || qr__zk_made_up(path));
     qr_arena_free(&arena);
+    return status;
+}
+
+uint32_t qr__zk_judge(qr__zk_connection *connection, qr_slice path, uint32_t kinds, uint64_t seen)
+{
+    qr_jute_stat stat;
+    bool present, config_changed = qr__zk_is_config(path) && config_since(connection->door, seen);
     int32_t type = 0;
-    if (status != QR_OK)
+    if (present_state(connection->door, path, &present, &stat) != QR_OK)
         return kinds;
-    present = present || qr__zk_made_up(path);
     if (!present && kinds & (QR__ZK_DATA | QR__ZK_CHILD))
         type = DELETED;
     else if (present && kinds & QR__ZK_EXIST)

@@ -63,3 +63,25 @@ qr_slice qr_zookeeper_path_parent(qr_slice path)
     QR_ASSERT(size > 0);
     return qr_slice_of(path.data, size == 1 ? 1 : size - 1);
 }
+
+qr_slice qr_zookeeper_path_key(qr_slice root, qr_slice path, qr_arena *arena)
+{
+    if (root.size == 0)
+        return path;
+    if (path.size == 1)
+        return root;
+    uint8_t *key = qr_arena_alloc(arena, root.size + path.size);
+    memcpy(key, root.data, root.size);
+    memcpy(key + root.size, path.data, path.size);
+    return qr_slice_of(key, root.size + path.size);
+}
+
+bool qr_zookeeper_path_of_key(qr_slice root, qr_slice key, qr_slice *path)
+{
+    if (!qr_slice_starts(key, root))
+        return false;
+    bool is_root = key.size == root.size;
+    *path = is_root ? qr_slice_text("/") : qr_slice_of(key.data + root.size, key.size - root.size);
+    /* A slash alone behind the root is no path, and must not be taken for the root itself. */
+    return root.size == 0 || is_root || (path->data[0] == '/' && path->size > 1);
+}

@@ -10,8 +10,20 @@
  * nothing above U+FFFF is allowed either. Bytes that are not UTF-8 would be read as U+FFFD: refused. */
 bool qr_zookeeper_path_valid(qr_slice path);
 
+static inline bool qr_zookeeper_path_is_root(qr_slice path)
+{
+    return path.size == 1 && path.data[0] == '/';
+}
+
 /* What stands before the last '/', "/" for a child of the root; borrowed. `path` need not be valid, but must
  * have a '/'; of the root itself this is the root. */
 qr_slice qr_zookeeper_path_parent(qr_slice path);
+
+/* The door's root is a valid path of the tree, or empty: the tree's own. Clients see what is below it, and
+ * call it as if the root were "/". The key of a path that begins with '/'; borrowed if the root is empty. */
+qr_slice qr_zookeeper_path_key(qr_slice root, qr_slice path, qr_arena *arena);
+/* What clients call a key, if it can be called at all; borrowed. False: it is neither the root nor below it.
+ */
+bool qr_zookeeper_path_of_key(qr_slice root, qr_slice key, qr_slice *path);
 
 #endif

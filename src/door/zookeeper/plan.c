@@ -43,6 +43,7 @@ static void reset(qr__zk_plan *plan)
             qr_arena_zero(arena, plan->count * QR__ZK_CONDITIONS + 1, sizeof *plan->conditions);
     }
     plan->op_count = plan->condition_count = 0;
+    plan->root_made = false;
     plan->doomed = SIZE_MAX;
     plan->verdict = QR_ZOOKEEPER_OK;
     plan->failure = QR_OK;
@@ -66,8 +67,39 @@ static void refuse_item(qr__zk_plan *plan, size_t index, int32_t err)
     qr__zk_reply_bytes(plan->request, plan->request->revision, &out);
 }
 
+/* All but the session's is of nodes, which were called as clients call them. */
+static qr_slice *key_of(qr_op *op, uint8_t *space)
+{
+    switch (op->kind) {
+    case QR_OP_CHECK: *space = op->check.space; return &op->check.key;
+    case QR_OP_PUT: *space = op->put.space; return &op->put.key;
+    case QR_OP_DELETE: *space = op->del.span.space; return &op->del.span.key;
+    default:
+        QR_ASSERT(op->kind == QR_OP_RANGE);
+        *space = op->range.span.space;
+        return &op->range.span.key;
+    }
+}
+
+static void say_keys(qr__zk_plan *plan)
+{
+    qr_slice root = plan->request->root;
+    qr_arena *arena = plan->request->arena;
+    for (size_t i = 0; i < plan->op_count; i++) {
+        uint8_t space;
+        qr_slice *key = key_of(&plan->ops[i], &space);
+        if (space != QR_SPACE_SESSIONS)
+            *key = qr_zookeeper_path_key(root, *key, arena);
+    }
+    for (size_t i = 0; i < plan->condition_count; i++) {
+        qr_slice *key = &plan->conditions[i].span.key;
+        *key = qr_zookeeper_path_key(root, *key, arena);
+    }
+}
+
 static void encode(qr__zk_plan *plan)
 {
+    say_keys(plan);
     /* If it is stale: writes of the session that are on their way already shall not come before it. */
     const qr_check *session = &plan->ops[0].check;
     qr_op recall[] = {plan->ops[0],
@@ -107,7 +139,8 @@ qr_zookeeper_step qr__zk_plan_make(qr__zk_plan *plan)
             refuse_item(plan, plan->doomed, plan->verdict);
             return QR_ZOOKEEPER_DONE;
         }
-        qr__zk_check(plan, plan->doomed, QR_SPACE_KEYS, QR_CHECK_ABSENT, qr_slice_text("/"), 0);
+        /* That there is no session; that there is one was the first check of all. */
+        qr__zk_check(plan, plan->doomed, QR_SPACE_SESSIONS, QR_CHECK_ABSENT, plan->ops[0].check.key, 0);
     }
     encode(plan);
     return QR_ZOOKEEPER_WRITE;

@@ -1,5 +1,6 @@
 #include "door/zookeeper/quota.h"
 
+#include "door/zookeeper/path.h"
 #include "door/zookeeper/request.h"
 #include "door/zookeeper/usage.h"
 
@@ -16,7 +17,8 @@ struct qr_zookeeper_quotas {
     bool enforce;
     void (*complain)(void *context, const char *path, const qr_zookeeper_usage *usage);
     void *context;
-    qr__zk_sum *sums; /* of those that were asked for and have quotas still */
+    qr_buffer root;
+    qr__zk_sum *sums; /* by keys; of those that were asked for and have quotas still */
 };
 
 /* ---- limits ---- */
@@ -87,22 +89,22 @@ qr_status qr_zookeeper_limits_read(qr_slice text, qr_zookeeper_limits *limits)
 
 /* ---- what there is ---- */
 
-static qr__zk_sum *sum_of(qr_zookeeper_quotas *quotas, qr_slice path)
+static qr__zk_sum *sum_of(qr_zookeeper_quotas *quotas, qr_slice key)
 {
     for (qr__zk_sum *one = quotas->sums; one; one = one->next)
-        if (qr_slice_equal(qr_slice_text(one->path), path))
+        if (qr_slice_equal(qr_slice_text(one->path), key))
             return one;
-    qr__zk_sum *fresh = qr_alloc_zero(1, sizeof *fresh + path.size + 1);
-    memcpy(fresh->path, path.data, path.size);
+    qr__zk_sum *fresh = qr_alloc_zero(1, sizeof *fresh + key.size + 1);
+    memcpy(fresh->path, key.data, key.size);
     fresh->next = quotas->sums;
     quotas->sums = fresh;
     return fresh;
 }
 
-static qr_status look(qr_node *node, qr_slice path, bool counted, qr_arena *arena,
+static qr_status look(qr_node *node, qr_slice key, bool counted, qr_arena *arena,
                       const qr_path_result **result)
 {
-    qr_query query = {.kind = QR_QUERY_PATH, .path = path, .want_descendants = counted};
+    qr_query query = {.kind = QR_QUERY_PATH, .path = key, .want_descendants = counted};
     const void *found;
     qr_status status = qr_node_look(node, &query, arena, &found);
     *result = found;
@@ -114,11 +116,12 @@ qr_status qr_zookeeper_usage_of(qr_zookeeper_quotas *quotas, qr_slice path, bool
 {
     qr_arena arena;
     qr_arena_init(&arena);
-    qr__zk_sum *one = sum_of(quotas, path);
+    qr_slice key = qr_zookeeper_path_key(qr_buffer_slice(&quotas->root), path, &arena);
+    qr__zk_sum *one = sum_of(quotas, key);
     const qr_path_result *found;
     qr_status status = with_bytes ? qr__zk_sum_follow(quotas->node, one) : QR_OK;
     if (status == QR_OK)
-        status = look(quotas->node, path, true, &arena, &found);
+        status = look(quotas->node, key, true, &arena, &found);
     if (status == QR_OK)
         *usage = (qr_zookeeper_usage){.count = found->present ? (int64_t)found->descendants + 1 : 0,
                                       .bytes = with_bytes ? one->bytes : 0};
@@ -138,10 +141,12 @@ bool qr_zookeeper_quota_is_stats(qr_slice path, qr_slice *of)
 
 /* ---- what may be ---- */
 
-static qr_slice join(qr_arena *arena, qr_slice path, const char *name)
+/* The key of a quota, or of what is right below it. */
+static qr_slice join(const qr_zookeeper_quotas *quotas, qr_arena *arena, qr_slice path, const char *name)
 {
     qr_buffer out;
     qr_buffer_init(&out);
+    qr_buffer_add_slice(&out, qr_buffer_slice(&quotas->root));
     qr_buffer_add_slice(&out, qr_slice_text(top));
     qr_buffer_add_slice(&out, path);
     qr_buffer_add_slice(&out, qr_slice_text(name));
@@ -152,7 +157,8 @@ static qr_slice join(qr_arena *arena, qr_slice path, const char *name)
 
 /* The nearest path at or above this one that has limits: down from the top, as long as there are quotas
  * below. Its limits as text, of the arena. */
-static bool nearest(qr_node *node, qr_slice path, qr_arena *arena, qr_slice *of, qr_slice *text)
+static bool nearest(const qr_zookeeper_quotas *quotas, qr_slice path, qr_arena *arena, qr_slice *of,
+                    qr_slice *text)
 {
     bool found = false;
     for (size_t size = 1; size <= path.size; size++) {
@@ -160,9 +166,11 @@ static bool nearest(qr_node *node, qr_slice path, qr_arena *arena, qr_slice *of,
         if (size < path.size && path.data[size] != '/')
             continue;
         qr_slice above = qr_slice_of(path.data, size);
-        if (look(node, join(arena, above, ""), false, arena, &result) != QR_OK || !result->present)
+        if (look(quotas->node, join(quotas, arena, above, ""), false, arena, &result) != QR_OK ||
+            !result->present)
             break;
-        if (look(node, join(arena, above, limits_name), false, arena, &result) != QR_OK || !result->kv)
+        if (look(quotas->node, join(quotas, arena, above, limits_name), false, arena, &result) != QR_OK ||
+            !result->kv)
             continue;
         *of = above;
         *text = qr_arena_copy(arena, result->kv->value);
@@ -203,7 +211,7 @@ int32_t qr_zookeeper_quota_check(qr_zookeeper_quotas *quotas, qr_slice path, int
     int32_t err = QR_ZOOKEEPER_OK;
     qr_slice of, text;
     qr_zookeeper_limits limits;
-    if (nearest(quotas->node, path, &arena, &of, &text))
+    if (nearest(quotas, path, &arena, &of, &text))
         err = qr_zookeeper_limits_read(text, &limits) == QR_OK ? check(quotas, of, &limits, nodes, bytes)
                                                                : QR_ZOOKEEPER_MARSHALLING;
     qr_arena_free(&arena);
@@ -216,7 +224,10 @@ static void look_at(qr_zookeeper_quotas *quotas, qr_slice path, qr_slice text, u
 {
     qr_zookeeper_limits limits;
     qr_zookeeper_usage usage;
-    qr__zk_sum *one = sum_of(quotas, path);
+    qr_arena arena;
+    qr_arena_init(&arena);
+    qr__zk_sum *one = sum_of(quotas, qr_zookeeper_path_key(qr_buffer_slice(&quotas->root), path, &arena));
+    qr_arena_free(&arena);
     if (now_ms < one->complain_ms || qr_zookeeper_limits_read(text, &limits) != QR_OK ||
         qr_zookeeper_usage_of(quotas, path, limits.bytes >= 0 || limits.bytes_hard >= 0, &usage) != QR_OK)
         return;
@@ -229,9 +240,9 @@ static void look_at(qr_zookeeper_quotas *quotas, qr_slice path, qr_slice text, u
 }
 
 /* Limits among the keys of quotas: what they are of, or an empty slice. */
-static qr_slice path_of_limits(qr_slice key)
+static qr_slice path_of_limits(const qr_zookeeper_quotas *quotas, qr_slice key)
 {
-    size_t before = sizeof top - 1, behind = sizeof limits_name - 1;
+    size_t before = quotas->root.size + sizeof top - 1, behind = sizeof limits_name - 1;
     bool is_one =
         key.size > before + behind + 1 && memcmp(key.data + key.size - behind, limits_name, behind) == 0;
     return is_one ? qr_slice_of(key.data + before, key.size - before - behind) : qr_slice_of(NULL, 0);
@@ -242,7 +253,8 @@ static void look_at_all(qr_zookeeper_quotas *quotas, uint64_t now_ms)
     qr_arena arena;
     qr_arena_init(&arena);
     qr_op op = {.kind = QR_OP_RANGE,
-                .range = {.span = qr__zk_below(qr_slice_text(top), &arena), .limit = LOOK_MAX}};
+                .range = {.span = qr__zk_below(join(quotas, &arena, qr_slice_of(NULL, 0), ""), &arena),
+                          .limit = LOOK_MAX}};
     qr_query query = {.kind = QR_QUERY_TXN, .txn = {.then_ops = &op, .then_count = 1}};
     const void *found;
     struct {
@@ -253,7 +265,7 @@ static void look_at_all(qr_zookeeper_quotas *quotas, uint64_t now_ms)
         const qr_op_result *all = ((const qr_txn_result *)found)->ops;
         limits = qr_arena_zero(&arena, all->kv_count + 1, sizeof *limits);
         for (size_t i = 0; i < all->kv_count; i++) {
-            qr_slice path = path_of_limits(all->kvs[i].key);
+            qr_slice path = path_of_limits(quotas, all->kvs[i].key);
             if (path.size == 0)
                 continue;
             limits[count].path = qr_arena_copy(&arena, path);
@@ -272,7 +284,9 @@ static void keep_sums(qr_zookeeper_quotas *quotas)
     qr_arena_init(&arena);
     for (qr__zk_sum **link = &quotas->sums, *one; (one = *link) != NULL;) {
         const qr_path_result *quota;
-        if (look(quotas->node, join(&arena, qr_slice_text(one->path), ""), false, &arena, &quota) == QR_OK &&
+        qr_slice path = qr_slice_text(one->path);
+        path = qr_slice_of(path.data + quotas->root.size, path.size - quotas->root.size);
+        if (look(quotas->node, join(quotas, &arena, path, ""), false, &arena, &quota) == QR_OK &&
             !quota->present) {
             *link = one->next;
             qr_free(one);
@@ -294,7 +308,7 @@ void qr_zookeeper_quotas_look(qr_zookeeper_quotas *quotas, uint64_t now_ms)
         look_at_all(quotas, now_ms);
 }
 
-qr_zookeeper_quotas *qr_zookeeper_quotas_new(qr_node *node, bool enforce,
+qr_zookeeper_quotas *qr_zookeeper_quotas_new(qr_node *node, qr_slice root, bool enforce,
                                              void (*complain)(void *context, const char *path,
                                                               const qr_zookeeper_usage *usage),
                                              void *context)
@@ -302,6 +316,9 @@ qr_zookeeper_quotas *qr_zookeeper_quotas_new(qr_node *node, bool enforce,
     qr_zookeeper_quotas *quotas = qr_alloc_zero(1, sizeof *quotas);
     *quotas =
         (qr_zookeeper_quotas){.node = node, .enforce = enforce, .complain = complain, .context = context};
+    qr_buffer_init(&quotas->root);
+    if (root.size > 0)
+        qr_buffer_add_slice(&quotas->root, root);
     return quotas;
 }
 
@@ -311,5 +328,6 @@ void qr_zookeeper_quotas_free(qr_zookeeper_quotas *quotas)
         next = one->next;
         qr_free(one);
     }
+    qr_buffer_free(&quotas->root);
     qr_free(quotas);
 }

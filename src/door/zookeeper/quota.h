@@ -23,9 +23,10 @@ typedef struct qr_zookeeper_usage {
 
 typedef struct qr_zookeeper_quotas qr_zookeeper_quotas; /* of a door; the sums that it follows */
 
-/* enforce: hard limits hold (enforceQuota). complain: told about once a minute of each quota that is passed,
- * while this member leads. May be NULL. */
-qr_zookeeper_quotas *qr_zookeeper_quotas_new(qr_node *node, bool enforce,
+/* root: of the door, as of a request (path.h), copied; all paths here are as clients call them.
+ * enforce: hard limits hold (enforceQuota). complain: told about once a minute of each quota that is passed,
+ * while this member leads, by the key of its path. May be NULL. */
+qr_zookeeper_quotas *qr_zookeeper_quotas_new(qr_node *node, qr_slice root, bool enforce,
                                              void (*complain)(void *context, const char *path,
                                                               const qr_zookeeper_usage *usage),
                                              void *context);

@@ -37,13 +37,14 @@ static qr_status view_config(qr_node *node, qr_arena *arena, node_view *view)
 }
 
 /* What is below "/zookeeper/quota" is stored. */
-static qr_status view_quotas(qr_node *node, qr_arena *arena, const qr_query *wants, node_view *view)
+static qr_status view_quotas(qr_node *node, const qr_zookeeper_request *request, const qr_query *wants,
+                             node_view *view)
 {
     const qr_path_result *stored;
-    qr_status status = qr__zk_look_quotas(node, arena, wants, &stored);
+    qr_status status = qr__zk_look_quotas(node, request->root, request->arena, wants, &stored);
     if (status != QR_OK)
         return status;
-    view->children = names_of(stored, false, arena);
+    view->children = names_of(stored, false, request->arena);
     view->descendants = (int32_t)stored->descendants;
     view->stat.cversion = (int32_t)stored->directory.changes;
     view->stat.num_children = (int32_t)stored->directory.children;
@@ -51,9 +52,10 @@ static qr_status view_quotas(qr_node *node, qr_arena *arena, const qr_query *wan
     return QR_OK;
 }
 
-static qr_status view_made_up(qr_node *node, qr_slice path, qr_arena *arena, const qr_query *wants,
-                              node_view *view)
+static qr_status view_made_up(qr_node *node, const qr_zookeeper_request *request, qr_slice path,
+                              const qr_query *wants, node_view *view)
 {
+    qr_arena *arena = request->arena;
     static const qr_jute_name below[] = {{.text = {(const uint8_t *)"config", 6}},
                                          {.text = {(const uint8_t *)"quota", 5}}};
     bool config = qr__zk_is_config(path);
@@ -68,7 +70,7 @@ static qr_status view_made_up(qr_node *node, qr_slice path, qr_arena *arena, con
         return QR_OK;
     if (config)
         return view_config(node, arena, view);
-    qr_status status = view_quotas(node, arena, wants, view);
+    qr_status status = view_quotas(node, request, wants, view);
     if (status == QR_OK && !qr__zk_is_quotas(path)) {
         view->children = (qr_jute_vector){.items = below, .count = 2};
         view->descendants += view->children.count;
@@ -78,11 +80,12 @@ static qr_status view_made_up(qr_node *node, qr_slice path, qr_arena *arena, con
 }
 
 /* "/zookeeper" and all below it, beside what is stored. */
-static qr_status count_made_up(qr_node *node, qr_arena *arena, const qr_query *wants, node_view *view)
+static qr_status count_made_up(qr_node *node, qr_slice root, qr_arena *arena, const qr_query *wants,
+                               node_view *view)
 {
     uint64_t revision = view->path->revision;
     const qr_path_result *stored;
-    qr_status status = qr__zk_look_quotas(node, arena, wants, &stored);
+    qr_status status = qr__zk_look_quotas(node, root, arena, wants, &stored);
     if (status != QR_OK)
         return status;
     view->descendants += 3 + (int32_t)stored->descendants;
@@ -114,21 +117,21 @@ static qr_status view_of(qr_node *node, qr_zookeeper_request *request, qr_slice 
     *view = (node_view){.present = false};
     if (path.size == 0)
         path = qr_slice_text("/");
-    qr_status status = qr__zk_look(node, arena, path, &wants, &view->path);
+    qr_status status = qr__zk_look(node, request->root, arena, path, &wants, &view->path);
     if (status != QR_OK)
         return status;
     if (qr__zk_is_made_up(path))
-        return view_made_up(node, path, arena, &wants, view);
-    bool root = path.size == 1;
-    view->present = view->path->present;
+        return view_made_up(node, request, path, &wants, view);
+    bool root = qr_zookeeper_path_is_root(path);
+    view->present = view->path->present || root;
     view->descendants = (int32_t)view->path->descendants;
     view->acl = qr__zk_acl_of(view->path->acl, arena);
     if (view->present)
-        qr_zookeeper_stat(view->path, &view->stat);
+        qr_zookeeper_stat(view->path, root, &view->stat);
     if (wants.want_children)
         view->children = names_of(view->path, root, arena);
     if (root && wants.want_descendants)
-        return count_made_up(node, arena, &wants, view);
+        return count_made_up(node, request->root, arena, &wants, view);
     qr_slice of;
     if (view->path->kv && request->quotas && qr_zookeeper_quota_is_stats(path, &of))
         return view_stats(request->quotas, of, arena, view);
@@ -251,9 +254,12 @@ static void ephemerals(qr_node *node, qr_zookeeper_request *request, const qr_ju
     const qr_leases_result *lease = found;
     qr_jute_name *names = qr_arena_zero(request->arena, lease->key_count + 1, sizeof *names);
     int32_t count = 0;
-    for (size_t i = 0; i < lease->key_count; i++)
-        if (qr_slice_starts(lease->keys[i], asked->path) && qr_zookeeper_path_valid(lease->keys[i]))
-            names[count++].text = lease->keys[i];
+    for (size_t i = 0; i < lease->key_count; i++) {
+        qr_slice path;
+        if (qr_zookeeper_path_of_key(request->root, lease->keys[i], &path) && qr_zookeeper_path_valid(path) &&
+            qr_slice_starts(path, asked->path))
+            names[count++].text = path;
+    }
     qr_jute_children reply = {.children = {.items = names, .count = count}};
     qr__zk_reply(request, lease->revision, &qr_jute_record_children, &reply);
 }

@@ -44,8 +44,11 @@ static bool is_over(qr_zookeeper_door *door, const qr_key_value *kv, qr_arena *a
                 door->config.wall_ms(door->config.context) > kv->modified_ms + (int64_t)attribute.ttl_ms;
     if (!attribute.container && !late)
         return false;
+    qr_slice root = qr_buffer_slice(&door->root), name;
     const qr_path_result *path;
-    if (qr__zk_look(door->config.node, arena, kv->key, NULL, &path) != QR_OK || path->directory.children > 0)
+    if (!qr_zookeeper_path_of_key(root, kv->key, &name) ||
+        qr__zk_look(door->config.node, root, arena, name, NULL, &path) != QR_OK ||
+        path->directory.children > 0)
         return false;
     return late || path->directory.created > 0; /* a container waits for its first child */
 }
@@ -82,17 +85,17 @@ void qr__zk_reap(qr_zookeeper_door *door, uint64_t now_ms)
     }
     if (now_ms < door->reap_ms)
         return;
-    qr_slice from = door->reap_from.size ? qr_buffer_slice(&door->reap_from) : qr_slice_text("/");
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const char *root = qr_arena_text(&arena, qr_buffer_slice(&door->root));
+    qr_slice begin = qr_slice_text(qr_arena_format(&arena, "%s/", root));
+    qr_slice end = qr_slice_text(qr_arena_format(&arena, "%s0", root)); /* behind all that begin so */
+    qr_slice from = door->reap_from.size ? qr_buffer_slice(&door->reap_from) : begin;
     qr_op op = {.kind = QR_OP_RANGE,
-                .range = {.span = {.kind = QR_SPAN_RANGE,
-                                   .space = QR_SPACE_KEYS,
-                                   .key = from,
-                                   .end = qr_slice_text("0")}, /* right behind "/" */
+                .range = {.span = {.kind = QR_SPAN_RANGE, .space = QR_SPACE_KEYS, .key = from, .end = end},
                           .limit = LOOK_MAX,
                           .keys_only = true}};
     qr_query query = {.kind = QR_QUERY_TXN, .txn = {.then_ops = &op, .then_count = 1}};
-    qr_arena arena;
-    qr_arena_init(&arena);
     const void *found;
     if (qr_node_look(door->config.node, &query, &arena, &found) == QR_OK)
         walk_on(door, &((const qr_txn_result *)found)->ops[0]);

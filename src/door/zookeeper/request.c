@@ -57,7 +57,7 @@ int32_t qr__zk_error_of(qr_status status)
 void qr__zk_refuse(qr_node *node, qr_zookeeper_request *request, int32_t err)
 {
     const qr_path_result *root;
-    qr_status status = qr__zk_look(node, request->arena, qr_slice_text("/"), NULL, &root);
+    qr_status status = qr__zk_look(node, request->root, request->arena, qr_slice_text("/"), NULL, &root);
     request->err = status == QR_OK ? err : QR_ZOOKEEPER_CONNECTION_LOSS;
     request->revision = status == QR_OK ? root->revision : 0;
     request->reply = qr_slice_of(NULL, 0);
@@ -136,6 +136,7 @@ qr_zookeeper_step qr_zookeeper_request_begin(qr_node *node, qr_zookeeper_request
                                           .type = request->type,
                                           .body = request->body,
                                           .asker = request->asker,
+                                          .root = request->root,
                                           .err = QR_ZOOKEEPER_UNIMPLEMENTED,
                                           .revision = UINT64_MAX, /* as a zxid: -1 */
                                           .closes = true};

@@ -75,6 +75,7 @@ typedef struct qr_zookeeper_request {
     int32_t type;
     qr_slice body; /* of the packet, behind its header; lives as long as the arena */
     const qr_zookeeper_asker *asker;
+    qr_slice root;  /* of the door: what clients call "/"; empty: the tree's own */
     bool ttl_nodes; /* extendedTypesEnabled: nodes with a time to live may be made */
     qr_zookeeper_quotas *quotas;
     uint32_t bug; /* core/bugs.h */
@@ -106,7 +107,7 @@ qr_zookeeper_step qr_zookeeper_request_applied(qr_node *node, qr_zookeeper_reque
                                                const qr_reply *reply);
 
 /* What else is asked of the tree in the words of this door. */
-void qr_zookeeper_stat(const qr_path_result *path, qr_jute_stat *stat);
+void qr_zookeeper_stat(const qr_path_result *path, bool root, qr_jute_stat *stat);
 /* "user:password" as an ACL names it: "user:" and the digest in base64. No colon: QR_E_INVALID. */
 qr_status qr_zookeeper_digest(qr_slice auth, qr_arena *arena, qr_slice *id);
 /* May they, with these rights on a node with that ACL record (NULL: open)? */

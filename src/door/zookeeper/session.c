@@ -32,6 +32,7 @@ static void reply_to_connect(qr__zk_connection *connection, bool attached)
     size_t begin = qr_jute_packet_begin(&connection->out);
     qr_jute_encode(&qr_jute_record_connect_reply, &reply, &connection->out);
     qr_jute_packet_end(&connection->out, begin);
+    qr__zk_count_answer(connection, connection->out.size - begin - sizeof(uint32_t));
     qr__zk_wake(connection);
 }
 
@@ -54,6 +55,8 @@ static void attach(qr__zk_connection *connection)
     connection->state = QR__ZK_ATTACHED;
     connection->asker.session = connection->session;
     connection->asker.session_record = qr_buffer_slice(&connection->record);
+    connection->last_type = QR__ZK_BEGIN_SESSION;
+    connection->last_zxid = (int64_t)qr__zk_revision(connection->door);
     reply_to_connect(connection, true);
     qr__zk_line_pump(connection);
 }
@@ -264,6 +267,7 @@ void qr__zk_session_begin(qr__zk_connection *connection, qr_slice packet)
                              : asked > config->session_max_ms ? config->session_max_ms
                                                               : asked;
     connection->has_tail = request.read_only != QR_JUTE_ABSENT;
+    connection->door->counts.connects++;
     connection->state = QR__ZK_ATTACHING;
     connection->session = request.session_id;
     if (request.session_id == 0) {

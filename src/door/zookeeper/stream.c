@@ -57,12 +57,17 @@ static bool has_room(const qr_zookeeper_door *door, qr_slice host)
 static void *stream_open(void *self, const char *peer, qr_stream_waker waker, uint64_t now_ms)
 {
     qr_zookeeper_door *door = self;
-    if (!has_room(door, host_of(peer)))
+    if (!has_room(door, host_of(peer))) {
+        door->counts.rejected++;
         return NULL;
+    }
     qr__zk_connection *connection = qr_alloc_zero(1, sizeof *connection);
     connection->door = door;
     connection->waker = waker;
     connection->now_ms = door->now_ms = now_ms;
+    connection->opened_ms = door->config.wall_ms ? door->config.wall_ms(door->config.context) : 0;
+    connection->last_xid = -1;
+    connection->last_zxid = -1;
     connection->deadline_ms = now_ms + door->config.session_max_ms;
     connection->retry_ms = UINT64_MAX;
     connection->last = &connection->first;
@@ -81,11 +86,22 @@ static void *stream_open(void *self, const char *peer, qr_stream_waker waker, ui
     return connection;
 }
 
+static void count_packet(qr__zk_connection *connection, size_t size)
+{
+    connection->received++;
+    connection->door->counts.received++;
+    connection->door->counts.received_bytes += size;
+}
+
 static qr_status stream_feed(void *stream, qr_slice bytes, uint64_t now_ms)
 {
     qr__zk_connection *connection = stream;
     connection->now_ms = connection->door->now_ms = now_ms;
     while (connection->state != QR__ZK_ENDING) {
+        if (connection->state == QR__ZK_MASKING) {
+            qr__zk_take_mask(connection, &bytes);
+            break;
+        }
         qr_slice packet;
         qr_jute_split split = qr_jute_splitter_next(&connection->splitter, &bytes,
                                                     connection->door->config.packet_max, &packet);
@@ -96,10 +112,10 @@ static qr_status stream_feed(void *stream, qr_slice bytes, uint64_t now_ms)
             return QR_E_INVALID;
         }
         if (split == QR_JUTE_SPLIT_WORD) {
-            qr__zk_answer_word(connection, packet);
-            qr__zk_end(connection);
+            qr__zk_answer_word(connection, packet, &bytes);
             break;
         }
+        count_packet(connection, packet.size);
         if (connection->state == QR__ZK_GREETING) {
             qr__zk_session_begin(connection, packet);
             continue;

@@ -54,11 +54,19 @@ static void drop_path(qr__zk_watches *table, qr__zk_watched *at)
     qr_free(at);
 }
 
+static void set_kinds(qr__zk_watches *table, qr__zk_watch *watch, uint32_t kinds)
+{
+    uint32_t before = watch->kinds;
+    watch->kinds = kinds;
+    table->recursive += ((kinds & QR__ZK_RECURSIVE) != 0) - (size_t)((before & QR__ZK_RECURSIVE) != 0);
+    table->of_data += qr__zk_is_of_data(kinds) - (size_t)qr__zk_is_of_data(before);
+    table->of_children += qr__zk_is_of_children(kinds) - (size_t)qr__zk_is_of_children(before);
+}
+
 /* Takes kinds away from a watch; the last one takes it along, and it the path. */
 static void weaken(qr__zk_watches *table, qr__zk_watch *watch, uint32_t kinds)
 {
-    table->recursive -= (watch->kinds & kinds & QR__ZK_RECURSIVE) != 0;
-    watch->kinds &= ~kinds;
+    set_kinds(table, watch, watch->kinds & ~kinds);
     if (watch->kinds)
         return;
     *watch->link = watch->next;
@@ -109,8 +117,7 @@ void qr__zk_watches_add(qr__zk_watches *table, qr__zk_watcher *watcher, qr_slice
         at->watches = watcher->watches = watch;
         table->watches++;
     }
-    table->recursive += (kinds & ~watch->kinds & QR__ZK_RECURSIVE) != 0;
-    watch->kinds |= kinds;
+    set_kinds(table, watch, watch->kinds | kinds);
 }
 
 uint32_t qr__zk_watches_remove(qr__zk_watches *table, qr__zk_watcher *watcher, qr_slice path, uint32_t kinds)

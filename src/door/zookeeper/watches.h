@@ -16,6 +16,16 @@ enum { /* kinds, as bits */
 typedef struct qr__zk_watched qr__zk_watched; /* a path */
 typedef struct qr__zk_watch qr__zk_watch;     /* a watcher at a path */
 
+/* Kinds that ZooKeeper has in its table of data (as most of its words tell), and in that of children. */
+static inline bool qr__zk_is_of_data(uint32_t kinds)
+{
+    return kinds & (QR__ZK_DATA | QR__ZK_EXIST | QR__ZK_LASTING);
+}
+static inline bool qr__zk_is_of_children(uint32_t kinds)
+{
+    return kinds & (QR__ZK_CHILD | QR__ZK_LASTING);
+}
+
 typedef struct qr__zk_watcher { /* part of a connection */
     qr__zk_watch *watches;
     uint64_t stamp; /* of the last event it was given */
@@ -40,6 +50,7 @@ struct qr__zk_watched {
 typedef struct qr__zk_watches { /* zeroed at the start */
     qr__zk_watched **buckets;
     size_t bucket_count, paths, watches, recursive;
+    size_t of_data, of_children; /* of these watches, as ZooKeeper counts them: lasting ones are both */
     uint64_t stamp;
 } qr__zk_watches;
 

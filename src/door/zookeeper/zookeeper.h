@@ -12,8 +12,13 @@
 
 #define QR_ZOOKEEPER_VERSION "3.8.0" /* the one version that we report */
 
+typedef struct qr_zookeeper_fact { /* "os.name", "Linux" */
+    const char *name, *value;
+} qr_zookeeper_fact;
+
 typedef struct qr_zookeeper_config {
     qr_node *node;    /* borrowed */
+    qr_slice root;    /* what clients call "/", a valid path of the tree; empty or "/": its own. Copied */
     uint8_t server;   /* the first byte of new session ids, below 254: myid, or drawn from the member's id */
     uint32_t tick_ms; /* 0 = 2000; bounds and defaults of times are multiples of it */
     uint32_t session_min_ms, session_max_ms; /* 0 = 2 and 20 ticks */
@@ -37,6 +42,13 @@ typedef struct qr_zookeeper_config {
     int64_t (*wall_ms)(void *context);
     /* A quota is passed; about once a minute each, while this member leads. May be NULL. */
     void (*quota_passed)(void *context, const char *path, const qr_zookeeper_usage *usage);
+    /* What the four-letter words and the AdminServer tell and a door cannot know; all of it may be missing.
+     * Texts and lists are borrowed. */
+    uint64_t now_ms;                      /* when the member began, by the clock of the streams */
+    const char *data_dir;                 /* NULL: not told */
+    const qr_zookeeper_fact *environment; /* of the program and its machine */
+    size_t environment_count;
+    void (*files)(void *context, uint64_t *open, uint64_t *most); /* files of the process; 0: not known */
     void *context;
     uint32_t bug; /* core/bugs.h */
 } qr_zookeeper_config;
@@ -45,6 +57,8 @@ typedef struct qr_zookeeper_door qr_zookeeper_door;
 
 qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config);
 qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door);
+/* The AdminServer: the same that the words tell, and more, as JSON over HTTP, for ports of its own. */
+qr_stream_door qr_zookeeper_door_admin(qr_zookeeper_door *door);
 /* To be called about once a second: removes what goes by itself, a piece at a time, and keeps
  * /zookeeper/config true. */
 void qr_zookeeper_door_look(qr_zookeeper_door *door, uint64_t now_ms);

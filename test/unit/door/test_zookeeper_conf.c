@@ -82,12 +82,23 @@ static void settings(void **state)
     assert_string_equal(conf.words, "*");
     assert_string_equal(conf.client_host, "::1");
     assert_int_equal(conf.note_count, 0);
+    assert_true(usual.admin);
+    assert_int_equal(usual.admin_port, 8080);
+    conf = conf_of("admin.enableServer=false\nadmin.serverPort=81\nadmin.serverAddress=::1", false);
+    assert_false(conf.admin);
+    assert_int_equal(conf.admin_port, 81);
+    assert_string_equal(conf.admin_host, "::1");
+    assert_int_equal(conf_of("jute.maxbuffer=0x10ffff", false).packet_max, 0x10ffff);
+    assert_int_equal(conf_of("jute.maxbuffer=1500000", false).packet_max, 1500000);
+    conf = conf_of("jute.maxbuffer=4194304", false);
+    assert_int_equal(conf.packet_max, QR_ZOOKEEPER_PACKET_MAX);
+    assert_string_equal(conf.notes[0], "jute.maxbuffer is 1572864 here, which is the most");
 }
 
 static void what_has_no_effect_is_noted(void **state)
 {
     (void)state;
-    qr_zookeeper_conf conf = conf_of("admin.serverPort=1\nfoo=bar\n", false);
+    qr_zookeeper_conf conf = conf_of("snapSizeLimitInKb=1\nfoo=bar\n", false);
     assert_int_equal(conf.note_count, 2);
     assert_string_equal(conf.notes[1], "foo has no effect here");
     conf = conf_of("dataDir=/d\nversion=100000000\n", true);
@@ -143,7 +154,10 @@ static void mistakes_name_their_line(void **state)
         {"server.1=a:1:2:boss", "line 1: server.1 has a role", QR_E_INVALID},
         {"server.1=a:1:2|b:1:2", "line 1: server.1 has several addresses", QR_E_INVALID},
         {"clientPort=70000", "line 1: clientPort is not a port", QR_E_INVALID},
+        {"admin.serverPort=x", "line 1: admin.serverPort is not a port", QR_E_INVALID},
         {"tickTime=0", "line 1: tickTime is not a number", QR_E_INVALID},
+        {"jute.maxbuffer=0", "line 1: jute.maxbuffer is not a number", QR_E_INVALID},
+        {"jute.maxbuffer=1m", "line 1: jute.maxbuffer is not a number", QR_E_INVALID},
         {"sslQuorum=true", "line 1: sslQuorum asks for a protection", QR_E_UNSUPPORTED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -63,12 +63,38 @@ static void parents(void **state)
             qr_slice_equal(qr_zookeeper_path_parent(qr_slice_text(pairs[i][0])), qr_slice_text(pairs[i][1])));
 }
 
+/* There and back again. */
+static void roots(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {{"", "/", "/"},
+                                          {"", "/a", "/a"},
+                                          {"/r", "/r", "/"},
+                                          {"/r", "/r/a", "/a"},
+                                          {"/r/s", "/r/s/a/b", "/a/b"}};
+    qr_arena arena;
+    qr_arena_init(&arena);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qr_slice root = qr_slice_text(rows[i][0]), key = qr_slice_text(rows[i][1]), path;
+        assert_true(qr_zookeeper_path_of_key(root, key, &path));
+        assert_true(qr_slice_equal(path, qr_slice_text(rows[i][2])));
+        assert_true(qr_slice_equal(qr_zookeeper_path_key(root, path, &arena), key));
+    }
+    static const char *const beside[] = {"/", "/s", "/rs", "/r-/a", "/r/", "r/a", ""};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        qr_slice path;
+        assert_false(qr_zookeeper_path_of_key(qr_slice_text("/r"), qr_slice_text(beside[i]), &path));
+    }
+    qr_arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allowed),
         cmocka_unit_test(refused),
         cmocka_unit_test(parents),
+        cmocka_unit_test(roots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

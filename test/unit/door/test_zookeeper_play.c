@@ -13,13 +13,14 @@ enum {
     EXISTS = 3,
     GET_DATA = 4,
     SET_DATA = 5,
+    GET_CHILDREN = 8,
     CLOSE = -11,
     RECONFIG = 16,
     AUTH = 100,
     ADD_WATCH = 106
 };
 enum { NO_AUTH = -102, IN_PROGRESS = -14 };
-enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3 };
+enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3, CHILDREN = 4 };
 
 static qr_node node;
 static qr_zookeeper_door *door;
@@ -48,19 +49,30 @@ static int64_t wall_ms(void *context)
     return 1700000000000;
 }
 
-static int begin(void **state)
+static int begin_at(const char *root)
 {
     now_ms = 1000;
     fake_node_init(&node);
     door = qr_zookeeper_door_new(
         &(qr_zookeeper_config){.node = &node,
-                               .words = qr_zookeeper_words_allowed(qr_slice_text("ruok,srvr")),
+                               .root = qr_slice_text(root),
+                               .words = qr_zookeeper_words_allowed(qr_slice_text("ruok,srvr,stmk")),
                                .seed = 1,
                                .reconfig = true,
                                .super_digest = qr_slice_text("super:D/InIHSb7yEEbrWz8b9l71RjZJU="),
                                .wall_ms = wall_ms});
     ops = qr_zookeeper_door_stream(door).ops;
     return 0;
+}
+
+static int begin(void **state)
+{
+    return begin_at("/");
+}
+
+static int begin_below(void **state)
+{
+    return begin_at("/app/zk");
 }
 
 static int end(void **state)
@@ -193,7 +205,7 @@ static int32_t send(peer *one, int32_t type, const char *path, int32_t last)
         add_text(&body, "anyone");
     }
     if (path)
-        add_number(&body, last, type == EXISTS || type == GET_DATA ? 1 : 4);
+        add_number(&body, last, type == EXISTS || type == GET_DATA || type == GET_CHILDREN ? 1 : 4);
     assert_int_equal(feed_packet(one, &body), QR_OK);
     qr_buffer_free(&body);
     return one->xid;
@@ -378,6 +390,146 @@ static void many_requests_are_answered_in_their_order(void **state)
     disconnect(&one);
 }
 
+/* ---- a root elsewhere ---- */
+
+static void on_done(void *owner, const qr_reply *reply)
+{
+    assert_int_equal(reply->status, QR_OK);
+}
+
+/* A write through another door, of a key of the tree. */
+static void elsewhere(qr_op op)
+{
+    qr_buffer body = {0};
+    qr_body_encode_txn(&(qr_txn){.then_ops = &op, .then_count = 1}, &body);
+    qr_request request = {.kind = QR_REQUEST_WRITE, .body = qr_buffer_slice(&body), .done = on_done};
+    assert_int_equal(qr_node_submit(&node, &request), QR_OK);
+    fake_node_turn(&node);
+    qr_buffer_free(&body);
+}
+
+static void put_elsewhere(const char *key)
+{
+    elsewhere(
+        (qr_op){.kind = QR_OP_PUT,
+                .put = {.space = QR_SPACE_KEYS, .key = qr_slice_text(key), .value = qr_slice_text("v")}});
+}
+
+static void delete_elsewhere(const char *key)
+{
+    elsewhere(
+        (qr_op){.kind = QR_OP_DELETE,
+                .del = {.span = {.kind = QR_SPAN_KEY, .space = QR_SPACE_KEYS, .key = qr_slice_text(key)}}});
+}
+
+static const qr_path_result *in_tree(const char *key, qr_arena *arena)
+{
+    qr_query query = {.kind = QR_QUERY_PATH, .path = qr_slice_text(key)};
+    const void *found;
+    assert_int_equal(qr_node_look(&node, &query, arena, &found), QR_OK);
+    return found;
+}
+
+static void what_is_made_lies_below_the_root(void **state)
+{
+    peer one = {0};
+    qr_arena arena;
+    qr_arena_init(&arena);
+    connect(&one);
+    call(&one, EXISTS, "/", 0, 0);
+    assert_false(in_tree("/app/zk", &arena)->present);
+    int32_t xid = send(&one, CREATE, "/a", 0);
+    turns(&one);
+    packet p = next(&one);
+    assert_int_equal(p.xid, xid);
+    assert_int_equal(p.body.size, 6);
+    assert_memory_equal(p.body.data + 4, "/a", 2);
+    assert_non_null(in_tree("/app/zk/a", &arena)->kv);
+    assert_false(in_tree("/a", &arena)->present);
+    call(&one, CREATE, "/a", 0, -110);
+    call(&one, CREATE, "/b/a", 0, -101);
+    call(&one, SET_DATA, "/a", 0, 0);
+    call(&one, DELETE, "/a", 0, -103);
+    call(&one, DELETE, "/a", 1, 0);
+    assert_false(in_tree("/app/zk/a", &arena)->present);
+    assert_true(in_tree("/app/zk", &arena)->kv != NULL); /* so that numbers go on */
+    call(&one, SET_DATA, "/", 0, 0);
+    call(&one, SET_DATA, "/", 0, -103);
+    assert_int_equal(in_tree("/app/zk", &arena)->kv->version, 2);
+    call(&one, DELETE, "/", -1, -8);
+    disconnect(&one);
+    qr_arena_free(&arena);
+}
+
+static void what_is_beside_the_root_is_not_seen(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    call(&one, ADD_WATCH, "/", 1, 0);
+    static const char *const keys[] = {"/app", "/app/zk-", "/app/zka/x", "/app/z", "/x", "/app/zk/"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        put_elsewhere(keys[i]);
+        delete_elsewhere(keys[i]);
+    }
+    turns(&one);
+    assert_true(is_silent(&one));
+    put_elsewhere("/app/zk/a/b");
+    turns(&one);
+    expect_event(&one, CREATED, "/a");
+    expect_event(&one, CREATED, "/a/b");
+    assert_true(is_silent(&one));
+    disconnect(&one);
+}
+
+static void that_the_root_is_made_is_no_news(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    call(&one, GET_CHILDREN, "/", 1, 0);
+    call(&one, EXISTS, "/", 1, 0);
+    int32_t xid = send(&one, CREATE, "/a", 0); /* makes the root as well, of which nobody hears */
+    turns(&one);
+    expect_event(&one, CHILDREN, "/");
+    expect(&one, xid, 0);
+    assert_true(is_silent(&one));
+    disconnect(&one);
+}
+
+static void a_deleted_root_is_still_there(void **state)
+{
+    peer one = {0};
+    connect(&one);
+    call(&one, EXISTS, "/", 1, 0);
+    put_elsewhere("/app/zk");
+    turns(&one);
+    expect_event(&one, CHANGED, "/");
+    call(&one, EXISTS, "/", 1, 0);
+    delete_elsewhere("/app/zk");
+    turns(&one);
+    expect_event(&one, CHANGED, "/");
+    assert_true(is_silent(&one));
+    call(&one, EXISTS, "/", 0, 0);
+    disconnect(&one);
+}
+
+/* The Stat of the answer told of the version before: to become a key is one more state of the data. */
+static void an_implied_node_that_is_written_shows_its_next_version(void **state)
+{
+    enum { BEFORE_VERSION = 32 };
+    peer one = {0};
+    connect(&one);
+    put_elsewhere("/implied/a");
+    send(&one, SET_DATA, "/implied", 0);
+    turns(&one);
+    packet p = next(&one);
+    assert_int_equal(p.err, 0);
+    qr_reader reader = qr_reader_of(p.body);
+    qr_reader_take(&reader, BEFORE_VERSION);
+    assert_int_equal(number(&reader, 4), 1);
+    call(&one, SET_DATA, "/implied", 1, 0);
+    disconnect(&one);
+}
+
 /* ---- bytes ---- */
 
 static void bytes_may_come_one_by_one(void **state)
@@ -396,12 +548,13 @@ static void bytes_may_come_one_by_one(void **state)
 
 static void a_packet_that_is_too_large_ends_the_connection(void **state)
 {
-    static const uint8_t huge[] = {0x7f, 0xff, 0xff, 0xff, 0}, negative[] = {0xff, 0xff, 0xff, 0xff, 0};
-    for (int i = 0; i < 2; i++) {
+    static const uint8_t heads[][5] = {
+        {0, 0x0f, 0xff, 0xff}, {0, 0x10}, {0x7f, 0xff, 0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}};
+    for (int i = 0; i < 4; i++) {
         peer one = {0};
         connect(&one);
-        qr_status status = feed(&one, qr_slice_of(i ? negative : huge, 5));
-        assert_true(status != QR_OK || ops->finished(one.stream));
+        qr_status status = feed(&one, qr_slice_of(heads[i], 5));
+        assert_int_equal(status != QR_OK || ops->finished(one.stream), i > 0);
         disconnect(&one);
     }
 }
@@ -541,9 +694,84 @@ static void a_change_of_members_waits_for_another(void **state)
     disconnect(&other);
 }
 
+/* ---- the AdminServer ---- */
+
+/* The answer of the server, head and body, as a text of the buffer's. */
+static const char *admin_says(const char *request, qr_buffer *answer)
+{
+    qr_stream_door admin = qr_zookeeper_door_admin(door);
+    void *stream = admin.ops->open(admin.self, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms);
+    (void)admin.ops->feed(stream, qr_slice_text(request), now_ms);
+    answer->size = 0;
+    admin.ops->drain(stream, answer, 1 << 20);
+    qr_buffer_u8(answer, 0);
+    admin.ops->close(stream);
+    return (const char *)answer->data;
+}
+
+static void the_admin_server_tells_of_watches_and_ephemerals(void **state)
+{
+    peer one = {0};
+    qr_buffer answer = {0};
+    connect(&one);
+    call(&one, CREATE, "/e", 1, 0);
+    call(&one, EXISTS, "/e", 1, 0);
+    call(&one, GET_CHILDREN, "/", 1, 0); /* which no server tells of */
+    const char *said = admin_says("GET /commands/watches HTTP/1.1\r\n\r\n", &answer);
+    assert_non_null(strstr(said, "HTTP/1.1 200 OK\r\n"));
+    assert_non_null(
+        strstr(said, "\" : [ \"/e\" ]\n  },\n  \"command\" : \"watches\",\n  \"error\" : null\n}"));
+    said = admin_says("GET /commands/dump HTTP/1.1\r\n\r\n", &answer);
+    assert_non_null(strstr(said, "\" : [ \"/e\" ]\n"));
+    said = admin_says("GET /commands/wchs HTTP/1.1\r\n\r\n", &answer);
+    assert_non_null(strstr(said, "\"num_total_watches\" : 1,\n  \"command\" : \"watch_summary\""));
+    assert_non_null(strstr(admin_says("POST /commands/ruok HTTP/1.1\r\n\r\n", &answer), " 405 "));
+    assert_non_null(strstr(admin_says("GET /commandsx HTTP/1.1\r\n\r\n", &answer), " 404 "));
+    qr_buffer_free(&answer);
+    disconnect(&one);
+}
+
+static void the_admin_server_does_not_wait_for_ever(void **state)
+{
+    enum { MOST = 16, IDLE_MS = 30000 };
+    qr_stream_door admin = qr_zookeeper_door_admin(door);
+    void *streams[MOST];
+    for (size_t i = 0; i < MOST; i++)
+        streams[i] = admin.ops->open(admin.self, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms);
+    assert_null(admin.ops->open(admin.self, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms));
+    (void)admin.ops->feed(streams[0], qr_slice_text("GET /"), now_ms + IDLE_MS - 1);
+    for (size_t i = 0; i < MOST; i++) {
+        admin.ops->tick(streams[i], now_ms + IDLE_MS);
+        assert_int_equal(admin.ops->finished(streams[i]), i > 0);
+        admin.ops->close(streams[i]);
+    }
+}
+
+/* The number behind stmk may come later; it is what gtmk says from then on. */
+static void a_trace_mask_is_kept(void **state)
+{
+    static const uint8_t mask[] = {0, 0, 0, 0, 0, 0, 1, 0};
+    qr_buffer answer = {0};
+    peer one = {.stream = ops->open(door, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms)};
+    assert_int_equal(feed(&one, qr_slice_text("stmk")), QR_OK);
+    assert_int_equal(feed(&one, qr_slice_of(mask, 3)), QR_OK);
+    assert_false(ops->finished(one.stream));
+    assert_int_equal(feed(&one, qr_slice_of(mask + 3, 5)), QR_OK);
+    ops->drain(one.stream, &one.in, 4096);
+    assert_true(ops->finished(one.stream));
+    assert_int_equal(one.in.size, 3);
+    assert_memory_equal(one.in.data, "256", 3);
+    disconnect(&one);
+    assert_non_null(
+        strstr(admin_says("GET /commands/gtmk HTTP/1.1\r\n\r\n", &answer), "\"tracemask\" : 256"));
+    qr_buffer_free(&answer);
+}
+
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, begin, end), cmocka_unit_test_setup_teardown(name, begin_below, end)
+#define TEST_BELOW(name) cmocka_unit_test_setup_teardown(name, begin_below, end)
     const struct CMUnitTest tests[] = {
         TEST(a_session_goes_on_with_its_password_only),
         TEST(a_closed_session_is_answered_at_once),
@@ -552,11 +780,19 @@ int main(void)
         TEST(a_persistent_watch_tells_every_change),
         TEST(what_ends_with_a_session_tells_each_directory_once),
         TEST(many_requests_are_answered_in_their_order),
+        TEST_BELOW(what_is_made_lies_below_the_root),
+        TEST_BELOW(what_is_beside_the_root_is_not_seen),
+        TEST_BELOW(that_the_root_is_made_is_no_news),
+        TEST_BELOW(a_deleted_root_is_still_there),
+        cmocka_unit_test_setup_teardown(an_implied_node_that_is_written_shows_its_next_version, begin, end),
         TEST(bytes_may_come_one_by_one),
         TEST(a_packet_that_is_too_large_ends_the_connection),
         TEST(a_change_of_members_is_told_to_who_watches),
         TEST(a_change_of_members_waits_for_another),
         TEST(words_are_answered_where_they_are_allowed),
+        TEST(the_admin_server_tells_of_watches_and_ephemerals),
+        TEST(the_admin_server_does_not_wait_for_ever),
+        TEST(a_trace_mask_is_kept),
     };
     return cmocka_run_group_tests_name("connections of the ZooKeeper door", tests, NULL, NULL);
 }

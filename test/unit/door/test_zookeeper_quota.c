@@ -20,7 +20,7 @@ static void on_passed(void *context, const char *path, const qr_zookeeper_usage 
 static int begin(void **state)
 {
     fake_node_init(&node);
-    quotas = qr_zookeeper_quotas_new(&node, true, on_passed, NULL);
+    quotas = qr_zookeeper_quotas_new(&node, qr_slice_of(NULL, 0), true, on_passed, NULL);
     complaints = 0;
     return 0;
 }

@@ -18,6 +18,7 @@ typedef struct peer {
 
 static qr_node node;
 static peer one, two;
+static const char *root;
 static const qr_jute_acl open_term[] = {
     {.perms = 31, .scheme = {(const uint8_t *)"world", 5}, .id = {(const uint8_t *)"anyone", 6}}};
 static const qr_jute_vector open_acl = {.items = open_term, .count = 1};
@@ -55,13 +56,25 @@ static void join(peer *client, int64_t session, size_t id_count)
     grant(session);
 }
 
-static int fresh(void **state)
+static int fresh_at(const char *where)
 {
-    (void)state;
+    root = where;
     fake_node_init(&node);
     join(&one, own_session, 1);
     join(&two, other_session, 2);
     return 0;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    return fresh_at("");
+}
+
+static int fresh_below(void **state)
+{
+    (void)state;
+    return fresh_at("/app/zk");
 }
 
 static int gone(void **state)
@@ -100,6 +113,7 @@ static int32_t send_bytes(peer *client, int32_t type, qr_buffer *body)
     client->request = (qr_zookeeper_request){.arena = &client->arena,
                                              .type = type,
                                              .body = qr_arena_copy(&client->arena, qr_buffer_slice(body)),
+                                             .root = qr_slice_text(root),
                                              .asker = &client->asker};
     qr_buffer_free(body);
     client->step = qr_zookeeper_request_begin(client->node, &client->request);
@@ -232,11 +246,11 @@ static void the_root(void **state)
 {
     (void)state;
     assert_int_equal(ask(&one, QR_JUTE_OP_GET_CHILDREN2, ""), 0);
-    qr_jute_children_stat *root = answer(&one);
-    assert_int_equal(root->children.count, 1);
-    assert_text(((const qr_jute_name *)root->children.items)[0].text, "zookeeper");
-    assert_int_equal(root->stat.cversion, -1);
-    assert_int_equal(root->stat.num_children, 1);
+    qr_jute_children_stat *seen = answer(&one);
+    assert_int_equal(seen->children.count, 1);
+    assert_text(((const qr_jute_name *)seen->children.items)[0].text, "zookeeper");
+    assert_int_equal(seen->stat.cversion, -1);
+    assert_int_equal(seen->stat.num_children, 1);
     assert_int_equal(ask(&one, QR_JUTE_OP_GET_CHILDREN, "/zookeeper"), 0);
     assert_int_equal(((qr_jute_children *)answer(&one))->children.count, 2);
     assert_int_equal(set_data(&one, "/zookeeper/config", qr_jute_empty, -1), QR_ZOOKEEPER_NO_AUTH);
@@ -464,7 +478,9 @@ static void who_and_what(void **state)
     assert_text(((const qr_jute_name *)mine->children.items)[0].text, "/e");
 }
 
-#define ROW(test) cmocka_unit_test_setup_teardown(test, fresh, gone)
+#define ROW(test)                                                                                            \
+    cmocka_unit_test_setup_teardown(test, fresh, gone),                                                      \
+        cmocka_unit_test_setup_teardown(test, fresh_below, gone)
 
 int main(void)
 {
