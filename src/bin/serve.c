@@ -565,7 +565,7 @@ static qr_status listen_doors(member *self)
     if (status == QR_OK && self->zookeeper.door) {
         qr_stream_door zookeeper = qr_zookeeper_door_stream(self->zookeeper.door);
         status = listen_urls(self, &self->config.listen_zookeeper, &zookeeper);
-        qr_serve_zookeeper_listen_admin(&self->zookeeper, &self->config, planted_bug(), &self->arena);
+        qr_serve_zookeeper_listen_admin(&self->zookeeper, &self->config, &self->arena);
     }
     return status == QR_OK ? listen_metrics(self) : status;
 }
@@ -622,7 +622,8 @@ static qr_status start(member *self)
     if (status != QR_OK)
         return status;
     open_door(self);
-    qr_serve_zookeeper_open(&self->zookeeper, self->os, self->node, &self->config, &self->arena);
+    qr_serve_zookeeper_open(&self->zookeeper, self->os, self->node, &self->config, planted_bug(),
+                            &self->arena);
     self->backups = qr_serve_backups_new(self->os, &self->config);
     status = listen_doors(self);
     return status == QR_OK ? start_peers(self) : status;

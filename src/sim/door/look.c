@@ -31,7 +31,7 @@ static const char *difference(const qr_simd *all, uint32_t path, const qr_path_r
     if (!state->present)
         return NULL;
     qr_jute_stat shown, due;
-    qr_zookeeper_stat(found, &shown);
+    qr_zookeeper_stat(found, path == QR_SIMD_ROOT, &shown);
     qr_simd_stat(path, state, &due);
     if (shown.czxid != due.czxid || shown.mzxid != due.mzxid || shown.pzxid != due.pzxid)
         return "has other transactions";

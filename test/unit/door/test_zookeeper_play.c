@@ -343,7 +343,6 @@ static void ignore(void *owner, const qr_reply *reply) {}
 /* One child goes by itself, the other one with a directory that was there for it alone. */
 static void what_ends_with_a_session_tells_each_directory_once(void **state)
 {
-    enum { CHILDREN = 4 };
     peer one = {0}, other = {0};
     connect(&one);
     connect(&other);

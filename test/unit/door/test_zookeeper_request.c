@@ -331,9 +331,11 @@ static void on_its_way(void **state)
 /* As another door does it. */
 static void put_beside(const char *key)
 {
-    qr_op op = {.kind = QR_OP_PUT, .put = {.space = QR_SPACE_KEYS, .key = qr_slice_text(key)}};
-    qr_buffer bytes;
+    qr_buffer bytes, name;
     qr_buffer_init(&bytes);
+    qr_buffer_init(&name);
+    qr_buffer_format(&name, "%s%s", root, key);
+    qr_op op = {.kind = QR_OP_PUT, .put = {.space = QR_SPACE_KEYS, .key = qr_buffer_slice(&name)}};
     qr_body_encode_txn(&(qr_txn){.then_ops = &op, .then_count = 1}, &bytes);
     qr_status status = QR_E_STOPPED;
     qr_request request = {
@@ -342,6 +344,7 @@ static void put_beside(const char *key)
     fake_node_turn(&node);
     assert_int_equal(status, QR_OK);
     qr_buffer_free(&bytes);
+    qr_buffer_free(&name);
 }
 
 /* To be a key is one more state of the data of a directory that nobody created. */
