@@ -17,7 +17,7 @@ const char *qr__zk_mode(const qr_node_status *status)
 
 bool qr__zk_serves(const qr_node_status *status)
 {
-    return status->engine.leader != 0;
+    return status->engine.leader != 0 && status->level >= QR__ZK_LEVEL;
 }
 
 void qr__zk_average(const qr__zk_latency *latency, char text[QR__ZK_AVERAGE_SIZE])

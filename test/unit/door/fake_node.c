@@ -307,6 +307,7 @@ void qr_node_status_of(const qr_node *node, qr_node_status *status)
 {
     memset(status, 0, sizeof *status);
     status->cluster = FAKE_CLUSTER;
+    status->level = qr_node_level(node);
     status->self = FAKE_SELF;
     status->applied_index = node->index;
     status->revision = node->tree->ops->revision(node->tree);
