@@ -88,12 +88,13 @@ class Server:
 class Ensemble:
     """count servers; kind "quorate" or "zookeeper". A context manager: leaving it ends everything."""
 
-    def __init__(self, kind, count=3, lines=(), heap="-Xmx128m"):
-        """lines: of zoo.cfg, besides the usual ones; heap: what Java may use, "" for as much as it likes."""
+    def __init__(self, kind, count=3, lines=(), heap="-Xmx128m", properties=()):
+        """lines: of zoo.cfg, besides the usual ones; heap: what Java may use, "" for as much as it likes; properties: -D of Java's, which
+        ours takes as well."""
         self.kind, self.lines = kind, list(lines)
         self.folder = tempfile.mkdtemp(prefix=f"quorate-test-{kind}.")
-        self.command = [cluster.quorate_binary(), "zookeeper"] if kind == "quorate" else [
-            "java", *heap.split(), "-cp", classpath(), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        self.command = [cluster.quorate_binary(), "zookeeper", *properties] if kind == "quorate" else [
+            "java", *heap.split(), "-cp", classpath(), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *properties,
             "org.apache.zookeeper.server.quorum.QuorumPeerMain"]
         ports = cluster.free_ports(3 * count)
         self.servers = [Server(self, i + 1, ports[3 * i:3 * i + 3]) for i in range(count)]

@@ -39,7 +39,8 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint32_t zookeeper_packet_max;
     uint16_t zookeeper_election_port; /* 0: that of the peers */
     const char *zookeeper_super;      /* empty: nobody */
-    bool zookeeper_ttl_nodes, zookeeper_linearizable, zookeeper_reconfig, zookeeper_enforce_quota;
+    bool zookeeper_ttl_nodes, zookeeper_linearizable, zookeeper_reconfig, zookeeper_enforce_quota,
+        zookeeper_read_only;
     uint16_t level_max; /* 0 = no hold */
     uint32_t request_max, txn_ops_max;
     uint64_t watch_progress_ms;

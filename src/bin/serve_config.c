@@ -407,6 +407,7 @@ static qr_status configure_zookeeper(const qr_flags *flags, qr_serve_config *con
     config->zookeeper_super = qr_flags_text(flags, QR_SERVE_ZOOKEEPER_SUPER);
     config->zookeeper_linearizable = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_LINEARIZABLE);
     config->zookeeper_election_port = (uint16_t)qr_flags_number(flags, QR_SERVE_ZOOKEEPER_ELECTION);
+    config->zookeeper_read_only = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_READ_ONLY);
     config->zookeeper_enforce_quota = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_QUOTA);
     config->zookeeper_reconfig = qr_flags_bool(flags, QR_SERVE_ZOOKEEPER_RECONFIG);
     uint32_t least =

@@ -43,6 +43,8 @@
       "Whoever proves this digest may do everything there (superDigest).")                                   \
     X(ZOOKEEPER_LINEARIZABLE, "zookeeper-linearizable-reads", BOOL, "false", "",                             \
       "Reads there wait as a sync does, and show all that was acknowledged before them anywhere.")           \
+    X(ZOOKEEPER_READ_ONLY, "zookeeper-read-only", BOOL, "false", "",                                         \
+      "Without a quorum, clients that said that they can do with it may read there (readonlymode.enabled).") \
     X(ZOOKEEPER_QUOTA, "zookeeper-enforce-quota", BOOL, "false", "",                                         \
       "Hard limits of quotas hold there (enforceQuota).")                                                    \
     X(ZOOKEEPER_RECONFIG, "zookeeper-reconfig", BOOL, "false", "",                                           \

@@ -122,13 +122,20 @@ enum {
 };
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, OPTION_SEEDS},   {"seed", required_argument, NULL, OPTION_SEED},
-    {"engine", required_argument, NULL, OPTION_ENGINE}, {"nodes", required_argument, NULL, OPTION_NODES},
-    {"groups", required_argument, NULL, OPTION_GROUPS}, {"fault-ms", required_argument, NULL, OPTION_FAULT},
-    {"doors", no_argument, NULL, OPTION_DOORS},         {"story", no_argument, NULL, OPTION_STORY},
-    {"twice", no_argument, NULL, OPTION_TWICE},         {"hashes", no_argument, NULL, OPTION_HASHES},
-    {"first", no_argument, NULL, OPTION_FIRST},         {"jobs", required_argument, NULL, OPTION_JOBS},
-    {"bug", required_argument, NULL, OPTION_BUG},       {"help", no_argument, NULL, OPTION_HELP},
+    {"seeds", required_argument, NULL, OPTION_SEEDS},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"engine", required_argument, NULL, OPTION_ENGINE},
+    {"nodes", required_argument, NULL, OPTION_NODES},
+    {"groups", required_argument, NULL, OPTION_GROUPS},
+    {"fault-ms", required_argument, NULL, OPTION_FAULT},
+    {"doors", no_argument, NULL, OPTION_DOORS},
+    {"story", no_argument, NULL, OPTION_STORY},
+    {"twice", no_argument, NULL, OPTION_TWICE},
+    {"hashes", no_argument, NULL, OPTION_HASHES},
+    {"first", no_argument, NULL, OPTION_FIRST},
+    {"jobs", required_argument, NULL, OPTION_JOBS},
+    {"bug", required_argument, NULL, OPTION_BUG},
+    {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
 

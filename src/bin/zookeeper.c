@@ -22,24 +22,24 @@ static const char help[] =
     "SYNOPSIS\n"
     "    quorate zookeeper [-Dzookeeper.NAME=VALUE]... CONF\n\n"
     "DESCRIPTION\n"
-    "    Reads a zoo.cfg, its dynamicConfigFile and dataDir/myid, and runs what 'quorate serve' would with "
-    "the same\n"
-    "    meaning, in the foreground until SIGTERM. The member is called by its number, its data is in\n"
-    "    dataDir/quorate. Members speak on the first port of server.N, the second one (elections) is not "
-    "used.\n"
-    "    Without server.N, or with one, it is a cluster of one. -Dzookeeper.NAME=VALUE is as a line "
-    "NAME=VALUE at\n"
-    "    the end of CONF; other -D are taken and left.\n\n"
+    "    Reads a zoo.cfg, its dynamicConfigFile and dataDir/myid, and runs what 'quorate serve' would\n"
+    "    with the same meaning, in the foreground until SIGTERM. The member is called by its number,\n"
+    "    its data is in dataDir/quorate. Members speak on the first port of server.N, the second one\n"
+    "    (elections) is not used. Without server.N, or with one, it is a cluster of one. A server\n"
+    "    without data whose ensemble runs already joins it, and waits until it is let in (reconfig, or\n"
+    "    'quorate member add'). -Dzookeeper.NAME=VALUE is as a line NAME=VALUE at the end of CONF; other\n"
+    "    -D are taken and left.\n"
+    "\n"
     "    Taken: clientPort, clientPortAddress, dataDir, dynamicConfigFile, server.N, tickTime,\n"
-    "    minSessionTimeout, maxSessionTimeout, maxClientCnxns, 4lw.commands.whitelist, "
-    "extendedTypesEnabled,\n"
-    "    reconfigEnabled, jute.maxbuffer, admin.enableServer, admin.serverPort, admin.serverAddress,\n"
-    "    DigestAuthenticationProvider.superDigest. A name that is not "
-    "known, or has no "
-    "meaning here, is a warning. Refused:\n"
-    "    observers, and what asks for encryption or authentication between members.\n\n"
-    "    etcd's API and the pages for people are served too, on a free port of 127.0.0.1 that the log "
-    "names.\n\n"
+    "    minSessionTimeout, maxSessionTimeout, maxClientCnxns, 4lw.commands.whitelist,\n"
+    "    extendedTypesEnabled, reconfigEnabled, enforceQuota, readonlymode.enabled, jute.maxbuffer,\n"
+    "    admin.enableServer, admin.serverPort, admin.serverAddress,\n"
+    "    DigestAuthenticationProvider.superDigest. A name that is not known, or has no meaning here, is\n"
+    "    a warning. Refused: observers, and what asks for encryption or authentication between members.\n"
+    "\n"
+    "    etcd's API and the pages for people are served too, on a free port of 127.0.0.1 that the log\n"
+    "    names.\n"
+    "\n"
     "EXIT STATUS\n"
     "    As of quorate serve; 2 when CONF is wrong, too.\n";
 
@@ -239,8 +239,10 @@ static bool add_client(launch *self, const char *file)
         add(self, "zookeeper-admin-listen-urls",
             at(self, "http://", conf->admin_host != NULL ? conf->admin_host : "0.0.0.0", conf->admin_port));
     add(self, "zookeeper-tick-ms", qr_arena_format(&self->arena, "%u", conf->tick_ms));
-    if (conf->words != NULL)
-        add(self, "zookeeper-words", conf->words);
+    if (conf->words != NULL || conf->read_only)
+        add(self, "zookeeper-words", conf->words != NULL ? conf->words : "srvr,isro");
+    if (conf->read_only)
+        add(self, "zookeeper-read-only", "true");
     if (conf->extended_types)
         add(self, "zookeeper-ttl-nodes", "true");
     if (conf->reconfig)
@@ -277,14 +279,16 @@ static bool say_flags(launch *self, const char *file)
 
 /* ---- the verb ---- */
 
-/* -Dzookeeper.NAME=VALUE, -Djute.maxbuffer=VALUE; another -D is for Java. */
+/* -Dzookeeper.NAME=VALUE, or what ZooKeeper calls so without a prefix; another -D is for Java. */
 static bool set_property(launch *self, const char *argument)
 {
-    static const char ours[] = "-Dzookeeper.", jute[] = "-Djute.maxbuffer=";
-    bool is_jute = strncmp(argument, jute, sizeof jute - 1) == 0; /* it is called so without a prefix */
-    if (!is_jute && strncmp(argument, ours, sizeof ours - 1) != 0)
+    static const char *const prefixes[] = {"-Dzookeeper.", "-Djute.maxbuffer=", "-Dreadonlymode.enabled="};
+    size_t known = 0;
+    while (known < 3 && strncmp(argument, prefixes[known], strlen(prefixes[known])) != 0)
+        known++;
+    if (known == 3)
         return true;
-    const char *name = argument + (is_jute ? strlen("-D") : sizeof ours - 1), *equals = strchr(name, '=');
+    const char *name = argument + strlen(known == 0 ? prefixes[0] : "-D"), *equals = strchr(name, '=');
     size_t size = equals != NULL ? (size_t)(equals - name) : strlen(name);
     const char *sentence;
     return qr_zookeeper_conf_set(&self->conf, qr_arena_text(&self->arena, qr_slice_of(name, size)),

@@ -57,12 +57,12 @@ void qr__zk_command_server_stats(qr__zk_run *one)
     char average[QR__ZK_AVERAGE_SIZE];
     qr__zk_average(&counts->all, average);
     qr__zk_put_text(one, "version", QR__ZK_VERSION);
-    qr__zk_put_bool(one, "read_only", false);
+    qr__zk_put_bool(one, "read_only", one->door->read_only);
     qr__zk_open_at(one, "server_stats", '{');
     qr__zk_put_number(one, "packets_sent", (int64_t)counts->sent);
     qr__zk_put_number(one, "packets_received", (int64_t)counts->received);
     put_sizes(one, "client_response_stats");
-    qr__zk_put_text(one, "server_state", qr__zk_mode(&one->status));
+    qr__zk_put_text(one, "server_state", qr__zk_mode(door, &one->status));
     qr__zk_put_number(one, "outstanding_requests", (int64_t)door->outstanding);
     qr__zk_put_number(one, "min_latency", (int64_t)counts->all.min_ms);
     qr__zk_put_bare(one, "avg_latency", average);
@@ -89,7 +89,7 @@ void qr__zk_command_hash(qr__zk_run *one)
 
 void qr__zk_command_is_read_only(qr__zk_run *one)
 {
-    qr__zk_put_bool(one, "read_only", false);
+    qr__zk_put_bool(one, "read_only", one->door->read_only);
 }
 
 /* There is one text for all members only where there is a file, which the door does not know. */
@@ -246,7 +246,7 @@ static void put_state_among_others(qr__zk_run *one, const qr_zookeeper_server *o
     put_client_address(one, own, arena);
     qr__zk_put_bool(one, "voting", !own->observer);
     qr__zk_put_text(one, "last_zxid", qr_arena_format(arena, "0x%" PRIx64, one->status.revision));
-    qr__zk_put_text(one, "zabstate", qr__zk_serves(&one->status) ? "broadcast" : "election");
+    qr__zk_put_text(one, "zabstate", one->status.engine.leader != 0 ? "broadcast" : "election");
 }
 
 void qr__zk_command_zabstate(qr__zk_run *one)

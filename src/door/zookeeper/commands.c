@@ -131,7 +131,7 @@ void qr__zk_run_command(qr_zookeeper_door *door, qr_slice name, qr_slice query, 
         snprintf(one.sentence, sizeof one.sentence, "Unknown command: %.*s",
                  (int)(name.size < 80 ? name.size : 80), (const char *)name.data);
         one.error = one.sentence;
-    } else if (!command->alone && !qr__zk_serves(&one.status)) {
+    } else if (!command->alone && !qr__zk_serves(one.door, &one.status)) {
         one.error = QR__ZK_NOT_SERVING;
     } else {
         command->run(&one);

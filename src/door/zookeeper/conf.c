@@ -179,6 +179,16 @@ static const struct {
 
 static const struct {
     const char *name;
+    size_t at; /* of a bool */
+} switches[] = {
+    {"extendedTypesEnabled", offsetof(qr_zookeeper_conf, extended_types)},
+    {"reconfigEnabled", offsetof(qr_zookeeper_conf, reconfig)},
+    {"enforceQuota", offsetof(qr_zookeeper_conf, enforce_quota)},
+    {"readonlymode.enabled", offsetof(qr_zookeeper_conf, read_only)},
+};
+
+static const struct {
+    const char *name;
     size_t at; /* of a text */
 } texts[] = {
     {"dataDir", offsetof(qr_zookeeper_conf, data_dir)},
@@ -258,6 +268,12 @@ static bool set_listed(qr_zookeeper_conf *conf, const char *name, const char *va
             *wrong = "is not a number that could be meant";
         return true;
     }
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+        if (strcmp(switches[i].name, name) != 0)
+            continue;
+        memcpy((char *)conf + switches[i].at, &(bool){is_word(value, "true")}, sizeof(bool));
+        return true;
+    }
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (strcmp(texts[i].name, name) != 0)
             continue;
@@ -280,12 +296,6 @@ static qr_status set(qr_zookeeper_conf *conf, const char *name, const char *valu
         conf->admin = is_word(value, "true");
     } else if (strcmp(name, "jute.maxbuffer") == 0) {
         *wrong = set_packet_max(conf, value, arena);
-    } else if (strcmp(name, "extendedTypesEnabled") == 0) {
-        conf->extended_types = is_word(value, "true");
-    } else if (strcmp(name, "enforceQuota") == 0) {
-        conf->enforce_quota = is_word(value, "true");
-    } else if (strcmp(name, "reconfigEnabled") == 0) {
-        conf->reconfig = is_word(value, "true");
     } else if (is_among(protections, sizeof protections / sizeof *protections, name)) {
         *wrong = is_word(value, "true") ? "asks for a protection that is not there yet" : NULL;
         return *wrong != NULL ? QR_E_UNSUPPORTED : QR_OK;

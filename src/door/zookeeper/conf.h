@@ -38,7 +38,7 @@ typedef struct qr_zookeeper_conf { /* texts are the arena's */
     const char *admin_host;                      /* admin.serverAddress; NULL: any */
     uint16_t admin_port;                         /* admin.serverPort */
     bool extended_types, reconfig;               /* extendedTypesEnabled, reconfigEnabled */
-    bool enforce_quota;                          /* enforceQuota */
+    bool enforce_quota, read_only;               /* enforceQuota, readonlymode.enabled */
     qr_zookeeper_server servers[QR_MEMBERS_MAX]; /* by id, each once */
     size_t server_count;
     const char

@@ -25,6 +25,7 @@ qr_zookeeper_door *qr_zookeeper_door_new(const qr_zookeeper_config *config)
     qr_prng_seed(&door->prng, config->seed);
     door->trace_mask = QR__ZK_TRACE_MASK;
     door->began_ms = door->now_ms = config->now_ms;
+    door->leaderless_ms = UINT64_MAX;
     door->seen = qr__zk_revision(door);
     return door;
 }
@@ -36,6 +37,7 @@ qr_stream_door qr_zookeeper_door_stream(qr_zookeeper_door *door)
 
 void qr_zookeeper_door_look(qr_zookeeper_door *door, uint64_t now_ms)
 {
+    (void)qr__zk_read_only(door, now_ms);
     qr__zk_reap(door, now_ms);
     qr__zk_config_notice(door);
     qr__zk_config_keep(door);

@@ -63,7 +63,9 @@ struct qr__zk_connection {
     int64_t session;
     uint8_t password[QR__ZK_PASSWORD];
     uint32_t timeout_ms;
-    bool has_tail; /* the client sent, and gets, the byte of read-only */
+    bool read_only; /* there is no quorum: it reads, and its session is not renewed */
+    bool is_local;  /* the session is nobody's but this connection's */
+    bool has_tail;  /* the client sent, and gets, the byte of read-only */
     bool renewing;
     uint64_t renewal_ms, renewed_ms; /* when the last renewal was asked for, and the last that succeeded */
     qr_query query;
@@ -101,8 +103,10 @@ struct qr_zookeeper_door {
     uint64_t config_version;    /* of /zookeeper/config, when its watchers were told last */
     bool config_writing;        /* a write of ours is under way */
     qr__zk_call *reconfiguring; /* the change of members under way, one at a time */
-    bool bell_rang;             /* and was not listened to: nobody watched */
-    uint64_t seen;              /* events of revisions up to this one are queued */
+    uint64_t leaderless_ms;     /* since when there is no leader; UINT64_MAX: there is one */
+    bool read_only;
+    bool bell_rang; /* and was not listened to: nobody watched */
+    uint64_t seen;  /* events of revisions up to this one are queued */
     bool catching_up;
     uint64_t outstanding, now_ms, began_ms;
     int64_t trace_mask; /* as clients set it; nothing is traced by it */
@@ -124,7 +128,16 @@ void qr__zk_landed(qr__zk_connection *connection); /* a flight has ended; may fr
 /* session.c */
 void qr__zk_session_begin(qr__zk_connection *connection, qr_slice packet);
 void qr__zk_session_renew(qr__zk_connection *connection);
+void qr__zk_session_draw(qr__zk_connection *connection);                     /* an id and a password */
+bool qr__zk_session_matches(qr__zk_connection *connection, qr_slice record); /* takes its time-out */
+void qr__zk_session_attach(qr__zk_connection *connection);
+void qr__zk_session_refuse(qr__zk_connection *connection);
 qr_status qr__zk_session_close(qr__zk_call *call); /* submits; done as a write */
+
+/* readonly.c */
+bool qr__zk_read_only(qr_zookeeper_door *door, uint64_t now_ms); /* as it is now; a change closes all */
+void qr__zk_read_only_begin(qr__zk_connection *connection, const qr_jute_connect_request *request);
+bool qr__zk_read_only_refuses(qr__zk_call *call); /* then it is done */
 
 /* line.c */
 qr_status qr__zk_line_add(qr__zk_connection *connection, qr_slice packet);

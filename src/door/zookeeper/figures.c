@@ -8,16 +8,17 @@
 
 enum { MADE_UP = 5 }; /* nodes: /zookeeper and the two below it; and the root, which ZooKeeper counts twice */
 
-const char *qr__zk_mode(const qr_node_status *status)
+const char *qr__zk_mode(const qr_zookeeper_door *door, const qr_node_status *status)
 {
-    return status->engine.members.count == 1  ? "standalone"
-           : status->engine.role == QR_LEADER ? "leader"
-                                              : "follower";
+    return door->read_only                     ? "read-only"
+           : status->engine.members.count == 1 ? "standalone"
+           : status->engine.role == QR_LEADER  ? "leader"
+                                               : "follower";
 }
 
-bool qr__zk_serves(const qr_node_status *status)
+bool qr__zk_serves(const qr_zookeeper_door *door, const qr_node_status *status)
 {
-    return status->engine.leader != 0 && status->level >= QR__ZK_LEVEL;
+    return door->read_only || (status->engine.leader != 0 && status->level >= QR__ZK_LEVEL);
 }
 
 void qr__zk_average(const qr__zk_latency *latency, char text[QR__ZK_AVERAGE_SIZE])
@@ -263,9 +264,9 @@ static void tell_role(const qr_node_status *status, const teller *to)
 {
     bool leads = status->engine.role == QR_LEADER;
     tell_text(to, "peer_state", "peer_state",
-              leads                   ? "leading - broadcast"
-              : qr__zk_serves(status) ? "following - broadcast"
-                                      : "looking");
+              leads                        ? "leading - broadcast"
+              : status->engine.leader != 0 ? "following - broadcast"
+                                           : "looking");
 }
 
 static void tell_files(const qr_zookeeper_door *door, const teller *to, bool most)
@@ -291,7 +292,7 @@ static void tell_state(const qr_zookeeper_door *door, const qr_node_status *stat
     qr__zk_average(&door->counts.all, average);
     qr__zk_each_ephemeral(door, add_one, &ephemerals);
     tell_text(to, "version", "version", QR__ZK_VERSION);
-    tell_text(to, "server_state", "server_state", qr__zk_mode(status));
+    tell_text(to, "server_state", "server_state", qr__zk_mode(door, status));
     if (status->engine.members.count > 1)
         tell_role(status, to);
     count(to, "ephemerals_count", ephemerals);

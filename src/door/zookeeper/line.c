@@ -173,6 +173,8 @@ static bool is_alone(const qr__zk_call *call)
 static qr_status begin_write(qr__zk_call *call)
 {
     qr__zk_connection *connection = call->connection;
+    if (qr__zk_read_only_refuses(call))
+        return QR_OK;
     if (call->request.type == QR_JUTE_OP_CLOSE_SESSION)
         return qr__zk_session_close(call);
     if (call->request.type == QR_JUTE_OP_RECONFIG)
@@ -208,7 +210,9 @@ static qr_status begin_read(qr__zk_call *call)
     qr__zk_connection *connection = call->connection;
     qr_zookeeper_door *door = connection->door;
     bool takes = qr_zookeeper_request_takes(call->request.type);
-    if (!call->passed_barrier &&
+    if (qr__zk_read_only_refuses(call))
+        return QR_OK;
+    if (!call->passed_barrier && !connection->read_only &&
         (call->request.type == QR_JUTE_OP_SYNC || (takes && door->config.linearizable_reads))) {
         call->barrier = (qr_query){.kind = QR_QUERY_PATH, .path = qr_slice_text("/")};
         bool here = QR_BUG(call->request.bug, SYNC_LOCAL);

@@ -28,7 +28,7 @@ static void reply_to_connect(qr__zk_connection *connection, bool attached)
         .timeout = attached ? (int32_t)connection->timeout_ms : 0,
         .session_id = attached ? connection->session : 0,
         .password = qr_slice_of(attached ? connection->password : nothing, QR__ZK_PASSWORD),
-        .read_only = connection->has_tail ? 0 : QR_JUTE_ABSENT};
+        .read_only = connection->has_tail ? connection->read_only : QR_JUTE_ABSENT};
     size_t begin = qr_jute_packet_begin(&connection->out);
     qr_jute_encode(&qr_jute_record_connect_reply, &reply, &connection->out);
     qr_jute_packet_end(&connection->out, begin);
@@ -36,7 +36,7 @@ static void reply_to_connect(qr__zk_connection *connection, bool attached)
     qr__zk_wake(connection);
 }
 
-static void refuse(qr__zk_connection *connection)
+void qr__zk_session_refuse(qr__zk_connection *connection)
 {
     reply_to_connect(connection, false);
     qr__zk_end(connection);
@@ -50,7 +50,7 @@ static void end_twin(const qr__zk_connection *connection)
             qr__zk_end(other);
 }
 
-static void attach(qr__zk_connection *connection)
+void qr__zk_session_attach(qr__zk_connection *connection)
 {
     connection->state = QR__ZK_ATTACHED;
     connection->asker.session = connection->session;
@@ -91,7 +91,7 @@ static void on_granted(void *owner, const qr_reply *reply)
         } else if (reply->status == QR_OK) {
             connection->asker.session_states = 1;
             connection->renewed_ms = connection->renewal_ms;
-            attach(connection);
+            qr__zk_session_attach(connection);
         } else {
             qr__zk_end(connection);
         }
@@ -99,13 +99,18 @@ static void on_granted(void *owner, const qr_reply *reply)
     qr__zk_landed(connection);
 }
 
-static void grant(qr__zk_connection *connection)
+void qr__zk_session_draw(qr__zk_connection *connection)
 {
     uint64_t id;
     draw(connection->door, (uint8_t *)&id, sizeof id);
     draw(connection->door, connection->password, QR__ZK_PASSWORD);
     id = (id & ((UINT64_C(1) << 56) - 1)) | (uint64_t)(connection->door->config.server & 0x7f) << 56;
     connection->session = (int64_t)(id ? id : 1);
+}
+
+static void grant(qr__zk_connection *connection)
+{
+    qr__zk_session_draw(connection);
     connection->record.size = 0;
     qr_buffer_add_slice(&connection->record, qr_slice_of(connection->password, QR__ZK_PASSWORD));
     qr_buffer_u32(&connection->record, connection->timeout_ms);
@@ -140,9 +145,9 @@ static void on_renewed(void *owner, const qr_reply *reply)
         if (reply->status == QR_OK) /* counted from when it was asked for: never longer than was promised */
             connection->renewed_ms = connection->renewal_ms;
         if (connection->state == QR__ZK_ATTACHING && reply->status == QR_OK)
-            attach(connection);
+            qr__zk_session_attach(connection);
         else if (connection->state == QR__ZK_ATTACHING && reply->status == QR_E_LEASE_NOT_FOUND)
-            refuse(connection);
+            qr__zk_session_refuse(connection);
         else if (connection->state == QR__ZK_ATTACHING || reply->status == QR_E_LEASE_NOT_FOUND)
             qr__zk_end(connection);
     }
@@ -158,9 +163,11 @@ static void renew(qr__zk_connection *connection)
 
 void qr__zk_session_renew(qr__zk_connection *connection)
 {
-    if (connection->state == QR__ZK_ATTACHED && !connection->renewing &&
-        !QR_BUG(connection->door->config.bug, PACKETS_RENEW_NOT) &&
-        connection->now_ms >= connection->renewal_ms + connection->timeout_ms / LIVES_OF_RENEWAL)
+    if (connection->read_only)
+        connection->renewed_ms = connection->now_ms; /* there is nobody else to tell */
+    else if (connection->state == QR__ZK_ATTACHED && !connection->renewing &&
+             !QR_BUG(connection->door->config.bug, PACKETS_RENEW_NOT) &&
+             connection->now_ms >= connection->renewal_ms + connection->timeout_ms / LIVES_OF_RENEWAL)
         renew(connection);
 }
 
@@ -212,24 +219,30 @@ static bool same_password(const uint8_t *a, const uint8_t *b)
     return differs == 0;
 }
 
+bool qr__zk_session_matches(qr__zk_connection *connection, qr_slice record)
+{
+    if (record.size < RECORD_SIZE || (!same_password(record.data, connection->password) &&
+                                      !QR_BUG(connection->door->config.bug, ANY_PASSWORD)))
+        return false;
+    qr_reader reader = qr_reader_of(record);
+    qr_reader_take(&reader, QR__ZK_PASSWORD);
+    connection->timeout_ms = qr_reader_u32(&reader);
+    return true;
+}
+
 static void on_record(void *owner, const qr_reply *reply)
 {
     qr__zk_connection *connection = owner;
     if (!connection->closed && connection->state == QR__ZK_ATTACHING) {
         const qr_txn_result *result = reply->status == QR_OK ? reply->result : NULL;
         const qr_key_value *kv = result && result->ops[0].kv_count ? &result->ops[0].kvs[0] : NULL;
-        uint32_t bug = connection->door->config.bug;
         if (!result) {
             qr__zk_end(connection);
-        } else if (!kv && QR_BUG(bug, EXPIRED_RESUMED)) {
-            attach(connection);
-        } else if (!kv || kv->value.size < RECORD_SIZE ||
-                   (!same_password(kv->value.data, connection->password) && !QR_BUG(bug, ANY_PASSWORD))) {
-            refuse(connection);
+        } else if (!kv && QR_BUG(connection->door->config.bug, EXPIRED_RESUMED)) {
+            qr__zk_session_attach(connection);
+        } else if (!kv || !qr__zk_session_matches(connection, kv->value)) {
+            qr__zk_session_refuse(connection);
         } else {
-            qr_reader reader = qr_reader_of(kv->value);
-            qr_reader_take(&reader, QR__ZK_PASSWORD);
-            connection->timeout_ms = qr_reader_u32(&reader);
             connection->asker.session_states = kv->version;
             connection->record.size = 0;
             qr_buffer_add_slice(&connection->record, kv->value);
@@ -256,6 +269,7 @@ void qr__zk_session_begin(qr__zk_connection *connection, qr_slice packet)
     const qr_zookeeper_config *config = &connection->door->config;
     qr_reader reader = qr_reader_of(packet);
     qr_jute_connect_request request;
+    bool read_only = qr__zk_read_only(connection->door, connection->now_ms);
     if (qr_jute_decode(&qr_jute_record_connect_request, &reader, &connection->arena, &request) != QR_OK ||
         (uint64_t)request.last_zxid_seen > qr__zk_revision(connection->door) ||
         qr_node_level(config->node) < QR__ZK_LEVEL) {
@@ -270,14 +284,16 @@ void qr__zk_session_begin(qr__zk_connection *connection, qr_slice packet)
     connection->door->counts.connects++;
     connection->state = QR__ZK_ATTACHING;
     connection->session = request.session_id;
-    if (request.session_id == 0) {
-        grant(connection);
-    } else if (request.password.size != QR__ZK_PASSWORD) {
-        refuse(connection);
-    } else {
+    if (request.password.size == QR__ZK_PASSWORD)
         memcpy(connection->password, request.password.data, QR__ZK_PASSWORD);
+    if (request.session_id != 0 && request.password.size != QR__ZK_PASSWORD)
+        qr__zk_session_refuse(connection);
+    else if (read_only)
+        qr__zk_read_only_begin(connection, &request);
+    else if (request.session_id == 0)
+        grant(connection);
+    else
         resume(connection);
-    }
 }
 
 /* ---- the end ----

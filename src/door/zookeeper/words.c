@@ -52,7 +52,7 @@ static void server(const qr_zookeeper_door *door, const qr_node_status *status, 
                      "\nConnections: %zu\nOutstanding: %" PRIu64 "\nZxid: 0x%" PRIx64
                      "\nMode: %s\nNode count: %" PRIu64 "\n",
                      counts->all.min_ms, average, counts->all.max_ms, counts->received, counts->sent,
-                     door->connection_count, door->outstanding, status->revision, qr__zk_mode(status),
+                     door->connection_count, door->outstanding, status->revision, qr__zk_mode(door, status),
                      qr__zk_node_count(door));
 }
 
@@ -207,14 +207,14 @@ static void answer(qr_zookeeper_door *door, qr_zookeeper_word word, qr_buffer *o
 {
     qr_node_status status;
     qr_node_status_of(door->config.node, &status);
-    bool serves = qr__zk_serves(&status);
+    bool read_only = qr__zk_read_only(door, door->now_ms), serves = qr__zk_serves(door, &status);
     if (!serves && !answers_alone(word)) {
         qr_buffer_format(out, QR__ZK_NOT_SERVING "\n");
         return;
     }
     switch (word) {
     case QR_ZOOKEEPER_WORD_ruok: qr_buffer_format(out, "imok"); break;
-    case QR_ZOOKEEPER_WORD_isro: qr_buffer_format(out, serves ? "rw" : "null"); break;
+    case QR_ZOOKEEPER_WORD_isro: qr_buffer_format(out, read_only ? "ro" : serves ? "rw" : "null"); break;
     case QR_ZOOKEEPER_WORD_srvr: server(door, &status, false, out); break;
     case QR_ZOOKEEPER_WORD_stat: server(door, &status, true, out); break;
     case QR_ZOOKEEPER_WORD_mntr: qr__zk_tell_monitor(door, monitor_line, out); break;

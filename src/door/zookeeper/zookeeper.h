@@ -29,6 +29,7 @@ typedef struct qr_zookeeper_config {
     bool ttl_nodes;                          /* extendedTypesEnabled: nodes with a time to live may be made */
     uint32_t reap_ms;        /* between two walks for containers and such nodes; 0 = a minute */
     bool linearizable_reads; /* reads wait as a sync does */
+    bool read_only_mode;     /* without a quorum, clients that can do with it may read */
     bool enforce_quota;      /* hard limits of quotas hold */
     bool reconfig; /* reconfigEnabled: nobody has the right to it, rather than that it is switched off */
     /* Of this member in /zookeeper/config: where clients reach it (host NULL: any; port 0: not told), and the

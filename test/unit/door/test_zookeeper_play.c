@@ -19,7 +19,7 @@ enum {
     AUTH = 100,
     ADD_WATCH = 106
 };
-enum { NO_AUTH = -102, IN_PROGRESS = -14 };
+enum { NO_AUTH = -102, IN_PROGRESS = -14, NOT_READ_ONLY = -119 };
 enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3, CHILDREN = 4 };
 
 static qr_node node;
@@ -34,6 +34,7 @@ typedef struct peer {
     int64_t session;
     uint8_t password[16];
     int32_t xid;
+    uint8_t read_only;
 } peer;
 
 typedef struct packet { /* a reply, or an event */
@@ -59,6 +60,7 @@ static int begin_at(const char *root)
                                .words = qr_zookeeper_words_allowed(qr_slice_text("ruok,srvr,stmk")),
                                .seed = 1,
                                .reconfig = true,
+                               .read_only_mode = true,
                                .super_digest = qr_slice_text("super:D/InIHSb7yEEbrWz8b9l71RjZJU="),
                                .wall_ms = wall_ms});
     ops = qr_zookeeper_door_stream(door).ops;
@@ -154,7 +156,7 @@ static void connect(peer *one)
     qr_jute_connect_request request = {.timeout = 10000,
                                        .session_id = one->session,
                                        .password = qr_slice_of(one->password, 16),
-                                       .read_only = 0};
+                                       .read_only = one->read_only};
     qr_buffer body = {0};
     qr_jute_encode(&qr_jute_record_connect_request, &request, &body);
     assert_int_equal(feed_packet(one, &body), QR_OK);
@@ -167,6 +169,7 @@ static void connect(peer *one)
     one->session = number(&reader, 8);
     qr_reader_take(&reader, 4);
     memcpy(one->password, qr_reader_take(&reader, 16).data, 16);
+    one->read_only = (uint8_t)number(&reader, 1);
 }
 
 static void disconnect(peer *one)
@@ -766,6 +769,74 @@ static void a_trace_mask_is_kept(void **state)
     qr_buffer_free(&answer);
 }
 
+/* ---- without a quorum ---- */
+
+static void without_a_quorum_who_can_do_with_it_reads(void **state)
+{
+    peer writer = {0};
+    connect(&writer);
+    assert_int_equal(writer.read_only, 0);
+    call(&writer, CREATE, "/a", 0, 0);
+    node.leader = 0;
+    qr_zookeeper_door_look(door, now_ms);
+    call(&writer, EXISTS, "/a", 0, 0); /* it may be an election */
+    now_ms += 2000;
+    qr_zookeeper_door_look(door, now_ms);
+    assert_true(ops->finished(writer.stream));
+    disconnect(&writer);
+
+    peer reader = {.read_only = 1}, heir = {.session = writer.session, .read_only = 1};
+    connect(&reader);
+    assert_int_equal(reader.read_only, 1);
+    assert_int_not_equal(reader.session, 0);
+    call(&reader, EXISTS, "/a", 0, 0);
+    call(&reader, CREATE, "/b", 0, NOT_READ_ONLY);
+    call(&reader, CLOSE, NULL, 0, 0);
+    assert_true(ops->finished(reader.stream));
+    disconnect(&reader);
+
+    memcpy(heir.password, writer.password, 16);
+    connect(&heir);
+    assert_int_equal(heir.session, writer.session);
+    call(&heir, CLOSE, NULL, 0, NOT_READ_ONLY); /* it is not this member's to end */
+    peer thief = {.session = writer.session, .read_only = 1};
+    connect(&thief);
+    assert_int_equal(thief.session, 0);
+    disconnect(&thief);
+
+    node.leader = FAKE_SELF;
+    qr_zookeeper_door_look(door, now_ms);
+    assert_true(ops->finished(heir.stream));
+    disconnect(&heir);
+    peer again = {.session = writer.session};
+    memcpy(again.password, writer.password, 16);
+    connect(&again);
+    assert_int_equal(again.session, writer.session);
+    call(&again, CREATE, "/b", 0, 0);
+    disconnect(&again);
+}
+
+/* It gets no answer, and asks elsewhere. */
+static void without_a_quorum_who_has_to_write_is_not_let_in(void **state)
+{
+    node.leader = 0;
+    qr_zookeeper_door_look(door, now_ms);
+    now_ms += 2000;
+    qr_zookeeper_door_look(door, now_ms);
+    void *stream = ops->open(door, "127.0.0.1:4711", (qr_stream_waker){NULL, wake}, now_ms);
+    static const uint8_t zeros[16];
+    qr_jute_connect_request request = {.timeout = 10000, .password = qr_slice_of(zeros, 16)};
+    qr_buffer body = {0};
+    qr_jute_encode(&qr_jute_record_connect_request, &request, &body);
+    peer one = {.stream = stream};
+    assert_int_equal(feed_packet(&one, &body), QR_OK);
+    qr_buffer_free(&body);
+    ops->drain(stream, &one.in, 4096);
+    assert_int_equal(one.in.size, 0);
+    assert_true(ops->finished(stream));
+    disconnect(&one);
+}
+
 int main(void)
 {
 #define TEST(name)                                                                                           \
@@ -786,6 +857,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_implied_node_that_is_written_shows_its_next_version, begin, end),
         TEST(bytes_may_come_one_by_one),
         TEST(a_packet_that_is_too_large_ends_the_connection),
+        TEST(without_a_quorum_who_can_do_with_it_reads),
+        TEST(without_a_quorum_who_has_to_write_is_not_let_in),
         TEST(a_change_of_members_is_told_to_who_watches),
         TEST(a_change_of_members_waits_for_another),
         TEST(words_are_answered_where_they_are_allowed),
