@@ -33,7 +33,7 @@ static void wish(qr_zookeeper_ensemble *ensemble, uint8_t how, qr_slice text, qr
     for (size_t i = 0; i < wishes.leaving_count; i++)
         QR_ASSERT(qr_zookeeper_seat_numbered(ensemble, wishes.leaving[i]) != NULL);
     for (size_t i = 0; i < wishes.joining_count; i++)
-        QR_ASSERT(wishes.joining[i].client_port != 0 && !wishes.joining[i].observer);
+        QR_ASSERT(wishes.joining[i].client_port != 0);
     QR_ASSERT(ensemble->count + wishes.joining_count >= wishes.leaving_count + 2);
 }
 

@@ -137,8 +137,9 @@ static void seat(qr_node *node, const qr_member *member, qr_arena *arena, qr_zoo
         found->server.host = known.host;
         found->server.peer_port = known.peer_port;
     }
-    if (found->server.election_port == 0)
-        found->server.election_port = found->server.peer_port;
+    if (found->server.election_port == 0) /* clients want another one than the first */
+        found->server.election_port =
+            (uint16_t)(found->server.peer_port + (found->server.peer_port < UINT16_MAX ? 1 : -1));
     found->server.observer = member->role == QR_ROLE_LEARNER;
 }
 

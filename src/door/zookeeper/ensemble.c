@@ -167,11 +167,12 @@ static int32_t read_server(char *text, qr_arena *arena, qr_zookeeper_wishes *wis
     qr_zookeeper_server server;
     if (*digits == 0 || strspn(digits, "0123456789") != strlen(digits))
         return QR_ZOOKEEPER_MARSHALLING;
-    if (qr_zookeeper_server_read(equals + 1, arena, &server) != NULL || server.client_port == 0 ||
-        !qr_zookeeper_conf_myid(qr_slice_text(digits), &server.id))
+    if (qr_zookeeper_server_read(equals + 1, arena, &server) != NULL || server.client_port == 0)
         return QR_ZOOKEEPER_BAD_ARGUMENTS;
-    if (server.observer)
-        return QR_ZOOKEEPER_UNIMPLEMENTED;
+    if (!qr_zookeeper_conf_myid(qr_slice_text(digits), &server.id)) {
+        server.id = QR_ZOOKEEPER_SERVER_ID_MAX + 1;
+        wishes->too_much = true;
+    }
     size_t at = 0;
     while (at < wishes->joining_count && wishes->joining[at].id != server.id)
         at++;
@@ -190,11 +191,11 @@ static bool is_joining(const qr_zookeeper_wishes *wishes, uint32_t number)
     return false;
 }
 
-/* Two servers at one place, or fewer than two of them. */
+/* Not with two servers at one place, nor with fewer than two participants. */
 static bool is_sound(const qr_zookeeper_ensemble *ensemble, const qr_zookeeper_wishes *wishes)
 {
     qr_zookeeper_server all[2 * QR_MEMBERS_MAX];
-    size_t count = 0;
+    size_t count = 0, participants = 0;
     for (size_t i = 0; i < ensemble->count; i++) {
         bool stays = !is_joining(wishes, ensemble->seats[i].server.id);
         for (size_t j = 0; j < wishes->leaving_count; j++)
@@ -205,10 +206,12 @@ static bool is_sound(const qr_zookeeper_ensemble *ensemble, const qr_zookeeper_w
     for (size_t i = 0; i < wishes->joining_count; i++)
         all[count++] = wishes->joining[i];
     for (size_t i = 0; i < count; i++)
+        participants += !all[i].observer;
+    for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < i; j++)
             if (all[i].peer_port == all[j].peer_port && strcmp(all[i].host, all[j].host) == 0)
                 return false;
-    return count >= 2 && count <= QR_MEMBERS_MAX;
+    return participants >= 2 && count <= QR_MEMBERS_MAX;
 }
 
 int32_t qr_zookeeper_wishes_read(const qr_zookeeper_ensemble *ensemble, qr_slice joining, qr_slice leaving,

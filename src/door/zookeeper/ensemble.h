@@ -43,6 +43,7 @@ typedef struct qr_zookeeper_wishes {
     qr_zookeeper_server joining[QR_MEMBERS_MAX];
     uint32_t leaving[QR_MEMBERS_MAX]; /* numbers; those that nobody has are left out */
     size_t joining_count, leaving_count;
+    bool too_much; /* what makes sense, but cannot be done here: numbers beyond QR_ZOOKEEPER_SERVER_ID_MAX */
 } qr_zookeeper_wishes;
 
 /* An error as ReplyHeader.err; 0: none. `members`, if it is not null, says all that shall be members then;

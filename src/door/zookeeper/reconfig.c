@@ -2,7 +2,7 @@
  * one after another:
  *
  *   look (all that was decided before is applied here) -> judge
- *     -> of each that joins: its entry in the catalogue, then it is added; or its new peer URL
+ *     -> of each that joins: its entry in the catalogue, then it is added; or its new peer URL, or its vote
  *     -> each that leaves is removed
  *     -> the record behind /zookeeper/config -> answer
  *
@@ -13,7 +13,7 @@
 
 enum { STEPS_MAX = 3 * QR_MEMBERS_MAX, RECORD_ATTEMPTS = 5, BUSY_ATTEMPTS = 10 };
 
-typedef enum step_kind { ENTRY, ADD, REMOVE } step_kind;
+typedef enum step_kind { ENTRY, ADD, PROMOTE, REMOVE } step_kind;
 
 typedef struct qr__zk_change {
     qr_zookeeper_wishes wishes;
@@ -93,7 +93,8 @@ static qr_status submit(qr__zk_call *call, qr_request *request,
 /* Of a change of members that is there already, the step is done. */
 static bool is_done(const struct step *step, qr_status status)
 {
-    return status == QR_OK || (step->kind == ADD && status == QR_E_EXISTS) ||
+    bool adds = step->kind == ADD || step->kind == PROMOTE;
+    return status == QR_OK || (adds && status == QR_E_EXISTS) ||
            (step->kind == REMOVE && status == QR_E_NOT_FOUND);
 }
 
@@ -118,12 +119,14 @@ static void on_step(void *owner, const qr_reply *reply)
 
 static qr_status take_step(qr__zk_call *call, const struct step *step)
 {
+    static const qr_change_kind kinds[] = {
+        [ADD] = QR_CHANGE_ADD, [PROMOTE] = QR_CHANGE_PROMOTE, [REMOVE] = QR_CHANGE_REMOVE};
     qr_node *node = node_of(call);
     if (step->kind != ENTRY) {
         qr_request request = {.kind = QR_REQUEST_MEMBERS,
-                              .change = {.kind = step->kind == ADD ? QR_CHANGE_ADD : QR_CHANGE_REMOVE,
+                              .change = {.kind = kinds[step->kind],
                                          .id = step->member,
-                                         .voter = step->kind == ADD}};
+                                         .voter = step->kind == ADD && !step->server->observer}};
         return submit(call, &request, on_step);
     }
     qr_catalogue_entry entry = {.name = qr_slice_of(NULL, 0)};
@@ -222,7 +225,7 @@ void qr__zk_reconfig_stop(qr_zookeeper_door *door)
 
 /* ---- the judgement ---- */
 
-static void plan(qr__zk_call *call, const qr_zookeeper_ensemble *ensemble)
+static void plan(qr__zk_call *call, qr_zookeeper_ensemble *ensemble)
 {
     const qr_zookeeper_config *config = &call->connection->door->config;
     qr__zk_change *self = call->reconfig;
@@ -230,8 +233,7 @@ static void plan(qr__zk_call *call, const qr_zookeeper_ensemble *ensemble)
     qr_node_status_of(config->node, &status);
     for (size_t i = 0; i < self->wishes.joining_count; i++) {
         const qr_zookeeper_server *server = &self->wishes.joining[i];
-        const struct qr_zookeeper_seat *seat =
-            qr_zookeeper_seat_numbered((qr_zookeeper_ensemble *)(uintptr_t)ensemble, server->id);
+        const struct qr_zookeeper_seat *seat = qr_zookeeper_seat_numbered(ensemble, server->id);
         qr_catalogue_urls urls = {.list = {qr__zk_peer_url(server, &call->arena)}, .count = 1};
         self->ids[i] = seat ? seat->member
                             : qr_catalogue_new_id(&urls, status.cluster,
@@ -242,12 +244,24 @@ static void plan(qr__zk_call *call, const qr_zookeeper_ensemble *ensemble)
             self->steps[self->step_count++] = (struct step){ENTRY, self->ids[i], server};
         if (!seat)
             self->steps[self->step_count++] = (struct step){ADD, self->ids[i], server};
+        else if (seat->server.observer && !server->observer)
+            self->steps[self->step_count++] = (struct step){PROMOTE, self->ids[i], server};
     }
     for (size_t i = 0; i < self->wishes.leaving_count; i++) {
-        const struct qr_zookeeper_seat *seat =
-            qr_zookeeper_seat_numbered((qr_zookeeper_ensemble *)(uintptr_t)ensemble, self->wishes.leaving[i]);
+        const struct qr_zookeeper_seat *seat = qr_zookeeper_seat_numbered(ensemble, self->wishes.leaving[i]);
         self->steps[self->step_count++] = (struct step){.kind = REMOVE, .member = seat->member};
     }
+}
+
+/* A member with a vote does not become an observer. */
+static bool demotes(qr_zookeeper_ensemble *ensemble, const qr_zookeeper_wishes *wishes)
+{
+    for (size_t i = 0; i < wishes->joining_count; i++) {
+        const struct qr_zookeeper_seat *seat = qr_zookeeper_seat_numbered(ensemble, wishes->joining[i].id);
+        if (seat != NULL && wishes->joining[i].observer && !seat->server.observer)
+            return true;
+    }
+    return false;
 }
 
 /* In ZooKeeper's order: who asks is looked at last. */
@@ -273,6 +287,8 @@ static int32_t judge(qr__zk_call *call, const qr_jute_reconfig *asked)
             return QR_ZOOKEEPER_BAD_ARGUMENTS;
     if (!call->connection->asker.is_super)
         return QR_ZOOKEEPER_NO_AUTH;
+    if (call->reconfig->wishes.too_much || demotes(ensemble, &call->reconfig->wishes))
+        return QR_ZOOKEEPER_UNIMPLEMENTED;
     plan(call, ensemble);
     return QR_ZOOKEEPER_OK;
 }

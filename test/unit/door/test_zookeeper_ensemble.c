@@ -89,12 +89,11 @@ static void wishes_that_cannot_be(void **state)
         {"server.9=a:1:2;3=4", NULL, NULL, QR_ZOOKEEPER_BAD_ARGUMENTS},
         {"server.9=a b:1:2;3", NULL, NULL, QR_ZOOKEEPER_BAD_ARGUMENTS},
         {"server.x=a:1:2;3", NULL, NULL, QR_ZOOKEEPER_MARSHALLING},
-        {"server.999=a:1:2;3", NULL, NULL, QR_ZOOKEEPER_BAD_ARGUMENTS},
         {"server.9=localhost:2001:2;3", NULL, NULL, QR_ZOOKEEPER_BAD_ARGUMENTS}, /* server.1 is there */
-        {"server.9=a:1:2:observer;3", NULL, NULL, QR_ZOOKEEPER_UNIMPLEMENTED},
         {NULL, "x", NULL, QR_ZOOKEEPER_MARSHALLING},
         {NULL, "2,3", NULL, QR_ZOOKEEPER_BAD_ARGUMENTS}, /* one would be left */
         {NULL, NULL, "server.1=a:1:2;3", QR_ZOOKEEPER_BAD_ARGUMENTS},
+        {NULL, NULL, "server.1=a:1:2;3,server.2=b:1:2:observer;3", QR_ZOOKEEPER_BAD_ARGUMENTS},
         {NULL, NULL, "", QR_ZOOKEEPER_BAD_ARGUMENTS},
         {NULL, "3", "server.1=a:1:2;3,server.2=b:1:2;3", QR_ZOOKEEPER_BAD_ARGUMENTS},
     };
@@ -131,6 +130,15 @@ static void wishes_that_can(void **state)
                                               &arena, &wishes),
                      0);
     assert_int_equal(wishes.leaving_count, 2);
+    assert_false(wishes.too_much);
+    assert_int_equal(qr_zookeeper_wishes_read(&three, qr_slice_text("server.999=a:1:2:observer;3"), none,
+                                              none, &arena, &wishes),
+                     0);
+    assert_true(wishes.too_much && wishes.joining[0].observer);
+    assert_int_equal(qr_zookeeper_wishes_read(&three, none, none,
+                                              qr_slice_text("server.3=localhost:2003:2;3\nserver.7=d:1:2;3"),
+                                              &arena, &wishes),
+                     0);
     assert_int_equal(wishes.joining_count, 2);
 }
 

@@ -638,7 +638,7 @@ static void expect_data(peer *one, int32_t xid, const char *data)
     assert_memory_equal(reader.at, data, strlen(data));
 }
 
-#define OF_TWO "server.1=a:1:1:participant\nserver.2=b:1:1:participant\n"
+#define OF_TWO "server.1=a:1:2:participant\nserver.2=b:1:2:participant\n"
 
 static void a_change_of_members_is_told_to_who_watches(void **state)
 {
@@ -648,7 +648,7 @@ static void a_change_of_members_is_told_to_who_watches(void **state)
     connect(&other);
     int32_t xid = send(&other, GET_DATA, "/zookeeper/config", 1);
     turns(&other);
-    expect_data(&other, xid, OF_TWO "server.3=c:1:1:observer\nversion=0");
+    expect_data(&other, xid, OF_TWO "server.3=c:1:2:observer\nversion=0");
     xid = send_reconfig(&one, "server.9=d:1:2;3", "3");
     turns(&one);
     expect(&one, xid, NO_AUTH);
@@ -692,7 +692,7 @@ static void a_change_of_members_waits_for_another(void **state)
     xid = send(&other, GET_DATA, "/zookeeper/config", 0);
     turns(&other);
     expect_data(&other, xid,
-                OF_TWO "server.3=c:1:1:observer\nserver.9=d:1:2:participant;0.0.0.0:3\nversion=1");
+                OF_TWO "server.3=c:1:2:observer\nserver.9=d:1:2:participant;0.0.0.0:3\nversion=1");
     disconnect(&other);
 }
 
