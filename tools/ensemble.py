@@ -30,8 +30,8 @@ def missing(*more):
 class Server:
     """One server process with its folder and ports. It may be killed and started again."""
 
-    def __init__(self, ensemble, number, ports):
-        self.ensemble, self.number = ensemble, number
+    def __init__(self, ensemble, number, ports, role="participant"):
+        self.ensemble, self.number, self.role = ensemble, number, role
         self.client, self.peer, self.election = ports
         self.folder = os.path.join(ensemble.folder, str(number))
         self.conf = os.path.join(self.folder, "zoo.cfg")
@@ -55,7 +55,7 @@ class Server:
     @property
     def spec(self):
         """As `reconfig` takes it."""
-        return f"server.{self.number}=127.0.0.1:{self.peer}:{self.election}:participant;127.0.0.1:{self.client}"
+        return f"server.{self.number}=127.0.0.1:{self.peer}:{self.election}:{self.role};127.0.0.1:{self.client}"
 
     def start(self):
         with open(self.log_path, "ab") as log:
@@ -99,16 +99,16 @@ class Ensemble:
         ports = cluster.free_ports(3 * count)
         self.servers = [Server(self, i + 1, ports[3 * i:3 * i + 3]) for i in range(count)]
 
-    def add(self):
+    def add(self, role="participant"):
         """One server more, which is described to itself alone and not started."""
-        self.servers.append(Server(self, self.servers[-1].number + 1, cluster.free_ports(3)))
+        self.servers.append(Server(self, self.servers[-1].number + 1, cluster.free_ports(3), role))
         self.servers[-1].write()
         return self.servers[-1]
 
     def servers_lines(self):
         if len(self.servers) == 1:
             return []
-        return [f"server.{s.number}=127.0.0.1:{s.peer}:{s.election}" for s in self.servers]
+        return [f"server.{s.number}=127.0.0.1:{s.peer}:{s.election}" + (":observer" if s.role == "observer" else "") for s in self.servers]
 
     @property
     def endpoints(self):

@@ -35,7 +35,7 @@ static const char help[] =
     "    extendedTypesEnabled, reconfigEnabled, enforceQuota, readonlymode.enabled, jute.maxbuffer,\n"
     "    admin.enableServer, admin.serverPort, admin.serverAddress,\n"
     "    DigestAuthenticationProvider.superDigest. A name that is not known, or has no meaning here, is\n"
-    "    a warning. Refused: observers, and what asks for encryption or authentication between members.\n"
+    "    a warning. Refused is what asks for encryption or authentication between members.\n"
     "\n"
     "    etcd's API and the pages for people are served too, on a free port of 127.0.0.1 that the log\n"
     "    names.\n"
@@ -106,11 +106,11 @@ static bool read_all(launch *self, const char *file)
         return false;
     if (conf->data_dir == NULL)
         return fail(self, file, "dataDir is missing");
+    size_t participants = 0;
     for (size_t i = 0; i < conf->server_count; i++)
-        if (conf->servers[i].observer)
-            return fail(self, file,
-                        qr_arena_format(&self->arena, "server.%u is an observer, which is not there yet",
-                                        conf->servers[i].id));
+        participants += !conf->servers[i].observer;
+    if (conf->server_count > 0 && participants == 0)
+        return fail(self, file, "all servers are observers");
     self->id = 1;
     return is_standalone(self) ? make_data_dir(self) : read_myid(self, file);
 }
@@ -185,22 +185,25 @@ static cluster ask_around(launch *self)
 }
 
 /* A server without data whose ensemble runs already has joined it, or is about to: it waits until it is let
- * in, as ZooKeeper's would. If nobody answers it is one of a new ensemble. */
+ * in, as ZooKeeper's would. If nobody answers it is one of a new ensemble, unless it is an observer: these
+ * join later. */
 static bool joins(launch *self)
 {
     const char *folder = qr_arena_format(&self->arena, "%s/quorate/members", self->conf.data_dir);
+    bool observes = qr_zookeeper_conf_server(&self->conf, self->id)->observer;
     if (access(folder, F_OK) == 0)
         return false;
-    cluster found;
-    for (bool told = false; (found = ask_around(self)) == STRANGERS; usleep(PAUSE_MS * 1000)) {
+    for (bool told = false;; told = true) {
+        cluster found = ask_around(self);
+        if (found == OURS || (found == NOBODY && !observes))
+            return found == OURS;
         if (!told)
             fprintf(stderr,
-                    "quorate zookeeper: the others run without server.%u; waiting until 'reconfig' or "
-                    "'quorate member add' has it join\n",
+                    "quorate zookeeper: waiting until server.%u has joined the others, by 'reconfig' or "
+                    "'quorate member add'\n",
                     self->id);
-        told = true;
+        usleep(PAUSE_MS * 1000);
     }
-    return found == OURS;
 }
 
 static void add_ensemble(launch *self)
@@ -210,7 +213,9 @@ static void add_ensemble(launch *self)
     for (size_t i = 0; i < conf->server_count; i++) {
         const qr_zookeeper_server *server = &conf->servers[i];
         const char *url = peer_url(self, server);
-        all = qr_arena_format(&self->arena, "%s%s%u=%s", all, i ? "," : "", server->id, url);
+        if (server->observer && server->id != self->id)
+            continue; /* not from the beginning on */
+        all = qr_arena_format(&self->arena, "%s%s%u=%s", all, *all ? "," : "", server->id, url);
         if (server->id != self->id)
             continue;
         add(self, "listen-peer-urls", url);
