@@ -10,10 +10,12 @@ enum { MADE_UP = 5 }; /* nodes: /zookeeper and the two below it; and the root, w
 
 const char *qr__zk_mode(const qr_zookeeper_door *door, const qr_node_status *status)
 {
-    return door->read_only                     ? "read-only"
-           : status->engine.members.count == 1 ? "standalone"
-           : status->engine.role == QR_LEADER  ? "leader"
-                                               : "follower";
+    const qr_member *self = qr_members_find(&status->engine.members, status->self);
+    return door->read_only                         ? "read-only"
+           : status->engine.members.count == 1     ? "standalone"
+           : self && self->role == QR_ROLE_LEARNER ? "observer"
+           : status->engine.role == QR_LEADER      ? "leader"
+                                                   : "follower";
 }
 
 bool qr__zk_serves(const qr_zookeeper_door *door, const qr_node_status *status)
