@@ -118,7 +118,9 @@ class Cluster:
     """count members named m1, m2, ...; kind "quorate" or "etcd". A context manager: leaving it ends everything."""
 
     def __init__(self, kind, count=3, extra=None, log_level="warn", folder=None):
-        self.kind, self.extra, self.log_level = kind, extra or [], log_level
+        self.kind, self.extra, self.log_level = kind, list(extra or []), log_level
+        if kind == "quorate" and os.environ.get("TEST_ENGINE"):
+            self.extra += ["--engine", os.environ["TEST_ENGINE"]]  # any test of real members, on another engine
         self.keep_folder = folder is not None
         self.folder = folder or tempfile.mkdtemp(prefix=f"quorate-test-{kind}.")
         self.token = "test-" + os.path.basename(self.folder)

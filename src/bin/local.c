@@ -26,7 +26,15 @@ enum {
     STOP_MS = 5000,        /* between TERM and KILL */
 };
 
-enum { LOCAL_MEMBERS, LOCAL_DATA_DIR, LOCAL_CLIENT_PORT, LOCAL_PORT_STEP, LOCAL_LOG_LEVEL, LOCAL_FLAG_COUNT };
+enum {
+    LOCAL_MEMBERS,
+    LOCAL_DATA_DIR,
+    LOCAL_CLIENT_PORT,
+    LOCAL_PORT_STEP,
+    LOCAL_LOG_LEVEL,
+    LOCAL_ENGINE,
+    LOCAL_FLAG_COUNT
+};
 
 static const qr_flag table[] = {
     {"members", QR_FLAG_NUMBER, QR_FLAG_TAKEN, "3", "N", "How many members; they are called m1, m2, ..."},
@@ -40,6 +48,7 @@ static const qr_flag table[] = {
      "members get ports just behind the first one's."},
     {"log-level", QR_FLAG_TEXT, QR_FLAG_TAKEN, "info", "LEVEL",
      "Of the members: debug, info, warn or error."},
+    {"engine", QR_FLAG_TEXT, QR_FLAG_TAKEN, "raft", "raft|paxos", "Of the members."},
 };
 _Static_assert(sizeof table / sizeof *table == LOCAL_FLAG_COUNT, "one enum value a flag");
 
@@ -59,7 +68,7 @@ typedef struct cluster {
     bool temporary, stopping;
     int signals;      /* a signalfd */
     uint64_t kill_ms; /* when patience with stopping members ends */
-    const char *log_level;
+    const char *log_level, *engine;
     char initial[QR_MEMBERS_MAX * 48];
 } cluster;
 
@@ -162,6 +171,7 @@ static void become(const cluster *all, const child *member)
         "--initial-cluster-token", "quorate-local",
         "--log-format", "console",
         "--log-level", all->log_level,
+        "--engine", all->engine,
         NULL,
     };
     /* clang-format on */
@@ -402,6 +412,7 @@ int qr_local_main(int argc, char **argv)
         cluster *all = qr_alloc_zero(1, sizeof *all);
         all->count = (size_t)qr_flags_number(&flags, LOCAL_MEMBERS);
         all->log_level = qr_flags_text(&flags, LOCAL_LOG_LEVEL);
+        all->engine = qr_flags_text(&flags, LOCAL_ENGINE);
         exit_status = 1;
         if (plan_ports(all, (unsigned)qr_flags_number(&flags, LOCAL_CLIENT_PORT),
                        (unsigned)qr_flags_number(&flags, LOCAL_PORT_STEP)) &&

@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "bin/bin.h"
+#include "bin/engines.h"
 #include "bin/recording.h"
-#include "raft/raft.h"
 
 enum { REPLAY_SAME, REPLAY_DIFFERS, REPLAY_USAGE }; /* exit statuses */
 
@@ -168,7 +168,7 @@ static uint64_t compare_states(replay *self)
 
 static const qr_engine_ops *engine_of(void *context, const char *name)
 {
-    return strcmp(name, qr_raft.name) == 0 ? &qr_raft : NULL;
+    return qr_bin_engine(name);
 }
 
 static void say_difference(const qr_box_segment *segment, const qr_replay_result *result)

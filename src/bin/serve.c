@@ -19,7 +19,6 @@
 #include "bin/serve_backup.h"
 #include "bin/serve_zookeeper.h"
 #include "box/ring.h"
-#include "raft/raft.h"
 #include "tree/tree.h"
 
 enum {
@@ -440,7 +439,7 @@ static qr_status open_node(member *self)
         .now_ms = qr_os_now_ms(self->os),
         .wall_ms = qr_os_wall_ms(),
         .members = config->group,
-        .engine = &qr_raft,
+        .engine = config->engine,
         .checkpoint_bytes = config->checkpoint_bytes,
         .scrub_ms = config->scrub_interval_ms,
         .level_max = config->level_max,

@@ -45,6 +45,7 @@ typedef struct qr_serve_config { /* texts are the arena's or borrowed from the f
     uint32_t request_max, txn_ops_max;
     uint64_t watch_progress_ms;
     bool existing;
+    const qr_engine_ops *engine;
     bool repair;            /* of a damaged log, from the other members */
     const char *backup_dir; /* "" = no scheduled backups */
     uint64_t backup_interval_ms, backup_keep;

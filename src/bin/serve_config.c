@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/engines.h"
 #include "bin/serve.h"
 #include "box/ring.h"
 #include "door/zookeeper/conf.h"
@@ -291,6 +292,10 @@ static qr_status configure_log(const qr_flags *flags, qr_log_config *log, qr_are
 static qr_status configure_state(const qr_flags *flags, qr_serve_config *config, qr_arena *arena,
                                  const char **sentence)
 {
+    config->engine = qr_bin_engine(qr_flags_text(flags, QR_SERVE_ENGINE));
+    if (config->engine == NULL)
+        return invalid(sentence, qr_arena_format(arena, "--engine is raft or paxos, not \"%s\"",
+                                                 qr_flags_text(flags, QR_SERVE_ENGINE)));
     const char *repair = qr_flags_text(flags, QR_SERVE_REPAIR);
     config->repair = strcmp(repair, "on") == 0;
     if (!config->repair && strcmp(repair, "off") != 0)

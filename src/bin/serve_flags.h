@@ -83,6 +83,8 @@
     X(LEVEL_MAX, "feature-level-max", NUMBER, "0", "LEVEL",                                                  \
       "Holds the cluster's feature level at this one while this member belongs to it, so that every member " \
       "can go back to the program before; 0: it is raised once all members know more.")                      \
+    X(ENGINE, "engine", TEXT, "raft", "raft|paxos",                                                          \
+      "The consensus algorithm: the same on every member, and for the life of the data folder.")             \
     X(REPAIR, "repair", TEXT, "on", "on|off",                                                                \
       "What a member of several does with a damaged log: put it aside (damaged-*) and get everything from "  \
       "the others "                                                                                          \

@@ -12,6 +12,7 @@
 #include "bin/bin.h"
 #include "bin/planted.h"
 #include "fixed/fixed.h"
+#include "paxos/paxos.h"
 #include "raft/raft.h"
 
 static const char help[] =
@@ -27,7 +28,7 @@ static const char help[] =
     "\n"
     "  --seeds A-B      run these seeds (default 1-100)\n"
     "  --seed N         run this one\n"
-    "  --engine NAME    raft (default) or fixed\n"
+    "  --engine NAME    raft (default), paxos or fixed\n"
     "  --nodes N        1 to 7 members; else each seed draws 1, 3 or 5\n"
     "  --groups N       another world: three hosts with replicas of N groups (1 to 4), and transactions over "
     "several of them\n"
@@ -89,6 +90,9 @@ static bool parse_engine(const char *name, qr_simulate_options *options)
 {
     if (strcmp(name, "raft") == 0) {
         options->engine = &qr_raft;
+        options->elects = true;
+    } else if (strcmp(name, "paxos") == 0) {
+        options->engine = &qr_paxos;
         options->elects = true;
     } else if (strcmp(name, "fixed") == 0) {
         options->engine = &qr_fixed;

@@ -56,6 +56,25 @@
       "node goes on too early with its watchers after a received checkpoint")                                \
     X(WATCH_SKIPS, 28, "watch-skips-checkpoint",                                                             \
       "node does not tell its watchers what a received checkpoint brought")                                  \
+    X(PAXOS_PROMISE_EARLY, 3, "paxos-promise-not-durable", "paxos promises before the promise is durable")   \
+    X(PAXOS_PROMISE_FORGOTTEN, 3, "paxos-promise-forgotten",                                                 \
+      "paxos does not know after a restart to whom it promised its ballot")                                  \
+    X(PAXOS_ACCEPTED_FORGOTTEN, 3, "paxos-accepted-forgotten",                                               \
+      "paxos does not tell after a restart what it had accepted before and not learned")                     \
+    X(PAXOS_BELOW_PROMISE, 3, "paxos-accepts-below-promise", "paxos accepts in ballots below its promise")   \
+    X(PAXOS_LOWER_ADOPTED, 2, "paxos-lower-ballot-adopted",                                                  \
+      "paxos proposes the value of the lowest ballot that a quorum told")                                    \
+    X(PAXOS_NOOP_OVER, 2, "paxos-noop-over-accepted",                                                        \
+      "paxos proposes a no-op where a quorum told of a value")                                               \
+    X(PAXOS_FEW_SLOTS, 2, "paxos-few-slots-prepared", "paxos does phase 1 for the first open slot alone")    \
+    X(PAXOS_SMALL_QUORUM, 32, "paxos-quorum-off-by-one", "paxos counts an acceptor that has not accepted")   \
+    X(PAXOS_OTHER_BALLOT, 2, "paxos-other-ballot-counted",                                                   \
+      "paxos acknowledges what it has accepted in another ballot")                                           \
+    X(PAXOS_CHOSEN_UNTAKEN, 5, "paxos-chosen-beyond-taken",                                                  \
+      "paxos takes the leader's chosen index for slots it has from another ballot")                          \
+    X(PAXOS_READ_UNCONFIRMED, 10, "paxos-read-unconfirmed", "paxos answers READ without a round")            \
+    X(PAXOS_NO_WINDOW, 1, "paxos-no-window",                                                                 \
+      "paxos proposes behind a change of members before it is chosen")                                       \
     X(LEVEL_EARLY, 26, "level-raised-early", "node raises the level before all members know it")             \
     X(LEVEL_NOT_SAVED, 8, "level-not-saved", "node leaves the level out of a checkpoint")                    \
     X(VOTE_FORGOTTEN, 3, "vote-forgotten", "raft does not know its vote any more after a restart")           \

@@ -214,6 +214,10 @@ typedef enum qr_opaque { QR_OPAQUE_MESSAGE, QR_OPAQUE_RECORD } qr_opaque;
 
 typedef struct qr_engine_ops {
     const char *name; /* "raft" */
+    uint8_t format;   /* the first byte of its messages, records and briefs: no two engines share one */
+    /* For checkers: the same term at the same index means the same log up to there, committed or not (Raft,
+     * 5.3). Otherwise that is said of what is committed. */
+    bool logs_match;
     qr_engine *(*open)(const qr_engine_config *config);
     /* At boot, before the first step: first the newest brief (is_brief), then every record after it, in
      * order. Borrowed. CORRUPT, BAD_VERSION: the member must not start. */

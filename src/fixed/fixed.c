@@ -703,6 +703,7 @@ static uint64_t fixed_entry_at(const qr_engine *engine, uint64_t index, qr_entry
 
 const qr_engine_ops qr_fixed = {
     .name = "fixed",
+    .format = QR_FIXED_FORMAT,
     .open = fixed_open,
     .recall = fixed_recall,
     .step = fixed_step,

@@ -5,7 +5,7 @@
 #include "fixed/fixed.h"
 
 enum {
-    QR_FIXED_FORMAT = 1,                   /* of records, messages and briefs */
+    QR_FIXED_FORMAT = 'f',                   /* of records, messages and briefs */
     QR_FIXED_MEMORY_MAX = 4 * 1024 * 1024, /* default of config.memory_max */
     QR_FIXED_MESSAGE_MAX = 256 * 1024,     /* default of config.message_max */
     QR_FIXED_UNCOMMITTED_MAX =

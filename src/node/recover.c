@@ -67,7 +67,14 @@ static qr_status visit_brief(recovery *found, qr_slice bytes)
         return reader.failed ? QR_E_CORRUPT : QR_E_BAD_VERSION;
     }
     open_engine(node);
-    return node->engine->ops->recall(node->engine, qr_reader_take(&reader, qr_reader_left(&reader)), true);
+    const qr_engine_ops *ops = node->engine->ops;
+    if (qr_reader_left(&reader) > 0 && *reader.at != ops->format) {
+        found->sentence = qr_arena_format(
+            found->arena, "the log was written by another engine, or a later version of it, than %s",
+            ops->name);
+        return QR_E_BAD_VERSION;
+    }
+    return ops->recall(node->engine, qr_reader_take(&reader, qr_reader_left(&reader)), true);
 }
 
 static qr_status visit(void *context, bool is_brief, qr_slice bytes, uint64_t position, uint64_t index_first,

@@ -406,6 +406,8 @@ static qr_status raft_recall(qr_engine *engine, qr_slice record, bool is_brief)
 
 const qr_engine_ops qr_raft = {
     .name = "raft",
+    .format = QR_RAFT_FORMAT,
+    .logs_match = true,
     .open = raft_open,
     .recall = raft_recall,
     .step = raft_step,

@@ -19,6 +19,7 @@ world *world_new(uint32_t count, uint64_t seed)
 {
     QR_ASSERT(count <= WORLD_MEMBERS_MAX);
     world *w = qr_alloc_zero(1, sizeof *w);
+    w->engine = &qr_raft;
     w->count = count;
     w->now_ms = 1000;
     w->delay_min_ms = w->delay_max_ms = 1;
@@ -85,11 +86,14 @@ void world_free(world *w)
 static void watch_message(world *w, uint64_t from, uint64_t to, qr_slice bytes)
 {
     qr_raft_message message;
+    QR_ASSERT(bytes.size > 2 && bytes.data[1] < WORLD_KINDS_MAX); /* format, kind: in every engine */
+    w->sent[from][to][bytes.data[1]]++;
+    if (w->engine != &qr_raft)
+        return;
     if (qr_raft_message_decode(bytes, &message) != QR_OK) {
         world_fail(w, "well-formed messages", "%d says something malformed", (int)from);
         return;
     }
-    w->sent[from][to][message.kind]++;
     bool rejected = message.flags & QR_RAFT_REJECTED;
     if (message.kind == QR_RAFT_APPEND_ANSWER && !rejected && w->agreed[to][from] == 0)
         w->agreed[to][from] = w->sent[to][from][QR_RAFT_APPEND];
@@ -194,6 +198,9 @@ static void on_commit(world *w, world_member *m, const qr_effect *effect)
         w->committed[index].term = effect->commit.term;
         w->committed[index].hash = hash;
         w->committed[index].chain = m->chain;
+        uint64_t state = w->committed[index - 1].state;
+        bool is_command = effect->commit.kind == QR_ENTRY_COMMAND;
+        w->committed[index].state = is_command ? qr_hash_mix(state, qr_hash(effect->commit.bytes, 0)) : state;
         w->committed_max = index > w->committed_max ? index : w->committed_max;
     } else if (w->committed[index].hash != hash || w->committed[index].chain != m->chain) {
         world_fail(w, "state machine safety", "%d applies another entry %d", (int)m->id, (int)index);
@@ -255,7 +262,10 @@ void world_check(world *w)
             qr_engine_status x, y;
             m->engine->ops->status(m->engine, &x);
             n->engine->ops->status(n->engine, &y);
-            uint64_t last = x.last_index < y.last_index ? x.last_index : y.last_index;
+            bool whole = w->engine->logs_match;
+            uint64_t x_last = whole ? x.last_index : x.commit_index,
+                     y_last = whole ? y.last_index : y.commit_index;
+            uint64_t last = x_last < y_last ? x_last : y_last;
             bool agreed = false;
             for (uint64_t i = last; i > 0; i--) { /* log matching (5.3): equal once, equal below */
                 qr_entry_kind k, l;
@@ -402,6 +412,7 @@ static bool disk_work(world *w, world_member *m)
         ticket = m->records[m->durable_count++].ticket;
     if (ticket != m->durable_ticket) {
         m->durable_ticket = ticket;
+        m->syncs++;
         size_t kept = 0;
         for (size_t i = 0; i < m->held_count; i++) {
             if (m->held[i].after > ticket) {
@@ -421,27 +432,19 @@ static bool disk_work(world *w, world_member *m)
     qr_slice *found = qr_alloc((m->record_count + 1) * sizeof *found);
     size_t count = 0, size = 0;
     bool has_from = false;
-    for (size_t i = 0; i < m->record_count && (size < 4096 || !has_from); i++) {
+    uint64_t last = m->fetch_from; /* greatest entry handed over */
+    for (size_t i = 0; i < m->record_count; i++) {
         const world_record *record = &m->records[i];
         if (record->index_last < m->fetch_from || record->index_first > m->fetch_to ||
             record->index_first == 0)
             continue;
+        /* Once it is enough, only what overrides something that is handed over. */
+        if (size >= 4096 && has_from && record->index_first > last)
+            continue;
         has_from = has_from || record->index_first <= m->fetch_from;
+        last = record->index_last > last ? record->index_last : last;
         size += record->bytes.size;
         found[count++] = qr_buffer_slice(&record->bytes);
-    }
-    /* Entries overridden by a record further on would be wrong ones: hand over all that touch the range then.
-     */
-    for (size_t i = 0; has_from && i < m->record_count; i++) {
-        const world_record *record = &m->records[i];
-        if (record->index_first && record->index_first <= m->fetch_from &&
-            record->index_last >= m->fetch_from) {
-            bool is_there = false;
-            for (size_t j = 0; j < count; j++)
-                is_there = is_there || found[j].data == record->bytes.data;
-            if (!is_there)
-                found[count++] = qr_buffer_slice(&record->bytes);
-        }
     }
     world_step(w, m->id,
                &(qr_event){.kind = QR_EVENT_ENTRIES,
@@ -530,7 +533,7 @@ void world_boot(world *w, uint64_t id)
     config.seed = w->config.seed * 1000 + id * 100 + m->life++;
     config.now_ms = w->now_ms;
     config.trace = &m->trace;
-    m->engine = qr_raft.open(&config);
+    m->engine = w->engine->open(&config);
     m->durable_ticket = 0;
     m->halted = NULL;
     m->fetching = false;
@@ -777,7 +780,7 @@ bool world_has_leader(const world *w)
         return false;
     uint32_t followers = 0, voters = 0;
     qr_engine_status status;
-    qr_raft.status(w->member[leader].engine, &status);
+    w->engine->status(w->member[leader].engine, &status);
     for (uint32_t i = 0; i < status.members.count; i++) {
         const world_member *m = &w->member[status.members.list[i].id];
         if (status.members.list[i].role != QR_ROLE_VOTER)
@@ -794,7 +797,7 @@ bool world_is_even(const world *w)
     if (!world_has_leader(w))
         return false;
     qr_engine_status status;
-    qr_raft.status(w->member[world_leader(w)].engine, &status);
+    w->engine->status(w->member[world_leader(w)].engine, &status);
     for (uint32_t i = 0; i < status.members.count; i++) {
         const world_member *m = &w->member[status.members.list[i].id];
         if (m->engine && (m->applied != w->committed_max || m->leader != world_leader(w)))

@@ -1,6 +1,7 @@
-/* A small world for the raft engine alone: disks that keep what was synced, a network with delays and cuts,
- * and the five safety properties of the paper (figure 3) looked at all the time. Pure and deterministic: one
- * seed, one run. */
+/* A small world for an engine alone, raft unless another is put in its place: disks that keep what was
+ * synced, a network with delays and cuts, and the five safety properties of Raft's paper (figure 3) looked at
+ * all the time (log matching only of what is committed, where an engine does not promise more). Pure and
+ * deterministic: one seed, one run. */
 #ifndef QR_TEST_RAFT_WORLD_H
 #define QR_TEST_RAFT_WORLD_H
 
@@ -11,7 +12,16 @@
 #include "raft/message.h"
 #include "raft/raft.h"
 
+enum { WORLD_KINDS_MAX = 16 }; /* of messages */
 enum { WORLD_MEMBERS_MAX = 12, WORLD_INDEX_MAX = 1 << 16, WORLD_READS_MAX = 1 << 15 };
+
+/* Tests that are built for another engine as well say so with -DWORLD_ENGINE. */
+#ifdef WORLD_ENGINE
+extern const qr_engine_ops WORLD_ENGINE;
+#else
+#define WORLD_ENGINE qr_raft
+#define WORLD_RAFT
+#endif
 
 typedef struct world_record {
     qr_buffer bytes;
@@ -48,6 +58,7 @@ typedef struct world_member {
     qr_buffer checkpoint_brief;
     /* the machine: a chain of hashes */
     uint64_t applied, applied_term, chain;
+    uint64_t syncs; /* after which something more was durable */
     /* what the engine said last */
     qr_engine_role role;
     uint64_t term, leader;
@@ -66,6 +77,7 @@ typedef struct world_message {
 } world_message;
 
 typedef struct world {
+    const qr_engine_ops *engine; /* of all members; may be set until the first one is started */
     uint64_t now_ms;
     uint32_t count;
     qr_prng prng;
@@ -77,13 +89,15 @@ typedef struct world {
     bool cut[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1]; /* [from][to] */
     uint64_t delay_min_ms, delay_max_ms;
     uint32_t loss_ppm, copy_ppm, late_ppm; /* late: by up to 2 s */
-    uint64_t sent[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1][QR_RAFT_MESSAGE_KINDS]; /* put on the wire */
+    uint64_t sent[WORLD_MEMBERS_MAX + 1][WORLD_MEMBERS_MAX + 1]
+                 [WORLD_KINDS_MAX]; /* put on the wire, by kind */
     uint64_t agreed[WORLD_MEMBERS_MAX + 1]
                    [WORLD_MEMBERS_MAX + 1]; /* appends sent when the first was accepted */
     /* oracle */
     uint64_t committed_max;
     struct {
         uint64_t term, hash, chain;
+        uint64_t state; /* of the commands alone, in order: equal on all engines */
     } committed[WORLD_INDEX_MAX];
     uint64_t leader_of_term[4096];
     uint64_t voted[WORLD_MEMBERS_MAX + 1][4096]; /* candidate that was given the vote, by voter and term */
