@@ -122,7 +122,8 @@
     X(RECALL_NOT, 17, "stale-write-overtaken", "door lets writes pass one that has to be judged anew")       \
     X(VERSION_IGNORED, 0, "version-ignored", "door writes whatever the version")                             \
     X(OWNER_FORGOTTEN, 27, "owner-forgotten", "door makes numbered ephemerals that hang on nothing")         \
-    X(MULTI_PARTLY, 0, "multi-partly-applied", "door checks the first operation of several only")
+    X(MULTI_PARTLY, 0, "multi-partly-applied", "door checks the first operation of several only")            \
+    X(REAP_BLIND, 0, "reaps-what-has-changed", "door removes a container that has got a child meanwhile")
 
 typedef enum qr_bug {
     QR_BUG_NONE,

@@ -27,7 +27,11 @@ static void reap(qr_zookeeper_door *door, const qr_key_value *kv, bool container
         {.kind = QR_OP_CHECK, .check = {.space = QR_SPACE_KEYS, .tests = QR_CHECK_CHILDLESS, .key = kv->key}},
         {.kind = QR_OP_DELETE, .del = {.span = span}},
     };
-    qr_txn txn = {.conditions = &as_seen, .condition_count = 1, .then_ops = ops, .then_count = 2};
+    bool blind = QR_BUG(door->config.bug, REAP_BLIND);
+    qr_txn txn = {.conditions = &as_seen,
+                  .condition_count = !blind,
+                  .then_ops = ops + blind,
+                  .then_count = 2 - (size_t)blind};
     qr_buffer body;
     qr_buffer_init(&body);
     qr_body_encode_txn(&txn, &body);

@@ -4,7 +4,7 @@
 
 #include "sim/door/inside.h"
 
-enum { TICK_MS = 50, SESSION_MIN_MS = 200, TROUBLE_US_MAX = 800000 };
+enum { TICK_MS = 50, SESSION_MIN_MS = 200, TROUBLE_US_MAX = 800000, REAP_MS = 100 };
 
 void qr_simd_after(qr_simd *all, uint64_t delay_us, qr_simd_act act, void *pointer)
 {
@@ -38,6 +38,8 @@ static void *open_doors(qr_sim_world *world)
     }
     qr_simd_after(all, 1, QR_SIMD_ACT_HAND, all);
     qr_simd_after(all, 1, QR_SIMD_ACT_TROUBLE, all);
+    qr_simd_after(all, REAP_MS * 1000, QR_SIMD_ACT_REAP, all);
+    all->linearizable = qr_simd_below(all, 4) == 0;
     world->report->doors++;
     return all;
 }
@@ -70,6 +72,9 @@ static void booted(void *self, qr_sim_node *node)
                                .tick_ms = TICK_MS,
                                .session_min_ms = SESSION_MIN_MS,
                                .session_max_ms = QR_SIM_TTL_MS_MAX,
+                               .ttl_nodes = true,
+                               .reap_ms = REAP_MS,
+                               .linearizable_reads = all->linearizable,
                                .seed = qr_hash_mix(qr_hash_mix(config->seed, node->id), node->life),
                                .wall_ms = wall_ms,
                                .context = all,
@@ -101,6 +106,19 @@ static void trouble(qr_simd *all)
     qr_simd_after(all, next_us, QR_SIMD_ACT_TROUBLE, all);
 }
 
+static void reap(qr_simd *all)
+{
+    qr_sim_world *world = all->world;
+    for (uint32_t i = 0; i < world->nodes; i++) {
+        qr_sim_node *node = &world->node[i];
+        if (!qr_sim_node_up(node) || node->paused_us > world->now_us)
+            continue;
+        qr_zookeeper_door_look(all->doors[i], qr_sim_node_now_ms(node));
+        qr_sim_node_called(node);
+    }
+    qr_simd_after(all, REAP_MS * 1000, QR_SIMD_ACT_REAP, all);
+}
+
 static void on_event(void *self, qr_sim_event *event)
 {
     qr_simd *all = self;
@@ -109,6 +127,7 @@ static void on_event(void *self, qr_sim_event *event)
     case QR_SIMD_ACT_HAND: qr_simd_hand_act(all); break;
     case QR_SIMD_ACT_HAND_TOLD: qr_simd_hand_told(event->pointer); break;
     case QR_SIMD_ACT_TROUBLE: trouble(all); break;
+    case QR_SIMD_ACT_REAP: reap(all); break;
     default: qr_simd_wire_event(all, (qr_simd_act)event->number, event);
     }
 }
@@ -118,11 +137,13 @@ static void on_event(void *self, qr_sim_event *event)
 static void on_change(void *context, const qr_kv_event *event)
 {
     qr_simd *all = context;
-    uint32_t path = qr_simd_path_of(&all->tree, event->kv.key);
+    const qr_key_value *kv = &event->kv;
+    uint32_t path = qr_simd_path_of(&all->tree, kv->key);
+    uint8_t kind = kv->attribute.size > 0 ? kv->attribute.data[0] & (QR_SIMD_CONTAINER | QR_SIMD_TTL) : 0;
     if (event->deleted)
         qr_simd_delete(&all->view, path);
     else
-        qr_simd_put(&all->view, path, qr_arena_copy(&all->world->arena, event->kv.value), event->kv.lease);
+        qr_simd_put(&all->view, path, qr_arena_copy(&all->world->arena, kv->value), kv->lease, kind);
 }
 
 /* What the newest revision changed at paths; NULL: nothing. */
@@ -175,6 +196,7 @@ static bool learned(void *self, qr_sim_node *node, uint64_t index, const qr_comm
         qr_simd_row *row = moved ? learn_paths(all, node, revision) : NULL;
         if (row != NULL) {
             model->revision = revision;
+            world->door_requests++; /* what goes by itself is asked for by a member */
             tell_row(all, row);
         }
         if (qr_body_is_of_leases(command->body))
@@ -211,6 +233,14 @@ static const char *missing(void *self, char *text, size_t size)
         if (all->leases[i].ended_us != 0)
             continue;
         snprintf(text, size, "lease %" PRIx64 " has not ended", (uint64_t)all->leases[i].id);
+        return text;
+    }
+    for (uint32_t path = 1; ends && path < all->tree.count && !world->plan.alarms; path++) {
+        const qr_simd_state *state = qr_simd_now(&all->tree, path);
+        if (!(state->kind & QR_SIMD_CONTAINER) || state->born == 0 || state->children > 0)
+            continue;
+        snprintf(text, size, "%.*s is still there", (int)all->tree.paths[path].name.size,
+                 (const char *)all->tree.paths[path].name.data);
         return text;
     }
     if (all->hand_under_way == 0)

@@ -3,7 +3,7 @@
 
 #include "sim/door/inside.h"
 
-enum { WANDER = 3, VALUE_MAX = 60 };
+enum { WANDER = 3, VALUE_MAX = 60, TTL_MS_MAX = 3000 };
 
 static const qr_jute_acl open_acl[] = {
     {.perms = 31, .scheme = {(const uint8_t *)"world", 5}, .id = {(const uint8_t *)"anyone", 6}}};
@@ -62,10 +62,12 @@ static qr_slice unique_data(qr_simd *all, const qr_simd_op *op, size_t item)
 
 static void draft_create(qr_simd *all, qr_simd_op *op, qr_simd_item *item)
 {
-    item->flags = (int32_t)below(all, 4);
+    item->flags = item->type == QR_JUTE_OP_CREATE_CONTAINER ? 4
+                  : item->type == QR_JUTE_OP_CREATE_TTL     ? 5 + (int32_t)below(all, 2)
+                                                            : (int32_t)below(all, 4);
     item->path = qr_simd_draft_path(all);
     item->data = unique_data(all, op, (size_t)(item - op->items));
-    if (item->flags & 2)
+    if (item->flags == 2 || item->flags == 3 || item->flags == 6)
         item->path = qr_slice_text(qr_arena_format(&all->world->arena, "%.*s/n-", (int)item->path.size,
                                                    (const char *)item->path.data));
 }
@@ -74,7 +76,7 @@ static void draft_item(qr_simd *all, qr_simd_op *op, int32_t type)
 {
     qr_simd_item *item = &op->items[op->count++];
     item->type = type;
-    if (type == QR_JUTE_OP_CREATE || type == QR_JUTE_OP_CREATE2) {
+    if (qr_simd_creates(type)) {
         draft_create(all, op, item);
         return;
     }
@@ -87,9 +89,12 @@ static void draft_item(qr_simd *all, qr_simd_op *op, int32_t type)
 
 static int32_t some_write(qr_simd *all)
 {
-    static const int32_t types[] = {QR_JUTE_OP_CREATE,   QR_JUTE_OP_CREATE,   QR_JUTE_OP_CREATE2,
-                                    QR_JUTE_OP_SET_DATA, QR_JUTE_OP_SET_DATA, QR_JUTE_OP_DELETE};
-    return types[below(all, 6)];
+    static const int32_t types[] = {
+        QR_JUTE_OP_CREATE,   QR_JUTE_OP_CREATE,   QR_JUTE_OP_CREATE, QR_JUTE_OP_CREATE,
+        QR_JUTE_OP_CREATE2,  QR_JUTE_OP_CREATE2,  QR_JUTE_OP_DELETE, QR_JUTE_OP_DELETE,
+        QR_JUTE_OP_SET_DATA, QR_JUTE_OP_SET_DATA, QR_JUTE_OP_DELETE, QR_JUTE_OP_SET_DATA,
+        QR_JUTE_OP_SET_DATA, QR_JUTE_OP_CREATE2,  QR_JUTE_OP_CREATE, QR_JUTE_OP_CREATE_CONTAINER};
+    return below(all, 40) ? types[below(all, 16)] : QR_JUTE_OP_CREATE_TTL;
 }
 
 static int32_t some_read(qr_simd *all)
@@ -119,6 +124,8 @@ static int32_t some_type(qr_simd *all)
         return QR_JUTE_OP_SYNC;
     if (draw < 61 && all->watch_percent > 0)
         return QR_JUTE_OP_ADD_WATCH;
+    if (draw < 63 && all->watch_percent > 0)
+        return below(all, 2) ? QR_JUTE_OP_REMOVE_WATCHES : QR_JUTE_OP_CHECK_WATCHES;
     return some_read(all);
 }
 
@@ -138,6 +145,8 @@ void qr_simd_draft(qr_simd_client *client)
         op->watch = below(all, 100) < all->watch_percent && qr_simd_watch_room(client);
         if (op->type == QR_JUTE_OP_ADD_WATCH)
             op->items[0].flags = (int32_t)below(all, 2);
+        if (op->type == QR_JUTE_OP_REMOVE_WATCHES || op->type == QR_JUTE_OP_CHECK_WATCHES)
+            op->items[0].flags = 1 + (int32_t)below(all, 3);
         if (op->type == QR_JUTE_OP_GET_CHILDREN2 && below(all, 8) == 0)
             op->items[0].path = qr_slice_text("/");
         qr_simd_send(client, op);
@@ -153,8 +162,16 @@ static const void *record_of(const qr_simd_op *op, const qr_simd_item *item, qr_
     switch (item->type) {
     case QR_JUTE_OP_CREATE:
     case QR_JUTE_OP_CREATE2:
+    case QR_JUTE_OP_CREATE_CONTAINER:
         *(qr_jute_create *)record = (qr_jute_create){
             .path = item->path, .data = item->data, .acl = {open_acl, 1}, .flags = item->flags};
+        break;
+    case QR_JUTE_OP_CREATE_TTL:
+        *(qr_jute_create_ttl *)record = (qr_jute_create_ttl){.path = item->path,
+                                                             .data = item->data,
+                                                             .acl = {open_acl, 1},
+                                                             .flags = item->flags,
+                                                             .ttl = 1 + (int64_t)(op->id % TTL_MS_MAX)};
         break;
     case QR_JUTE_OP_SET_DATA:
         *(qr_jute_set_data *)record = (qr_jute_set_data){item->path, item->data, item->version};
@@ -163,6 +180,8 @@ static const void *record_of(const qr_simd_op *op, const qr_simd_item *item, qr_
     case QR_JUTE_OP_CHECK:
         *(qr_jute_path_version *)record = (qr_jute_path_version){item->path, item->version};
         break;
+    case QR_JUTE_OP_CHECK_WATCHES:
+    case QR_JUTE_OP_REMOVE_WATCHES:
     case QR_JUTE_OP_ADD_WATCH:
         *(qr_jute_path_type *)record = (qr_jute_path_type){item->path, item->flags};
         break;

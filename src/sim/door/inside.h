@@ -142,6 +142,7 @@ struct qr_simd {
     qr_sim_world *world;
     qr_prng prng;
     qr_zookeeper_door *doors[QR_SIM_NODES_MAX];
+    bool linearizable;                 /* reads wait as a sync does */
     uint64_t cut_us[QR_SIM_NODES_MAX]; /* clients do not reach the node before */
     uint32_t client_count, think_ms, watch_percent, hand_ms, trouble_ms;
     qr_simd_client clients[QR_SIMD_CLIENTS_MAX];
@@ -167,6 +168,7 @@ typedef enum qr_simd_act {
     QR_SIMD_ACT_HAND,
     QR_SIMD_ACT_HAND_TOLD, /* a request of its is answered */
     QR_SIMD_ACT_TROUBLE,
+    QR_SIMD_ACT_REAP, /* members look for what goes by itself */
 } qr_simd_act;
 
 static inline uint64_t qr_simd_below(qr_simd *all, uint64_t bound)
@@ -207,6 +209,11 @@ void qr_simd_lose(qr_simd *all, qr_simd_op *op); /* what became of it is not kno
 
 /* trial.c: what the operation does right after that revision, in all->view. Whether all of it is done. */
 bool qr_simd_try(qr_simd *all, const qr_simd_op *op, uint64_t base, qr_simd_verdict *verdicts);
+static inline bool qr_simd_creates(int32_t type)
+{
+    return type == QR_JUTE_OP_CREATE || type == QR_JUTE_OP_CREATE2 || type == QR_JUTE_OP_CREATE_CONTAINER ||
+           type == QR_JUTE_OP_CREATE_TTL;
+}
 bool qr_simd_view_is(const qr_simd_view *view, const qr_simd_row *row); /* the same changes */
 
 /* reply.c */
@@ -223,6 +230,7 @@ void qr_simd_watch_reply(qr_simd_client *client, uint64_t revision); /* the stat
 void qr_simd_watch_set(qr_simd_client *client);                      /* after a reconnect: asks for them */
 void qr_simd_watch_encode(const qr_simd_client *client, const qr_simd_op *op, qr_buffer *out);
 void qr_simd_watch_was_set(qr_simd_client *client, uint64_t revision);
+uint32_t qr_simd_watch_ask(qr_simd_client *client, qr_slice path, int32_t type, bool removes);
 bool qr_simd_watch_room(const qr_simd_client *client);
 
 /* lease.c */

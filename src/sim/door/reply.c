@@ -9,7 +9,8 @@ enum {
     SESSION_EXPIRED = -112,
     SESSION_MOVED = -118,
     QUOTA_EXCEEDED = -125,
-    NO_NODE = -101
+    NO_NODE = -101,
+    NO_WATCHER = -121
 };
 
 void qr_simd_show(qr_simd *all, uint64_t revision)
@@ -50,6 +51,8 @@ static bool read_item(int32_t type, const void *value, qr_simd_verdict *said)
     switch (type) {
     case QR_JUTE_OP_CREATE: said->name = ((const qr_jute_path *)value)->path; break;
     case QR_JUTE_OP_CREATE2:
+    case QR_JUTE_OP_CREATE_CONTAINER:
+    case QR_JUTE_OP_CREATE_TTL:
         said->name = ((const qr_jute_path_stat *)value)->path;
         said->stat = ((const qr_jute_path_stat *)value)->stat;
         break;
@@ -58,6 +61,12 @@ static bool read_item(int32_t type, const void *value, qr_simd_verdict *said)
     default: break;
     }
     return true;
+}
+
+/* In a multi all creations with a Stat are answered as one. */
+static int32_t answer_of(int32_t type)
+{
+    return qr_jute_reply_of(type) == &qr_jute_record_path_stat ? QR_JUTE_OP_CREATE2 : type;
 }
 
 static bool read_write(qr_simd *all, const qr_simd_op *op, int32_t err, qr_reader *reader,
@@ -75,7 +84,7 @@ static bool read_write(qr_simd *all, const qr_simd_op *op, int32_t err, qr_reade
     for (size_t i = 0; i < op->count; i++) {
         qr_jute_multi_item item;
         if (qr_jute_multi_next(reader, arena, true, &item) != QR_OK || item.header.done ||
-            (item.header.type != QR_JUTE_OP_ERROR && item.header.type != op->items[i].type) ||
+            (item.header.type != QR_JUTE_OP_ERROR && item.header.type != answer_of(op->items[i].type)) ||
             !read_item(item.header.type, item.value, &said[i]))
             return false;
     }
@@ -89,15 +98,15 @@ static bool same_verdicts(const qr_simd_op *op, const qr_simd_verdict *said, con
     bool same = true, done = due[op->count - 1].err == 0;
     for (size_t i = 0; same && i < op->count; i++) {
         int32_t type = op->items[i].type;
-        bool made = type == QR_JUTE_OP_CREATE || type == QR_JUTE_OP_CREATE2;
+        bool made = qr_simd_creates(type);
         same = said[i].err == due[i].err;
         if (!done)
             continue;
         if (made)
             same = qr_slice_equal(said[i].name, due[i].name);
         /* Of the directory a setData shows what it has become by the time of the answer. */
-        if (type == QR_JUTE_OP_CREATE2 || type == QR_JUTE_OP_SET_DATA)
-            same = same && same_stat(&said[i].stat, &due[i].stat, type == QR_JUTE_OP_CREATE2);
+        if ((made && type != QR_JUTE_OP_CREATE) || type == QR_JUTE_OP_SET_DATA)
+            same = same && same_stat(&said[i].stat, &due[i].stat, made);
     }
     return same;
 }
@@ -248,6 +257,10 @@ static void judge_read(qr_simd *all, const qr_simd_op *op, const qr_jute_reply_h
     if (right && present)
         right = qr_jute_decode(record, reader, &all->world->arena, value) == QR_OK &&
                 is_state(all, op, path, revision, value);
+    if (all->linearizable && revision < op->floor)
+        qr_sim_fail(all->world, "linearizable-reads",
+                    "z%u: d%" PRIu64 " is answered at %" PRIu64 ", asked after %" PRIu64 " was seen",
+                    op->client->number + 1, op->id, revision, op->floor);
     if (!right)
         qr_sim_fail(all->world, "read-follows-model",
                     "z%u: d%" PRIu64
@@ -255,6 +268,18 @@ static void judge_read(qr_simd *all, const qr_simd_op *op, const qr_jute_reply_h
                     op->client->number + 1, op->id, op->type, (int)op->items[0].path.size,
                     (const char *)op->items[0].path.data, header->err, revision);
     all->world->report->reads_checked++;
+}
+
+static void judge_watches(qr_simd_client *client, const qr_simd_op *op, int32_t err)
+{
+    const qr_simd_item *item = &op->items[0];
+    bool removes = op->type == QR_JUTE_OP_REMOVE_WATCHES;
+    uint32_t there = qr_simd_watch_ask(client, item->path, item->flags, removes);
+    if (err != (there ? 0 : NO_WATCHER))
+        qr_sim_fail(client->all->world, "watches-are-known",
+                    "z%u: d%" PRIu64 " is answered %d for its watches at %.*s, which are %x",
+                    client->number + 1, op->id, err, (int)item->path.size, (const char *)item->path.data,
+                    there);
 }
 
 /* A watch stands after an answer with success, and one for existence also without a node. */
@@ -311,8 +336,12 @@ static void judge(qr_simd_client *client, qr_simd_op *op, const qr_jute_reply_he
                           op->items[0].flags ? QR_SIMD_WATCH_RECURSIVE : QR_SIMD_WATCH_PERSISTENT,
                           (uint64_t)header->zxid);
         break;
+    case QR_JUTE_OP_CHECK_WATCHES:
+    case QR_JUTE_OP_REMOVE_WATCHES: judge_watches(client, op, header->err); break;
     case QR_JUTE_OP_CREATE:
     case QR_JUTE_OP_CREATE2:
+    case QR_JUTE_OP_CREATE_CONTAINER:
+    case QR_JUTE_OP_CREATE_TTL:
     case QR_JUTE_OP_DELETE:
     case QR_JUTE_OP_SET_DATA:
     case QR_JUTE_OP_MULTI: judge_write(all, op, header, reader); break;

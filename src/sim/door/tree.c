@@ -209,7 +209,7 @@ static uint8_t fall(qr_simd_view *view, uint32_t path)
     return levels;
 }
 
-void qr_simd_put(qr_simd_view *view, uint32_t path, qr_slice data, int64_t owner)
+void qr_simd_put(qr_simd_view *view, uint32_t path, qr_slice data, int64_t owner, uint8_t kind)
 {
     qr_simd_state *state = touch(view, path);
     uint8_t levels = 0;
@@ -224,7 +224,9 @@ void qr_simd_put(qr_simd_view *view, uint32_t path, qr_slice data, int64_t owner
     state->changed_at = view->revision;
     state->data = data;
     state->owner = owner;
-    add_change(view, (qr_simd_change){.path = path, .levels = levels, .owner = owner, .data = data});
+    state->kind = kind;
+    add_change(view,
+               (qr_simd_change){.path = path, .levels = levels, .kind = kind, .owner = owner, .data = data});
 }
 
 void qr_simd_delete(qr_simd_view *view, uint32_t path)
@@ -235,7 +237,7 @@ void qr_simd_delete(qr_simd_view *view, uint32_t path)
         state->keyed = false;
         state->version++;
         state->changed_at = view->revision;
-        state->owner = 0;
+        state->owner = state->kind = 0;
         state->data = qr_slice_of(NULL, 0);
     } else {
         *state = absent;

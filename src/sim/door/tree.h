@@ -15,6 +15,11 @@ enum { /* types of watch events */
        QR_SIMD_CHILDREN = 4,
 };
 
+enum { /* what goes by itself, as bits; as the attribute of its key has it */
+       QR_SIMD_CONTAINER = 2,
+       QR_SIMD_TTL = 4,
+};
+
 typedef struct qr_simd_state { /* of a path, from a revision on */
     uint64_t revision;
     bool present, keyed;              /* keyed: it is a key, not only there for one below it */
@@ -23,6 +28,7 @@ typedef struct qr_simd_state { /* of a path, from a revision on */
     uint64_t version;                 /* states of the data before this one */
     uint64_t born, changes, children; /* children ever, their comings and goings, and now */
     int64_t owner;
+    uint8_t kind;
     qr_slice data; /* of the arena */
 } qr_simd_state;
 
@@ -38,6 +44,7 @@ typedef struct qr_simd_change { /* of a key */
     bool deleted;
     bool leased;    /* it had an owner before the revision */
     uint8_t levels; /* directories above whose children it changed */
+    uint8_t kind;
     int64_t owner;
     qr_slice data;
 } qr_simd_change;
@@ -90,7 +97,7 @@ size_t qr_simd_row_after(const qr_simd_tree *tree, uint64_t revision); /* number
 void qr_simd_view_begin(qr_simd_view *view, qr_simd_tree *tree, uint64_t base, uint64_t revision);
 void qr_simd_view_free(qr_simd_view *view);
 const qr_simd_state *qr_simd_seen(qr_simd_view *view, uint32_t path);
-void qr_simd_put(qr_simd_view *view, uint32_t path, qr_slice data, int64_t owner);
+void qr_simd_put(qr_simd_view *view, uint32_t path, qr_slice data, int64_t owner, uint8_t kind);
 void qr_simd_delete(qr_simd_view *view, uint32_t path);
 /* It has happened: a row of the tree. */
 qr_simd_row *qr_simd_view_learn(qr_simd_view *view);

@@ -12,6 +12,18 @@ enum {
     RUNTIME_INCONSISTENCY = -2
 };
 
+static bool is_numbered(const qr_simd_item *item)
+{
+    return item->flags == 2 || item->flags == 3 || item->flags == 6;
+}
+
+static uint8_t kind_of(const qr_simd_item *item)
+{
+    return item->type == QR_JUTE_OP_CREATE_CONTAINER ? QR_SIMD_CONTAINER
+           : item->type == QR_JUTE_OP_CREATE_TTL     ? QR_SIMD_TTL
+                                                     : 0;
+}
+
 static int32_t create(qr_simd *all, const qr_simd_op *op, const qr_simd_item *item, qr_simd_verdict *verdict)
 {
     qr_simd_view *view = &all->view;
@@ -20,7 +32,7 @@ static int32_t create(qr_simd *all, const qr_simd_op *op, const qr_simd_item *it
     verdict->name = item->path;
     if (!directory->present)
         return NO_NODE;
-    if (item->flags & 2)
+    if (is_numbered(item))
         verdict->name =
             qr_slice_text(qr_arena_format(&all->world->arena, "%.*s%010" PRId32, (int)item->path.size,
                                           (const char *)item->path.data, (int32_t)directory->born));
@@ -28,11 +40,12 @@ static int32_t create(qr_simd *all, const qr_simd_op *op, const qr_simd_item *it
     /* A number that is taken below an ephemeral: both are another door's doing, and the number is known when
      * all else has been checked. */
     bool leased = directory->owner != 0, taken = qr_simd_seen(view, path)->present;
-    if (taken && !(leased && item->flags & 2))
+    if (taken && !(leased && is_numbered(item)))
         return NODE_EXISTS;
     if (leased)
         return NO_CHILDREN_FOR_EPHEMERALS;
-    qr_simd_put(view, path, item->data, item->flags & 1 ? op->session : 0);
+    bool ephemeral = item->flags == 1 || item->flags == 3;
+    qr_simd_put(view, path, item->data, ephemeral ? op->session : 0, kind_of(item));
     qr_simd_stat(path, qr_simd_seen(view, path), &verdict->stat);
     return 0;
 }
@@ -61,7 +74,7 @@ static int32_t set_data(qr_simd_view *view, const qr_simd_item *item, uint32_t p
     int32_t err = check(state, item->version);
     if (err != 0)
         return err;
-    qr_simd_put(view, path, item->data, state->owner);
+    qr_simd_put(view, path, item->data, state->owner, state->kind);
     qr_simd_stat(path, qr_simd_seen(view, path), &verdict->stat);
     return 0;
 }
@@ -69,7 +82,7 @@ static int32_t set_data(qr_simd_view *view, const qr_simd_item *item, uint32_t p
 static int32_t try_item(qr_simd *all, const qr_simd_op *op, const qr_simd_item *item,
                         qr_simd_verdict *verdict)
 {
-    if (item->type == QR_JUTE_OP_CREATE || item->type == QR_JUTE_OP_CREATE2)
+    if (qr_simd_creates(item->type))
         return create(all, op, item, verdict);
     uint32_t path = qr_simd_path_of(&all->tree, item->path);
     switch (item->type) {
@@ -91,7 +104,7 @@ static void try_hand(qr_simd *all, const qr_simd_op *op)
     const qr_simd_item *item = &op->items[0];
     uint32_t path = qr_simd_path_of(tree, item->path);
     if (item->type == QR_OP_PUT) {
-        qr_simd_put(&all->view, path, item->data, op->lease);
+        qr_simd_put(&all->view, path, item->data, op->lease, qr_simd_seen(&all->view, path)->kind);
         return;
     }
     if (!op->range) {
@@ -141,7 +154,7 @@ bool qr_simd_view_is(const qr_simd_view *view, const qr_simd_row *row)
     bool same = view->change_count == row->change_count;
     for (size_t i = 0; same && i < row->change_count; i++) {
         const qr_simd_change *a = &view->changes[i], *b = &row->changes[i];
-        same = a->path == b->path && a->deleted == b->deleted && a->owner == b->owner &&
+        same = a->path == b->path && a->deleted == b->deleted && a->owner == b->owner && a->kind == b->kind &&
                qr_slice_equal(a->data, b->data);
     }
     return same;

@@ -160,6 +160,18 @@ void qr_simd_watch_reply(qr_simd_client *client, uint64_t revision)
     }
 }
 
+/* Those of a kind that are there: 1 of children, 2 of data, 3 any. */
+uint32_t qr_simd_watch_ask(qr_simd_client *client, qr_slice name, int32_t type, bool removes)
+{
+    static const uint32_t kinds[] = {0, QR_SIMD_WATCH_CHILD, QR_SIMD_WATCH_DATA | QR_SIMD_WATCH_EXIST,
+                                     ONE_SHOT | QR_SIMD_WATCH_PERSISTENT | QR_SIMD_WATCH_RECURSIVE};
+    uint32_t path = qr_simd_path_of(&client->all->tree, name);
+    uint32_t there = kinds_at(client, path) & kinds[type];
+    if (removes)
+        spend(client, path, there);
+    return there;
+}
+
 /* ---------------------------------------------------------------- reconnects ---- */
 
 void qr_simd_watch_set(qr_simd_client *client)
