@@ -317,6 +317,10 @@ int qr_simulate_main(int argc, char **argv)
         fprintf(stderr, "quorate sim: %s is not an option; see quorate sim --help\n", argv[optind]);
         return 2;
     }
+    if (options.groups && !options.elects) {
+        fprintf(stderr, "quorate sim: --groups needs an engine that elects\n");
+        return 2;
+    }
     if (options.jobs == 0) {
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
         options.jobs = processors < 1 ? 1 : processors > 64 ? 64 : (uint32_t)processors;

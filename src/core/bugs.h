@@ -102,6 +102,8 @@
       "group deletes the record when one group has applied it")                                              \
     X(GROUP_APPLIES_BLIND, 17, "group-applies-blind",                                                        \
       "group applies a record without asking whether its locks are there")                                   \
+    X(GROUP_NEVER_PUSHES, 17, "group-never-pushes", "group waits for a dead coordinator for ever")           \
+    X(GROUP_GUESSES, 17, "group-guesses", "group says that a transaction is aborted when it does not know")  \
     X(GROUP_LOOKS_ONCE, 10, "group-looks-once", "group reads several groups without looking again")          \
     X(GROUP_READS_LOCKED, 10, "group-reads-locked", "group reads past the locks of others")                  \
     X(LEVEL_OF_PROPOSER, 26, "level-of-proposer", "node applies what a member behind proposed by old rules") \

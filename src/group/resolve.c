@@ -87,7 +87,8 @@ static void judge(qr_group_task *task, const qr_key_value *record, const qr_key_
     if (QR_BUG(task->config.bug, GROUP_ASSUMES_ABORT) && met->lock.primary_revision != 0)
         undecided = false;
     if (undecided) {
-        if (now_ms >= met->since_ms + task->config.push_ms)
+        bool may_push = !QR_BUG(task->config.bug, GROUP_NEVER_PUSHES);
+        if (may_push && now_ms >= met->since_ms + task->config.push_ms)
             task->errand = QR_GROUP_PUSH;
         else
             leave(task, now_ms);

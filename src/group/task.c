@@ -172,7 +172,7 @@ static void give_up(qr_group_task *task)
             release(task);
             task->limit_ms = UINT64_MAX;
         } else
-            end(task, QR_GROUP_UNKNOWN);
+            end(task, QR_BUG(task->config.bug, GROUP_GUESSES) ? QR_GROUP_ABORTED : QR_GROUP_UNKNOWN);
         break;
     case QR_GROUP_LOOK:
     case QR_GROUP_LOOK_AGAIN: end(task, QR_GROUP_ABORTED); break;

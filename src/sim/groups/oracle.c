@@ -220,8 +220,11 @@ static void on_locked(const batch *b, uint32_t account, const qr_kv_event *event
                            (const char *)lock.id.data);
     ledger->accounts[account].holder = transfer != NULL ? transfer->number : 0;
     ledger->accounts[account].revision = b->revision;
-    if (transfer != NULL)
-        qr_sim_groups_moment(world, transfer);
+    if (transfer == NULL)
+        return;
+    qr_sim_groups_tell(world, "group %u: op-%" PRIu64 " locks account %u at revision %" PRIu64, b->group + 1,
+                       transfer->number, account, b->revision);
+    qr_sim_groups_moment(world, transfer);
 }
 
 /* Its value comes with it, if that is how it was decided, or not. */
@@ -372,9 +375,11 @@ void qr_sim_transfer_told(qr_sim_groups *world, qr_sim_transfer *transfer, qr_gr
     static const char *const words[] = {"", "", "committed", "aborted", "unknown"};
     transfer->told = state;
     qr_sim_groups_mix(world, transfer->number ^ (uint64_t)state << 56);
-    qr_sim_groups_tell(world, "op-%" PRIu64 " is told: %s", transfer->number, words[state]);
+    bool has_read = transfer->reads && state == QR_GROUP_COMMITTED;
+    qr_sim_groups_tell(world, "op-%" PRIu64 " is told: %s", transfer->number,
+                       has_read ? "what it has read" : words[state]);
     if (transfer->reads) {
-        if (state == QR_GROUP_COMMITTED)
+        if (has_read)
             judge_read(world, transfer);
         return;
     }
