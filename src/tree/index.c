@@ -9,6 +9,7 @@
 enum {
     COUNT_MIN = QR__FAN / 4,      /* a node with fewer takes from a sibling, or joins it */
     JOINED_MAX = QR__FAN * 3 / 4, /* two siblings join only up to this: room to grow before the next split */
+    SHARED_MAX = QR__FAN * 3 / 4, /* a full leaf evens out with a sibling that has no more */
 };
 
 /* One entry or child lifted out of its node, while nodes are split, joined or evened out. */
@@ -28,7 +29,7 @@ static qr__inner *as_inner(qr__node *node)
     return (qr__inner *)node;
 }
 
-static uint64_t node_live(const qr__node *node)
+uint64_t qr__node_live(const qr__node *node)
 {
     if (node->is_leaf)
         return (uint64_t)__builtin_popcountll(((const qr__leaf *)node)->live);
@@ -38,7 +39,7 @@ static uint64_t node_live(const qr__node *node)
     return live;
 }
 
-static uint64_t node_mod(const qr__node *node)
+uint64_t qr__node_mod(const qr__node *node)
 {
     uint64_t mod = 0;
     for (uint32_t i = 0; i < node->count; i++)
@@ -63,7 +64,7 @@ static void node_free(qr__index *index, qr__node *node)
 
 /* ----------------------------------------------------- heads and searching ---- */
 
-static uint64_t head_of(qr_slice key, uint32_t skip)
+uint64_t qr__head_of(qr_slice key, uint32_t skip)
 {
     if (key.size >= (size_t)skip + 8) {
         uint64_t head;
@@ -90,7 +91,7 @@ uint32_t qr__node_search(const qr__node *node, qr_slice key, bool *equal)
                                  qr_slice_of(node->prefix, skip));
     if (order != 0)
         return order < 0 ? low : high;
-    uint64_t head = head_of(key, skip);
+    uint64_t head = qr__head_of(key, skip);
     while (low < high) {
         uint32_t middle = (low + high) / 2;
         if (node->heads[middle] < head) {
@@ -149,7 +150,7 @@ static void node_reset_heads(qr__node *node)
     node->skip = (uint8_t)common_prefix(low, high, QR__PREFIX_MAX);
     memcpy(node->prefix, low.data, node->skip);
     for (uint32_t i = first; i < node->count; i++)
-        node->heads[i] = head_of(qr__key_of(node->slots[i]), node->skip);
+        node->heads[i] = qr__head_of(qr__key_of(node->slots[i]), node->skip);
 }
 
 /* Gives the new slot `at` its head; shortens the node's prefix if the key does not have it. */
@@ -160,7 +161,7 @@ static void node_adopt(qr__node *node, uint32_t at)
     if (others == 0 || !qr_slice_starts(key, qr_slice_of(node->prefix, node->skip)))
         node_reset_heads(node);
     else
-        node->heads[at] = head_of(key, node->skip);
+        node->heads[at] = qr__head_of(key, node->skip);
 }
 
 qr__entry *qr__index_find(const qr__index *index, qr_slice key)
@@ -290,8 +291,8 @@ static void refresh(const qr__path *path, uint32_t depth)
     while (depth-- > 0) {
         qr__inner *inner = path->steps[depth].inner;
         uint32_t child = path->steps[depth].child;
-        inner->live[child] = node_live(inner->children[child]);
-        inner->node.mods[child] = node_mod(inner->children[child]);
+        inner->live[child] = qr__node_live(inner->children[child]);
+        inner->node.mods[child] = qr__node_mod(inner->children[child]);
     }
 }
 
@@ -324,7 +325,7 @@ void qr__index_set(qr__index *index, qr__path *path, bool live, uint64_t mod)
         refresh(path, path->depth); /* undone: the greatest revision may have become smaller */
 }
 
-/* ------------------------------------------------------------------ insert ---- */
+/* ---------------------------------------------------- splitting, evening out ---- */
 
 /* Splits a full node around the new item. The new right sibling is returned; *bound is its lower bound. */
 static qr__node *split(qr__index *index, qr__node *left, uint32_t at, const item *what, qr__entry **bound)
@@ -357,15 +358,134 @@ static qr__node *split(qr__index *index, qr__node *left, uint32_t at, const item
 static void grow_root(qr__index *index, qr__node *right, qr__entry *bound)
 {
     qr__node *left = index->root, *root = node_new(index, false);
-    const item items[2] = {{.child = left, .mod = node_mod(left), .live = node_live(left)},
-                           {.slot = bound, .child = right, .mod = node_mod(right), .live = node_live(right)}};
+    const item items[2] = {
+        {.child = left, .mod = qr__node_mod(left), .live = qr__node_live(left)},
+        {.slot = bound, .child = right, .mod = qr__node_mod(right), .live = qr__node_live(right)}};
     fill(root, items, 2);
     index->root = root;
+}
+
+static void move_items(qr__node *to, uint32_t at, const qr__node *from, uint32_t first, uint32_t count)
+{
+    memmove(&to->heads[at], &from->heads[first], count * sizeof to->heads[0]);
+    memmove(&to->slots[at], &from->slots[first], count * sizeof to->slots[0]);
+    memmove(&to->mods[at], &from->mods[first], count * sizeof to->mods[0]);
+}
+
+/* Leaves `stay` entries in the left one of two neighbours that have the same prefix: so heads stay valid, and
+ * no key is looked at. */
+static void move_entries(qr__leaf *left, qr__leaf *right, uint32_t stay)
+{
+    uint32_t had = left->node.count, count = right->node.count;
+    if (stay <= had) {
+        uint32_t move = had - stay;
+        move_items(&right->node, move, &right->node, 0, count);
+        move_items(&right->node, 0, &left->node, stay, move);
+        right->live = right->live << move | left->live >> stay;
+        left->live &= ((uint64_t)1 << stay) - 1;
+    } else {
+        uint32_t move = stay - had;
+        move_items(&left->node, had, &right->node, 0, move);
+        move_items(&right->node, 0, &right->node, move, count - move);
+        left->live |= (right->live & (((uint64_t)1 << move) - 1)) << had;
+        right->live >>= move;
+    }
+    left->node.count = (uint16_t)stay;
+    right->node.count = (uint16_t)(had + count - stay);
+}
+
+static bool same_prefix(const qr__node *a, const qr__node *b)
+{
+    return a->is_leaf && a->skip == b->skip && memcmp(a->prefix, b->prefix, a->skip) == 0;
+}
+
+/* All of two neighbours, and what divides them. */
+static uint32_t lift_both(const qr__node *left, const qr__node *right, qr__entry *bound, item *items)
+{
+    uint32_t seam = lift(left, items), count = seam + lift(right, items + seam);
+    if (!left->is_leaf)
+        items[seam].slot = bound;
+    return count;
+}
+
+/* Children i and i + 1 of a parent become one. */
+static void join(qr__index *index, qr__inner *parent, uint32_t i)
+{
+    item items[2 * QR__FAN];
+    qr__node *left = parent->children[i], *right = parent->children[i + 1];
+    qr__entry *bound = parent->node.slots[i + 1];
+    uint32_t count = lift_both(left, right, bound, items);
+    if (left->is_leaf) {
+        qr__entry_free(bound, index->records);
+        as_leaf(left)->next = as_leaf(right)->next;
+        if (as_leaf(left)->next)
+            as_leaf(as_leaf(left)->next)->previous = left;
+    }
+    fill(left, items, count);
+    node_free(index, right);
+    take_out(&parent->node, i + 1);
+}
+
+/* Children i and i + 1 of a parent get half of all each. */
+static void balance(qr__index *index, qr__inner *parent, uint32_t i)
+{
+    item items[2 * QR__FAN];
+    qr__node *left = parent->children[i], *right = parent->children[i + 1];
+    qr__entry **bound = &parent->node.slots[i + 1];
+    uint32_t count = (uint32_t)left->count + right->count, stay = count / 2;
+    if (same_prefix(left, right)) {
+        move_entries(as_leaf(left), as_leaf(right), stay);
+    } else {
+        lift_both(left, right, *bound, items);
+        fill(left, items, stay);
+        fill(right, items + stay, count - stay);
+    }
+    if (left->is_leaf) {
+        qr__entry_free(*bound, index->records);
+        *bound = separator_between(index, qr__key_of(left->slots[stay - 1]), qr__key_of(right->slots[0]));
+    } else {
+        *bound = items[stay].slot;
+    }
+    parent->live[i + 1] = qr__node_live(right);
+    parent->node.mods[i + 1] = qr__node_mod(right);
+    node_adopt(&parent->node, i + 1);
+}
+
+static void even_out(qr__index *index, qr__inner *parent, uint32_t i)
+{
+    qr__node *left = parent->children[i];
+    if (left->count + parent->children[i + 1]->count <= JOINED_MAX)
+        join(index, parent, i);
+    else
+        balance(index, parent, i);
+    parent->live[i] = qr__node_live(left);
+    parent->node.mods[i] = qr__node_mod(left);
+}
+
+/* ------------------------------------------------------------------ insert ---- */
+
+/* Evens a full leaf out with a sibling that has room: fewer leaves, and fuller ones. Not before the end,
+ * where rising keys will fill the next leaf anyway. */
+static bool share(qr__index *index, const qr__path *path)
+{
+    if (path->depth == 0 || (path->at == QR__FAN && path->leaf->next == NULL))
+        return false;
+    qr__inner *parent = path->steps[path->depth - 1].inner;
+    uint32_t child = path->steps[path->depth - 1].child;
+    if (child + 1 < parent->node.count && parent->children[child + 1]->count <= SHARED_MAX)
+        even_out(index, parent, child);
+    else if (child > 0 && parent->children[child - 1]->count <= SHARED_MAX)
+        even_out(index, parent, child - 1);
+    else
+        return false;
+    return true;
 }
 
 void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool live, uint64_t mod)
 {
     QR_ASSERT(!path->found);
+    if (path->leaf->node.count == QR__FAN && share(index, path))
+        qr__index_path(index, qr__key_of(entry), path);
     index->entries++;
     index->live += live;
     item what = {.slot = entry, .mod = mod, .live = live};
@@ -381,9 +501,10 @@ void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool l
         depth--;
         qr__inner *parent = path->steps[depth].inner;
         uint32_t child = path->steps[depth].child;
-        parent->live[child] = node_live(node);
-        parent->node.mods[child] = node_mod(node);
-        what = (item){.slot = bound, .child = right, .mod = node_mod(right), .live = node_live(right)};
+        parent->live[child] = qr__node_live(node);
+        parent->node.mods[child] = qr__node_mod(node);
+        what =
+            (item){.slot = bound, .child = right, .mod = qr__node_mod(right), .live = qr__node_live(right)};
         node = &parent->node;
         at = child + 1;
     }
@@ -403,44 +524,6 @@ void qr__index_append(qr__index *index, qr__path *last, qr__entry *entry, bool l
 }
 
 /* ------------------------------------------------------------------ remove ---- */
-
-/* Joins or evens out children i and i + 1 of a parent. */
-static void even_out(qr__index *index, qr__inner *parent, uint32_t i)
-{
-    item items[2 * QR__FAN];
-    qr__node *left = parent->children[i], *right = parent->children[i + 1];
-    uint32_t count = lift(left, items);
-    items[count].slot = NULL;
-    uint32_t seam = count;
-    count += lift(right, items + count);
-    if (!left->is_leaf)
-        items[seam].slot = parent->node.slots[i + 1]; /* what divided the two divides two children now */
-    else
-        qr__entry_free(parent->node.slots[i + 1], index->records);
-    if (count <= JOINED_MAX) {
-        if (left->is_leaf) {
-            as_leaf(left)->next = as_leaf(right)->next;
-            if (as_leaf(left)->next)
-                as_leaf(as_leaf(left)->next)->previous = left;
-        }
-        fill(left, items, count);
-        node_free(index, right);
-        take_out(&parent->node, i + 1);
-    } else {
-        uint32_t stay = count / 2;
-        qr__entry *bound = items[stay].slot;
-        if (left->is_leaf)
-            bound = separator_between(index, qr__key_of(items[stay - 1].slot), qr__key_of(items[stay].slot));
-        fill(left, items, stay);
-        fill(right, items + stay, count - stay);
-        parent->node.slots[i + 1] = bound;
-        parent->live[i + 1] = node_live(right);
-        parent->node.mods[i + 1] = node_mod(right);
-        node_reset_heads(&parent->node);
-    }
-    parent->live[i] = node_live(left);
-    parent->node.mods[i] = node_mod(left);
-}
 
 void qr__index_remove(qr__index *index, qr__path *path)
 {
@@ -464,7 +547,7 @@ void qr__index_remove(qr__index *index, qr__path *path)
     }
 }
 
-/* ---------------------------------------------------------- life and checks ---- */
+/* -------------------------------------------------------------------- life ---- */
 
 void qr__index_init(qr__index *index, qr_slab *records)
 {
@@ -488,94 +571,4 @@ void qr__index_free(qr__index *index)
     free_below(index, index->root);
     QR_ASSERT(index->bytes == 0);
     *index = (qr__index){0};
-}
-
-typedef struct checker {
-    const qr__leaf *previous;
-    uint64_t entries;
-    uint32_t leaf_depth;
-    bool of_directories;
-} checker;
-
-static const char *broken_slots(const qr__node *node, const qr_slice *low, const qr_slice *high)
-{
-    for (uint32_t i = node->is_leaf ? 0 : 1; i < node->count; i++) {
-        qr_slice key = qr__key_of(node->slots[i]);
-        if (low && qr_slice_compare(key, *low) < 0)
-            return "index: key below its node's lower bound";
-        if (high && qr_slice_compare(key, *high) >= 0)
-            return "index: key not below its node's upper bound";
-        if (i > (node->is_leaf ? 0u : 1u) && qr_slice_compare(qr__key_of(node->slots[i - 1]), key) >= 0)
-            return "index: keys out of order";
-        if (!qr_slice_starts(key, qr_slice_of(node->prefix, node->skip)))
-            return "index: key without its node's prefix";
-        if (node->heads[i] != head_of(key, node->skip))
-            return "index: head does not match its key";
-    }
-    return NULL;
-}
-
-static const char *broken_leaf(checker *check, const qr__leaf *leaf, uint32_t depth)
-{
-    if (leaf->previous != (check->previous ? &check->previous->node : NULL))
-        return "index: leaves badly chained";
-    if (check->previous && check->previous->next != &leaf->node)
-        return "index: leaves badly chained";
-    if (check->previous && check->leaf_depth != depth)
-        return "index: leaves at different depths";
-    check->leaf_depth = depth;
-    check->previous = leaf;
-    check->entries += leaf->node.count;
-    for (uint32_t i = 0; i < leaf->node.count && !check->of_directories; i++) {
-        const qr__version *newest = leaf->node.slots[i]->newest;
-        if (newest == NULL)
-            return "index: key without versions";
-        if ((leaf->live >> i & 1) != qr__is_live(newest))
-            return "index: wrong idea of which keys live";
-        if (leaf->node.mods[i] != qr__mod_of(newest))
-            return "index: wrong mod revision in a leaf";
-    }
-    return leaf->node.count < QR__FAN && leaf->live >> leaf->node.count ? "index: live bits behind the end"
-                                                                        : NULL;
-}
-
-static const char *broken_node(checker *check, const qr__node *node, const qr_slice *low,
-                               const qr_slice *high, uint32_t depth)
-{
-    const char *broken = broken_slots(node, low, high);
-    if (broken)
-        return broken;
-    if (depth > 0 && node->count == 0)
-        return "index: empty node";
-    if (node->is_leaf)
-        return broken_leaf(check, (const qr__leaf *)node, depth);
-    const qr__inner *inner = (const qr__inner *)node;
-    if (depth == 0 && node->count < 2)
-        return "index: root with one child";
-    for (uint32_t i = 0; i < node->count; i++) {
-        qr_slice from = i > 0 ? qr__key_of(node->slots[i]) : qr_slice_of(NULL, 0);
-        qr_slice to = i + 1u < node->count ? qr__key_of(node->slots[i + 1]) : qr_slice_of(NULL, 0);
-        broken = broken_node(check, inner->children[i], i > 0 ? &from : low,
-                             i + 1u < node->count ? &to : high, depth + 1);
-        if (broken)
-            return broken;
-        if (inner->live[i] != node_live(inner->children[i]))
-            return "index: wrong count of a subtree";
-        if (node->mods[i] != node_mod(inner->children[i]))
-            return "index: wrong mod revision of a subtree";
-    }
-    return NULL;
-}
-
-const char *qr__index_broken(const qr__index *index, bool of_directories)
-{
-    checker check = {.of_directories = of_directories};
-    const char *broken = broken_node(&check, index->root, NULL, NULL, 0);
-    if (broken)
-        return broken;
-    if (check.previous->next)
-        return "index: leaves badly chained";
-    if (check.entries != index->entries || node_live(index->root) != index->live)
-        return "index: wrong totals";
-    return NULL;
 }

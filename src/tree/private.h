@@ -1,6 +1,6 @@
 /* What the files of the tree share and nobody else sees. One file a noun:
  *
- *   index.c      the ordered structure: find, insert, remove       span.c     counting and walking it
+ *   index.c, index_check.c  the ordered structure                  span.c     counting and walking it
  *   record.c     entries, versions, values, attributes             change.c   one change, and its undoing
  *   history.c    the event log, compaction, freeing                directory.c  records of parents
  *   events.c     reading the event log
@@ -314,7 +314,10 @@ static inline void qr__cursor_previous(qr__cursor *cursor)
     cursor->at = cursor->leaf ? cursor->leaf->node.count - 1u : 0;
 }
 uint32_t qr__node_search(const qr__node *node, qr_slice key,
-                         bool *equal); /* first position whose key is >= key */
+                         bool *equal);             /* first position whose key is >= key */
+uint64_t qr__node_live(const qr__node *node);      /* live keys below it */
+uint64_t qr__node_mod(const qr__node *node);       /* the greatest mod revision of its items */
+uint64_t qr__head_of(qr_slice key, uint32_t skip); /* of the key in a node that skips so many bytes */
 
 /* ---------------------------------------------------------------- history ---- */
 
