@@ -733,6 +733,19 @@ static void the_admin_server_tells_of_watches_and_ephemerals(void **state)
     disconnect(&one);
 }
 
+static void the_admin_server_says_that_there_is_no_leader(void **state)
+{
+    qr_buffer answer = {0};
+    node.leader = 0;
+    static const char error[] = "\"error\" : \"This ZooKeeper instance is not currently serving requests\"";
+    assert_non_null(strstr(admin_says("GET /commands/ruok HTTP/1.1\r\n\r\n", &answer), error));
+    assert_non_null(strstr(admin_says("GET /commands/stat HTTP/1.1\r\n\r\n", &answer), error));
+    const char *said = admin_says("GET /commands/mntr HTTP/1.1\r\n\r\n", &answer);
+    assert_non_null(strstr(said, "\"peer_state\" : \"looking\""));
+    assert_non_null(strstr(said, "\"error\" : null"));
+    qr_buffer_free(&answer);
+}
+
 static void the_admin_server_does_not_wait_for_ever(void **state)
 {
     enum { MOST = 16, IDLE_MS = 30000 };
@@ -864,6 +877,7 @@ int main(void)
         TEST(words_are_answered_where_they_are_allowed),
         TEST(the_admin_server_tells_of_watches_and_ephemerals),
         TEST(the_admin_server_does_not_wait_for_ever),
+        TEST(the_admin_server_says_that_there_is_no_leader),
         TEST(a_trace_mask_is_kept),
     };
     return cmocka_run_group_tests_name("connections of the ZooKeeper door", tests, NULL, NULL);
