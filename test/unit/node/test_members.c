@@ -132,6 +132,7 @@ static void puppet_free(qr_engine *engine)
 extern const qr_engine_ops puppet_ops;
 const qr_engine_ops puppet_ops = {
     .name = "puppet",
+    .format = 1,
     .open = puppet_open,
     .recall = puppet_recall,
     .step = puppet_step,
