@@ -1,5 +1,6 @@
 /* answer: what a write that was applied is answered with. The key is told by the transaction itself, where it
  * stood; the directory by a look behind it, less what later items of a multi did to it. */
+#include "door/zookeeper/config.h"
 #include "door/zookeeper/inside.h"
 
 static const qr_path_result *look(qr__zk_plan *plan, qr_slice path)
@@ -89,6 +90,9 @@ static void answer_item(qr__zk_plan *plan, size_t index, qr_buffer *out)
         value = &made; /* the path comes first, and is all of the shorter record */
     } else if (item->type == QR_JUTE_OP_SET_DATA) {
         stat_of_set(plan, index, &set.stat);
+    } else if (item->type == QR_JUTE_OP_SET_ACL && qr__zk_is_config(item->path)) {
+        if (qr__zk_config_view(plan->node, plan->request->arena, &set.stat, NULL) != QR_OK)
+            plan->failure = QR_E_NOT_READY;
     } else if (item->type == QR_JUTE_OP_SET_ACL) {
         qr_zookeeper_stat(look(plan, item->path), item->path.size == 1, &set.stat);
     }

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "door/zookeeper/acl.h"
 #include "door/zookeeper/door.h"
 
 static const char record_name[] = "zookeeper"; /* longer than a member's id */
@@ -75,17 +76,48 @@ void qr__zk_ensemble_body(const qr_zookeeper_ensemble *ensemble, qr_buffer *out)
     qr_buffer_free(&value);
 }
 
-qr_slice qr__zk_config_view(const qr_zookeeper_ensemble *ensemble, qr_arena *arena, qr_jute_stat *stat)
+qr_slice qr__zk_config_rights_name(void)
 {
-    *stat = (qr_jute_stat){.version = -1};
-    if (ensemble->count < 2)
-        return qr_jute_empty;
-    qr_slice text = qr_zookeeper_ensemble_text(ensemble, arena);
-    stat->mzxid = (int64_t)ensemble->version;
-    stat->mtime = ensemble->written_ms;
-    stat->aversion = -1;
-    stat->data_length = (int32_t)text.size;
-    return text;
+    return qr_slice_text("zookeeper-rights");
+}
+
+qr_status qr__zk_config_rights(qr_node *node, qr_arena *arena, qr_jute_vector *acl, uint64_t *version)
+{
+    static const qr_jute_acl readable = {.perms = QR_ZOOKEEPER_READ,
+                                         .scheme = {(const uint8_t *)"world", 5},
+                                         .id = {(const uint8_t *)"anyone", 6}};
+    const qr_key_value *kv;
+    *acl = (qr_jute_vector){.items = &readable, .count = 1};
+    *version = 0;
+    qr_status status = look_up(node, qr__zk_config_rights_name(), arena, &kv);
+    if (status != QR_OK || kv == NULL)
+        return status;
+    qr_key_value *kept = qr_arena_zero(arena, 1, sizeof *kept);
+    kept->value = qr_arena_copy(arena, kv->value);
+    *version = kv->version;
+    *acl = qr__zk_acl_of(kept, arena);
+    return QR_OK;
+}
+
+qr_status qr__zk_config_view(qr_node *node, qr_arena *arena, qr_jute_stat *stat, qr_slice *data)
+{
+    qr_zookeeper_ensemble *ensemble = qr_arena_zero(arena, 1, sizeof *ensemble);
+    qr_jute_vector acl;
+    uint64_t changes;
+    qr_status status = qr__zk_config_rights(node, arena, &acl, &changes);
+    if (status == QR_OK)
+        status = qr__zk_ensemble_look(node, arena, ensemble);
+    *stat = (qr_jute_stat){.version = -1, .aversion = (int32_t)changes - 1};
+    qr_slice text = ensemble->count < 2 ? qr_jute_empty : qr_zookeeper_ensemble_text(ensemble, arena);
+    if (text.size > 0)
+        *stat = (qr_jute_stat){.mzxid = (int64_t)ensemble->version,
+                               .mtime = ensemble->written_ms,
+                               .version = -1,
+                               .aversion = (int32_t)changes - 1,
+                               .data_length = (int32_t)text.size};
+    if (data)
+        *data = text;
+    return status;
 }
 
 qr_slice qr__zk_peer_url(const qr_zookeeper_server *server, qr_arena *arena)

@@ -1,5 +1,6 @@
 /* item: what one writing operation asks of the tree, check by check in the order in which ZooKeeper makes
  * them. */
+#include "door/zookeeper/config.h"
 #include "door/zookeeper/inside.h"
 
 enum { NUMBER_DIGITS = 10, TTL_MS_MAX_BITS = 40 };
@@ -342,6 +343,21 @@ static int32_t plan_check(qr__zk_plan *plan, size_t index)
     return err == QR_ZOOKEEPER_OK ? check_version(plan, index, path, request->version) : err;
 }
 
+static int32_t plan_config_acl(qr__zk_plan *plan, size_t index, const qr_jute_vector *acl, int32_t version)
+{
+    qr_slice name = qr__zk_config_rights_name();
+    qr_jute_vector present;
+    uint64_t changes;
+    plan->failure = qr__zk_config_rights(plan->node, arena_of(plan), &present, &changes);
+    condition(plan, QR_SPACE_CATALOGUE, name, QR_TARGET_VERSION, changes, qr_slice_of(NULL, 0));
+    if (!qr__zk_acl_allows(&present, plan->request->asker, QR_ZOOKEEPER_ADMIN))
+        return QR_ZOOKEEPER_NO_AUTH;
+    if (version != -1 && version != (int32_t)changes - 1)
+        return QR_ZOOKEEPER_BAD_VERSION;
+    add_acl(plan, index, name, acl, false)->space = QR_SPACE_CATALOGUE;
+    return QR_ZOOKEEPER_OK;
+}
+
 /* Rights are a record of the key: a node that is implied becomes one. */
 static int32_t plan_set_acl(qr__zk_plan *plan, size_t index)
 {
@@ -353,6 +369,8 @@ static int32_t plan_set_acl(qr__zk_plan *plan, size_t index)
         return err;
     if (qr__zk_acl_normal(&request->acl, plan->request->asker, arena_of(plan), &acl) != QR_OK)
         return QR_ZOOKEEPER_INVALID_ACL;
+    if (qr__zk_is_config(path))
+        return plan_config_acl(plan, index, &acl, request->version);
     err = check_present(plan, index, path);
     if (err != QR_ZOOKEEPER_OK)
         return err;

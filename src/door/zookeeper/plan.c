@@ -81,6 +81,11 @@ static qr_slice *key_of(qr_op *op, uint8_t *space)
     }
 }
 
+static bool is_path_in(uint8_t space)
+{
+    return space != QR_SPACE_SESSIONS && space != QR_SPACE_CATALOGUE;
+}
+
 static void say_keys(qr__zk_plan *plan)
 {
     qr_slice root = plan->request->root;
@@ -88,12 +93,13 @@ static void say_keys(qr__zk_plan *plan)
     for (size_t i = 0; i < plan->op_count; i++) {
         uint8_t space;
         qr_slice *key = key_of(&plan->ops[i], &space);
-        if (space != QR_SPACE_SESSIONS)
+        if (is_path_in(space))
             *key = qr_zookeeper_path_key(root, *key, arena);
     }
     for (size_t i = 0; i < plan->condition_count; i++) {
-        qr_slice *key = &plan->conditions[i].span.key;
-        *key = qr_zookeeper_path_key(root, *key, arena);
+        qr_span *span = &plan->conditions[i].span;
+        if (is_path_in(span->space))
+            span->key = qr_zookeeper_path_key(root, span->key, arena);
     }
 }
 

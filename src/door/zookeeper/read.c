@@ -30,10 +30,9 @@ static qr_jute_vector names_of(const qr_path_result *path, bool root, qr_arena *
 
 static qr_status view_config(qr_node *node, qr_arena *arena, node_view *view)
 {
-    qr_zookeeper_ensemble *ensemble = qr_arena_zero(arena, 1, sizeof *ensemble);
-    qr_status status = qr__zk_ensemble_look(node, arena, ensemble);
-    view->data = qr__zk_config_view(ensemble, arena, &view->stat);
-    return status;
+    uint64_t version;
+    qr_status status = qr__zk_config_rights(node, arena, &view->acl, &version);
+    return status == QR_OK ? qr__zk_config_view(node, arena, &view->stat, &view->data) : status;
 }
 
 /* What is below "/zookeeper/quota" is stored. */
@@ -58,17 +57,15 @@ static qr_status view_made_up(qr_node *node, const qr_zookeeper_request *request
     qr_arena *arena = request->arena;
     static const qr_jute_name below[] = {{.text = {(const uint8_t *)"config", 6}},
                                          {.text = {(const uint8_t *)"quota", 5}}};
-    bool config = qr__zk_is_config(path);
     qr_jute_acl *term = qr_arena_zero(arena, 1, sizeof *term);
-    *term = (qr_jute_acl){.perms = config ? QR_ZOOKEEPER_READ : QR_ZOOKEEPER_ALL,
-                          .scheme = qr_slice_text("world"),
-                          .id = qr_slice_text("anyone")};
+    *term = (qr_jute_acl){
+        .perms = QR_ZOOKEEPER_ALL, .scheme = qr_slice_text("world"), .id = qr_slice_text("anyone")};
     view->present = qr__zk_made_up(path);
     view->acl = (qr_jute_vector){.items = term, .count = 1};
     view->data = qr_jute_empty;
     if (!view->present)
         return QR_OK;
-    if (config)
+    if (qr__zk_is_config(path))
         return view_config(node, arena, view);
     qr_status status = view_quotas(node, request, wants, view);
     if (status == QR_OK && !qr__zk_is_quotas(path)) {

@@ -43,10 +43,8 @@ static void answer(qr__zk_call *call, int32_t err)
     call->request.err = err;
     call->request.revision = qr__zk_revision(door);
     if (err == QR_ZOOKEEPER_OK) {
-        qr_zookeeper_ensemble *now = qr_arena_zero(&call->arena, 1, sizeof *now);
         qr_jute_data_reply reply;
-        qr_status status = qr__zk_ensemble_look(node_of(call), &call->arena, now);
-        reply.data = qr__zk_config_view(now, &call->arena, &reply.stat);
+        qr_status status = qr__zk_config_view(node_of(call), &call->arena, &reply.stat, &reply.data);
         qr__zk_reply(&call->request, call->request.revision, &qr_jute_record_data_reply, &reply);
         if (status != QR_OK)
             call->request.err = QR_ZOOKEEPER_CONNECTION_LOSS;
@@ -285,7 +283,11 @@ static int32_t judge(qr__zk_call *call, const qr_jute_reconfig *asked)
     for (size_t i = 0; i < call->reconfig->wishes.joining_count; i++)
         if (!qr_catalogue_is_peer_url(qr__zk_peer_url(&call->reconfig->wishes.joining[i], &call->arena)))
             return QR_ZOOKEEPER_BAD_ARGUMENTS;
-    if (!call->connection->asker.is_super)
+    qr_jute_vector acl;
+    uint64_t version;
+    if (qr__zk_config_rights(door->config.node, &call->arena, &acl, &version) != QR_OK)
+        return QR_ZOOKEEPER_CONNECTION_LOSS;
+    if (!qr__zk_acl_allows(&acl, &call->connection->asker, QR_ZOOKEEPER_MAY_WRITE))
         return QR_ZOOKEEPER_NO_AUTH;
     if (call->reconfig->wishes.too_much || demotes(ensemble, &call->reconfig->wishes))
         return QR_ZOOKEEPER_UNIMPLEMENTED;

@@ -19,7 +19,7 @@ enum {
     AUTH = 100,
     ADD_WATCH = 106
 };
-enum { NO_AUTH = -102, IN_PROGRESS = -14, NOT_READ_ONLY = -119 };
+enum { NO_AUTH = -102, IN_PROGRESS = -14, NO_QUORUM = -13, NOT_READ_ONLY = -119 };
 enum { EVENT = -1, CREATED = 1, DELETED = 2, CHANGED = 3, CHILDREN = 4 };
 
 static qr_node node;
@@ -653,6 +653,11 @@ static void a_change_of_members_is_told_to_who_watches(void **state)
     turns(&one);
     expect(&one, xid, NO_AUTH);
     become_super(&one);
+    node.verdict = QR_E_QUORUM; /* of those who would be left */
+    xid = send_reconfig(&one, "", "3");
+    turns(&one);
+    expect(&one, xid, NO_QUORUM);
+    node.verdict = QR_OK;
     xid = send_reconfig(&one, "server.9=d:1:2;3", "3");
     turns(&one);
     turns(&one);
