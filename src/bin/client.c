@@ -31,7 +31,7 @@ void qr_client_print_json_line(qr_client *client, const ProtobufCMessage *messag
 int qr_client_flush(qr_client *client)
 {
     size_t size = client->out.size;
-    bool written = fwrite(client->out.data, 1, size, stdout) == size && fflush(stdout) == 0;
+    bool written = (size == 0 || fwrite(client->out.data, 1, size, stdout) == size) && fflush(stdout) == 0;
     qr_buffer_clear(&client->out);
     return written ? QR_CLIENT_DONE : qr_client_refuse("standard output cannot be written");
 }

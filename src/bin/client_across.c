@@ -181,8 +181,8 @@ static int run_update(across *all, bool moves)
         refused = moves ? move(all, task) : NULL;
         if (refused)
             qr_group_abort(task);
-        else
-            qr_group_commit(task, all->values);
+        else if (!qr_group_commit(task, all->values))
+            refused = "keys and values are more than 1 MiB";
     }
     qr_group_state state = qr_group_state_of(task);
     qr_group_free(task);

@@ -15,9 +15,10 @@
 #include "core/txn.h"
 
 enum {
-    QR_GROUP_KEYS_MAX = 64,   /* of one transaction */
-    QR_GROUP_GROUPS_MAX = 16, /* likewise */
-    QR_GROUP_ID_MAX = 32,     /* bytes */
+    QR_GROUP_KEYS_MAX = 64,            /* of one transaction */
+    QR_GROUP_GROUPS_MAX = 16,          /* likewise */
+    QR_GROUP_ID_MAX = 32,              /* bytes */
+    QR_GROUP_RECORD_MAX = 1024 * 1024, /* bytes of all keys and new values together: they are one command */
 };
 
 typedef struct qr_group_config {
@@ -63,9 +64,9 @@ qr_group_task *qr_group_sweep(const qr_group_config *config, uint32_t group);
 /* Whenever. What is under way may still happen, but no more comes. */
 void qr_group_free(qr_group_task *task);
 
-/* When HOLDING: values[i] for keys[i] as they were given; NULL data: the key stays as it is. Borrowed until
- * the task is freed. */
-void qr_group_commit(qr_group_task *task, const qr_slice *values);
+/* When HOLDING: values[i] for keys[i] as they were given; NULL data: the key stays as it is. Copied.
+ * false: more than QR_GROUP_RECORD_MAX, and it is aborted. */
+bool qr_group_commit(qr_group_task *task, const qr_slice *values);
 void qr_group_abort(qr_group_task *task);
 
 /* The next call, if it is time for one. */

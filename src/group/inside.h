@@ -76,7 +76,7 @@ typedef struct qr_group_seen {
     uint64_t since_ms;
 } qr_group_seen;
 
-enum { QR_GROUP_SEEN_MAX = 32 };
+enum { QR_GROUP_SEEN_MAX = 128 }; /* of a list; what is behind has to wait until some of these are gone */
 
 struct qr_group_task {
     qr_group_config config;

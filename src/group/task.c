@@ -116,25 +116,6 @@ void qr_group_pause(qr_group_task *task, uint64_t now_ms)
 
 /* ---------------------------------------------------------------- decisions ---- */
 
-void qr_group_commit(qr_group_task *task, const qr_slice *values)
-{
-    QR_ASSERT(task->state == QR_GROUP_HOLDING);
-    qr_group_write *writes = qr_arena_zero(&task->arena, task->count, sizeof *writes);
-    size_t at = 0;
-    for (size_t p = 0; p < task->record.count; p++) {
-        qr_group_part *part = &task->record.parts[p];
-        part->writes = &writes[at];
-        for (size_t i = 0; i < part->count; i++, at++) {
-            qr_slice value = values[task->items[at].given];
-            writes[at] = (qr_group_write){.key = task->items[at].key.key,
-                                          .changes = value.data != NULL,
-                                          .value = qr_arena_copy(&task->arena, value)};
-        }
-    }
-    task->state = QR_GROUP_RUNNING;
-    task->step = QR_GROUP_DECIDE;
-}
-
 /* Gives the locks back that are known to be held, the primary first. */
 static void release(qr_group_task *task)
 {
@@ -144,6 +125,31 @@ static void release(qr_group_task *task)
     task->step = holds ? QR_GROUP_RELEASE : QR_GROUP_END;
     task->part = 0;
     task->wake_ms = 0;
+}
+
+bool qr_group_commit(qr_group_task *task, const qr_slice *values)
+{
+    QR_ASSERT(task->state == QR_GROUP_HOLDING);
+    qr_group_write *writes = qr_arena_zero(&task->arena, task->count, sizeof *writes);
+    size_t at = 0, bytes = 0;
+    for (size_t p = 0; p < task->record.count; p++) {
+        qr_group_part *part = &task->record.parts[p];
+        part->writes = &writes[at];
+        for (size_t i = 0; i < part->count; i++, at++) {
+            qr_slice value = values[task->items[at].given];
+            writes[at] = (qr_group_write){.key = task->items[at].key.key,
+                                          .changes = value.data != NULL,
+                                          .value = qr_arena_copy(&task->arena, value)};
+            bytes += writes[at].key.size + value.size;
+        }
+    }
+    if (bytes > QR_GROUP_RECORD_MAX) {
+        release(task);
+        return false;
+    }
+    task->state = QR_GROUP_RUNNING;
+    task->step = QR_GROUP_DECIDE;
+    return true;
 }
 
 void qr_group_abort(qr_group_task *task)

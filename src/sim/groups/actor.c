@@ -155,7 +155,7 @@ static void decide(qr_sim_actor *actor)
         transfer->made[i] = (qr_sim_balance){transfer->found[i].amount + amount, transfer->number};
         values[i] = qr_sim_balance_write(transfer->made[i], &arena);
     }
-    qr_group_commit(actor->task, values);
+    QR_CHECK(qr_group_commit(actor->task, values), "balances are small");
     qr_arena_free(&arena);
 }
 

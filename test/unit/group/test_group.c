@@ -80,7 +80,7 @@ static void commit(qr_group_task *task, const char *text)
 {
     qr_slice values[] = {qr_slice_text(text), qr_slice_text(text)};
     assert_int_equal(qr_group_state_of(task), QR_GROUP_HOLDING);
-    qr_group_commit(task, values);
+    assert_true(qr_group_commit(task, values));
 }
 
 static void expect_both(world *w, const char *text)
@@ -307,6 +307,28 @@ static void test_gives_up(void **state)
     world_close(&w);
 }
 
+static void test_too_large(void **state)
+{
+    world w;
+    world_open(&w);
+    run_whole(&w, "one", "1");
+    qr_group_task *task = update(&w, "large");
+    while (step(&w, task)) {
+    }
+    size_t size = QR_GROUP_RECORD_MAX;
+    uint8_t *bytes = qr_alloc_zero(1, size);
+    qr_slice values[] = {qr_slice_of(bytes, size), {0}};
+    assert_false(qr_group_commit(task, values));
+    qr_free(bytes);
+    while (step(&w, task)) {
+    }
+    assert_int_equal(qr_group_state_of(task), QR_GROUP_ABORTED);
+    qr_group_free(task);
+    expect_both(&w, "1");
+    expect_nothing_left(&w);
+    world_close(&w);
+}
+
 static void test_records_are_read_as_written(void **state)
 {
     qr_arena arena;
@@ -335,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_pushed_before_it_decides),
         cmocka_unit_test(test_late_calls_change_nothing),
         cmocka_unit_test(test_gives_up),
+        cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_records_are_read_as_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
