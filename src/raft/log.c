@@ -102,15 +102,22 @@ void qr_raft_log_forget(qr_raft_log *log, uint64_t index)
     log->base_term = term;
 }
 
-static void ring_grow(qr_raft_log *log)
+static void ring_resize(qr_raft_log *log, uint64_t room)
 {
-    uint64_t room = log->ring_room ? log->ring_room * 2 : RING_ROOM_MIN;
     qr_raft_entry *ring = qr_alloc_zero(room, sizeof *ring);
     for (uint64_t i = log->memory_first; i <= log->last; i++)
         ring[i & (room - 1)] = *entry_at(log, i);
     qr_free(log->ring);
     log->ring = ring;
     log->ring_room = room;
+}
+
+/* After a start the ring has room for a long log that waited to be applied. */
+static void ring_shrink(qr_raft_log *log)
+{
+    uint64_t held = log->last + 1 - log->memory_first;
+    if (log->ring_room > RING_ROOM_MIN && held <= log->ring_room / 4)
+        ring_resize(log, log->ring_room / 2);
 }
 
 static void run_add(qr_raft_log *log, uint64_t first, uint64_t term)
@@ -163,7 +170,7 @@ void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_
     if (chunk == NULL || chunk->room - chunk->used < need)
         chunk = chunk_add(log, need);
     if (log->last + 1 - log->memory_first == log->ring_room)
-        ring_grow(log);
+        ring_resize(log, log->ring_room ? log->ring_room * 2 : RING_ROOM_MIN);
 
     uint64_t index = log->last + 1;
     uint8_t *at = chunk->bytes + chunk->used;
@@ -209,6 +216,7 @@ void qr_raft_log_trim(qr_raft_log *log, uint64_t index_max, size_t memory_max)
         entry_release(log, entry_at(log, log->memory_first));
         log->memory_first++;
     }
+    ring_shrink(log);
 }
 
 /* The row of the run that holds index, which is above base_index and at most last. */

@@ -2,6 +2,8 @@
  * from. */
 #include "harness.h"
 
+#include "tree/image.h"
+
 #include <stdio.h>
 
 enum { CHUNKS_MAX = 4096 };
@@ -127,6 +129,81 @@ static void test_cut_and_damaged_image(void **state)
     harness_close(&h);
 }
 
+static void add_key(qr_buffer *out, uint8_t space, const char *key)
+{
+    qr_buffer_u8(out, QR__IMAGE_KEY);
+    qr_buffer_u8(out, space);
+    qr_buffer_bytes(out, qr_slice_text(key));
+}
+
+static void add_version(qr_buffer *out, uint64_t number, const char *value)
+{
+    qr_buffer_u8(out, QR__IMAGE_VERSION);
+    qr_buffer_u8(out, 0);
+    /* index, mod revision, sub, create revision, version */
+    const uint64_t numbers[] = {number, number, 0, 1, number};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        qr_buffer_varint(out, numbers[i]);
+    qr_buffer_u64(out, 5);
+    qr_buffer_u64(out, 5);
+    qr_buffer_bytes(out, qr_slice_text(value));
+}
+
+/* A whole image in one chunk, with these records between head and end. */
+static qr_status load_records(qr_slice records, uint64_t keys, uint64_t versions)
+{
+    image *im = qr_alloc(sizeof *im);
+    qr_buffer *chunk = &im->chunks[0];
+    im->count = 1;
+    qr_buffer_init(chunk);
+    qr_buffer_u8(chunk, QR__IMAGE_FORMAT);
+    qr_buffer_u64(chunk, 0);
+    qr_buffer_u8(chunk, QR__IMAGE_HEAD);
+    const uint64_t head[] = {9, 9, 0, 77}; /* index, revision, compacted, digest */
+    for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
+        qr_buffer_u64(chunk, head[i]);
+    qr_buffer_add_slice(chunk, records);
+    qr_buffer_u8(chunk, QR__IMAGE_END);
+    qr_buffer_varint(chunk, keys);
+    qr_buffer_varint(chunk, versions);
+    qr_buffer_u64(chunk, qr_hash(qr_buffer_slice(chunk), 0));
+    qr_status status = load(im, SIZE_MAX, 1);
+    free_image(im);
+    qr_free(im);
+    return status;
+}
+
+/* Sums are right and records are not: what was taken of them goes with the tree, once. */
+static void test_records_that_cannot_be(void **state)
+{
+    (void)state;
+    qr_buffer records;
+    qr_buffer_init(&records);
+    add_key(&records, QR_SPACE_KEYS, "a");
+    add_version(&records, 2, "second");
+    add_version(&records, 1, "first");
+    assert_int_equal(load_records(qr_buffer_slice(&records), 1, 2), QR_OK);
+
+    qr_buffer_clear(&records); /* a key is named again in the next chunk only */
+    add_key(&records, QR_SPACE_KEYS, "a");
+    add_version(&records, 1, "second");
+    add_key(&records, QR_SPACE_KEYS, "a");
+    add_version(&records, 1, "first");
+    assert_int_equal(load_records(qr_buffer_slice(&records), 1, 2), QR_E_CORRUPT);
+
+    qr_buffer_clear(&records); /* its versions rise */
+    add_key(&records, QR_SPACE_KEYS, "a");
+    add_version(&records, 2, "first");
+    add_version(&records, 3, "second");
+    assert_int_equal(load_records(qr_buffer_slice(&records), 1, 2), QR_E_CORRUPT);
+
+    qr_buffer_clear(&records); /* a lease of another size */
+    add_key(&records, QR_SPACE_LEASES, "12345678");
+    add_version(&records, 1, "short");
+    assert_int_equal(load_records(qr_buffer_slice(&records), 1, 1), QR_E_CORRUPT);
+    qr_buffer_free(&records);
+}
+
 static void test_save_is_exclusive_and_may_be_given_up(void **state)
 {
     (void)state;
@@ -217,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_advance),
         cmocka_unit_test(test_missing_chunk),
         cmocka_unit_test(test_cut_and_damaged_image),
+        cmocka_unit_test(test_records_that_cannot_be),
         cmocka_unit_test(test_save_is_exclusive_and_may_be_given_up),
         cmocka_unit_test(test_loaded_tree_goes_on_alike),
     };
