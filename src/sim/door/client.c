@@ -273,7 +273,8 @@ void qr_simd_client_act(qr_simd_client *client)
     act_later(client);
     if (client->all->world->phase >= QR_SIM_SETTLING)
         depart(client);
-    else if (client->standing == QR_SIMD_AWAY && client->since_us <= now_us(client))
+    else if (client->standing == QR_SIMD_AWAY &&
+             (client->since_us <= now_us(client) || !qr_simd_stormy(client->all)))
         join(client);
     else if (client->standing == QR_SIMD_CONNECTING && client->since_us + CONNECT_US_MAX < now_us(client))
         leave(client);

@@ -45,6 +45,8 @@ static void on_done(void *owner, const qr_reply *reply)
     qr_simd *all = op->all;
     const qr_sim_node *node = &all->world->node[op->node];
     bool dead = node->dying || qr_sim_disk_dead(node->disk);
+    qr_sim_story(all->world, "the other door is answered d%" PRIu64 ": %s%s", op->id,
+                 qr_status_name(reply->status), dead ? ", and does not hear it" : "");
     if (reply->status == QR_OK && op->type == QR_BODY_TXN && !dead) {
         const qr_txn_result *result = reply->result;
         op->revision = result->revision;

@@ -97,14 +97,16 @@ static bool could_be(qr_simd *all, const qr_simd_op *op, const qr_simd_row *row)
            qr_simd_view_is(&all->view, row);
 }
 
-/* Of those whose answer was lost: the one that asked for the most special thing, since others may still
- * explain something else. */
+/* Of those whose answer was lost: the one that can be least of what comes later, since it must be before, or
+ * asked for something special. */
 static qr_simd_op *who_did(qr_simd *all, const qr_simd_row *row)
 {
     qr_simd_op *found = NULL;
     for (size_t i = 0; i < all->lost_count; i++) {
         qr_simd_op *op = all->lost[i];
-        if (could_be(all, op, row) && (found == NULL || op->items[0].version > found->items[0].version))
+        bool better = found == NULL || op->bound < found->bound ||
+                      (op->bound == found->bound && op->items[0].version > found->items[0].version);
+        if (better && could_be(all, op, row))
             found = op;
     }
     return found;
@@ -115,11 +117,9 @@ void qr_simd_look_final(qr_simd *all)
     qr_simd_look(all);
     for (size_t i = 0; i < all->tree.row_count && !qr_sim_failed(all->world); i++) {
         qr_simd_row *row = &all->tree.rows[i];
-        if (row->explained)
+        if (row->explained || went_by_itself(all, row))
             continue;
         qr_simd_op *op = who_did(all, row);
-        if (op == NULL && went_by_itself(all, row))
-            continue;
         if (op == NULL)
             qr_sim_fail(all->world, "commands-come-from-clients",
                         "revision %" PRIu64 ", which changed %.*s, was asked for by nobody that is left",

@@ -92,22 +92,22 @@ static bool read_write(qr_simd *all, const qr_simd_op *op, int32_t err, qr_reade
     return qr_jute_multi_next(reader, arena, true, &end) == QR_OK && end.header.done;
 }
 
+static bool same_verdict(const qr_simd_item *item, const qr_simd_verdict *said, const qr_simd_verdict *due)
+{
+    bool made = qr_simd_creates(item->type);
+    if (said->err != due->err || (made && !qr_slice_equal(said->name, due->name)))
+        return false;
+    /* Of the directory a setData shows what it has become by the time of the answer. */
+    bool shows = (made && item->type != QR_JUTE_OP_CREATE) || item->type == QR_JUTE_OP_SET_DATA;
+    return !shows || same_stat(&said->stat, &due->stat, made);
+}
+
 /* Of a multi that fails the answer says no more than the errors. */
 static bool same_verdicts(const qr_simd_op *op, const qr_simd_verdict *said, const qr_simd_verdict *due)
 {
     bool same = true, done = due[op->count - 1].err == 0;
-    for (size_t i = 0; same && i < op->count; i++) {
-        int32_t type = op->items[i].type;
-        bool made = qr_simd_creates(type);
-        same = said[i].err == due[i].err;
-        if (!done)
-            continue;
-        if (made)
-            same = qr_slice_equal(said[i].name, due[i].name);
-        /* Of the directory a setData shows what it has become by the time of the answer. */
-        if ((made && type != QR_JUTE_OP_CREATE) || type == QR_JUTE_OP_SET_DATA)
-            same = same && same_stat(&said[i].stat, &due[i].stat, made);
-    }
+    for (size_t i = 0; same && i < op->count; i++)
+        same = done ? same_verdict(&op->items[i], &said[i], &due[i]) : said[i].err == due[i].err;
     return same;
 }
 
@@ -115,7 +115,7 @@ static void fail_write(qr_simd *all, const qr_simd_op *op, uint64_t revision, co
                        const qr_simd_verdict *due)
 {
     size_t at = 0;
-    while (at + 1 < op->count && said[at].err == due[at].err && said[at].err == 0)
+    while (at + 1 < op->count && same_verdict(&op->items[at], &said[at], &due[at]))
         at++;
     qr_sim_fail(all->world, "answer-follows-model",
                 "z%u: d%" PRIu64 " at %" PRIu64 ": operation %zu is answered %d [%.*s %d %" PRId64
