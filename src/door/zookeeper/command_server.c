@@ -263,9 +263,25 @@ void qr__zk_command_zabstate(qr__zk_run *one)
     qr_arena_free(&arena);
 }
 
+/* Told by the leader, as there. */
 void qr__zk_command_observers(qr__zk_run *one)
 {
-    qr__zk_put_number(one, "synced_observers", 0);
+    qr_arena arena;
+    qr_arena_init(&arena);
+    qr__zk_seats_view view;
+    const qr_engine_status *engine = &one->status.engine;
+    bool told = engine->role == QR_LEADER && qr__zk_seats(one->door, &arena, &view);
+    qr__zk_put_number(one, "synced_observers", (int64_t)qr__zk_observer_count(&one->status));
     qr__zk_open_at(one, "observers", '[');
+    for (size_t i = 0; told && i < engine->members.count; i++) {
+        const struct qr_zookeeper_seat *seat =
+            qr_zookeeper_seat_of(view.ensemble, engine->members.list[i].id);
+        if (seat == NULL || !seat->server.observer || !engine->alive[i])
+            continue;
+        qr_json_out_open(&one->json, '{');
+        qr__zk_put_number(one, "sid", seat->server.id);
+        qr_json_out_close(&one->json);
+    }
     qr_json_out_close(&one->json);
+    qr_arena_free(&arena);
 }

@@ -242,16 +242,20 @@ static uint64_t session_count(const qr_zookeeper_door *door)
     return found;
 }
 
-/* Those that answer the leader, itself left out: voters, and who does not vote. */
-static void count_learners(const qr_engine_status *engine, uint64_t self, uint64_t *voting, uint64_t *others)
+/* Those of a role that answer the leader, itself left out. */
+static uint64_t count_alive(const qr_node_status *status, qr_member_role role)
 {
-    *voting = *others = 0;
-    for (size_t i = 0; i < engine->members.count; i++) {
-        const qr_member *member = &engine->members.list[i];
-        if (member->id == self || !engine->alive[i])
-            continue;
-        ++*(member->role == QR_ROLE_VOTER ? voting : others);
-    }
+    const qr_engine_status *engine = &status->engine;
+    uint64_t alive = 0;
+    for (size_t i = 0; i < engine->members.count; i++)
+        alive += engine->alive[i] && engine->members.list[i].role == role &&
+                 engine->members.list[i].id != status->self;
+    return alive;
+}
+
+uint64_t qr__zk_observer_count(const qr_node_status *status)
+{
+    return status->engine.role == QR_LEADER ? count_alive(status, QR_ROLE_LEARNER) : 0;
 }
 
 static uint64_t voter_count(const qr_engine_status *engine)
@@ -264,11 +268,12 @@ static uint64_t voter_count(const qr_engine_status *engine)
 
 static void tell_role(const qr_node_status *status, const teller *to)
 {
-    bool leads = status->engine.role == QR_LEADER;
+    const qr_member *self = qr_members_find(&status->engine.members, status->self);
     tell_text(to, "peer_state", "peer_state",
-              leads                        ? "leading - broadcast"
-              : status->engine.leader != 0 ? "following - broadcast"
-                                           : "looking");
+              status->engine.role == QR_LEADER        ? "leading - broadcast"
+              : status->engine.leader == 0            ? "looking"
+              : self && self->role == QR_ROLE_LEARNER ? "observing - broadcast"
+                                                      : "following - broadcast");
 }
 
 static void tell_files(const qr_zookeeper_door *door, const teller *to, bool most)
@@ -312,18 +317,17 @@ void qr__zk_tell_monitor(const qr_zookeeper_door *door, qr__zk_tell *tell, void 
     qr_node_status status;
     qr_node_status_of(door->config.node, &status);
     bool alone = status.engine.members.count == 1, leads = !alone && status.engine.role == QR_LEADER;
-    uint64_t voting, others;
-    count_learners(&status.engine, status.self, &voting, &others);
+    uint64_t followers = count_alive(&status, QR_ROLE_VOTER), observers = qr__zk_observer_count(&status);
     tell_state(door, &status, to);
     tell_size(to, "last_client_response_size", counts, counts->answer_last);
     count(to, "packets_sent", counts->sent);
     count(to, "packets_received", counts->received);
     tell_size(to, "max_client_response_size", counts, counts->answer_max);
     if (leads)
-        count(to, "synced_followers", voting);
+        count(to, "synced_followers", followers);
     count(to, "watch_count", door->watches.of_data + door->watches.of_children);
     if (leads)
-        count(to, "synced_non_voting_followers", others);
+        count(to, "synced_observers", observers);
     count(to, "min_latency", counts->all.min_ms);
     tell_files(door, to, true);
     tell_tree(door, to);
@@ -331,7 +335,7 @@ void qr__zk_tell_monitor(const qr_zookeeper_door *door, qr__zk_tell *tell, void 
     count(to, "uptime", door->now_ms - door->began_ms);
     count(to, "max_latency", counts->all.max_ms);
     if (leads)
-        count(to, "learners", voting + others);
+        count(to, "learners", followers + observers);
     tell_size(to, "min_client_response_size", counts, counts->answer_min);
     if (!alone)
         count(to, "quorum_size", voter_count(&status.engine));

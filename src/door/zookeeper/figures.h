@@ -31,6 +31,8 @@ typedef struct qr__zk_seats_view { /* who is which server, of the arena */
 } qr__zk_seats_view;
 bool qr__zk_seats(const qr_zookeeper_door *door, qr_arena *arena, qr__zk_seats_view *view);
 
+uint64_t
+qr__zk_observer_count(const qr_node_status *status); /* of the leader's, that answer it; elsewhere 0 */
 const char *qr__zk_mode(const qr_zookeeper_door *door, const qr_node_status *status);
 bool qr__zk_serves(const qr_zookeeper_door *door, const qr_node_status *status);
 uint64_t qr__zk_node_count(const qr_zookeeper_door *door); /* below the root; made-up ones too */
