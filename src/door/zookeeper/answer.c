@@ -45,8 +45,7 @@ static void stat_of_new(qr__zk_plan *plan, const qr__zk_item *item, qr_jute_stat
                            .pzxid = revision};
 }
 
-/* Children that items behind this one made or removed. Of a node that one of them removed, how often its
- * children changed before is not known any more. */
+/* Children that items behind this one made or removed. */
 static void take_back(const qr__zk_plan *plan, size_t index, qr_directory *directory)
 {
     uint64_t made = 0, removed = 0;
@@ -69,11 +68,14 @@ static void stat_of_set(qr__zk_plan *plan, size_t index, qr_jute_stat *stat)
 {
     const qr__zk_item *item = &plan->items[index];
     qr_path_result path = *look(plan, item->path);
-    /* As long as the key lives the directory record has it; else it is as it was judged. */
-    if (path.kv == NULL || path.kv->create_revision != item->key.create_revision)
-        path.directory.versions = item->versions;
+    /* As long as the key lives the directory record knows best; else it is as it was judged. */
+    if (path.kv != NULL && path.kv->create_revision == item->key.create_revision) {
+        take_back(plan, index, &path.directory);
+    } else {
+        path.has_directory = item->has_directory;
+        path.directory = item->directory;
+    }
     path.kv = &item->key;
-    take_back(plan, index, &path.directory);
     qr_zookeeper_stat(&path, item->path.size == 1, stat);
 }
 

@@ -17,7 +17,9 @@ typedef struct qr__zk_item {
     qr_jute_vector acl;    /* create: normal */
     qr__zk_attribute kept; /* create: its attribute */
     size_t put, seen;      /* the operations that write it, and that look at the key behind setData */
-    uint64_t versions;     /* setData: states before the key that is written */
+    /* setData: of the directory as it was judged, with the states before the key that is written. */
+    bool has_directory;
+    qr_directory directory;
     /* Of its result, kept from it before the tree is looked at again. */
     qr_slice name;    /* create: of the node */
     qr_key_value key; /* setData: as it was right behind it */

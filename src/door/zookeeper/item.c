@@ -292,7 +292,9 @@ static void put_data(qr__zk_plan *plan, size_t index, const qr_jute_set_data *re
         condition(plan, QR_SPACE_KEYS, request->path, QR_TARGET_CREATE,
                   seen->kv ? seen->kv->create_revision : 0, qr_slice_of(NULL, 0));
     bool implied = !made && seen->present && seen->kv == NULL; /* to become a key is one state more */
-    item->versions = made ? 0 : seen->directory.versions + implied;
+    item->has_directory = !made && seen->has_directory;
+    item->directory = made ? (qr_directory){0} : seen->directory;
+    item->directory.versions += implied;
     plan->root_made |= request->path.size == 1;
     item->put = plan->op_count;
     qr__zk_add(plan, index, QR_OP_PUT)->put =
