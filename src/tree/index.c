@@ -64,22 +64,6 @@ static void node_free(qr__index *index, qr__node *node)
 
 /* ----------------------------------------------------- heads and searching ---- */
 
-uint64_t qr__head_of(qr_slice key, uint32_t skip)
-{
-    if (key.size >= (size_t)skip + 8) {
-        uint64_t head;
-        memcpy(&head, key.data + skip, 8);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        head = __builtin_bswap64(head);
-#endif
-        return head;
-    }
-    uint64_t head = 0;
-    for (uint32_t i = 0; i < 8; i++)
-        head = head << 8 | (skip + i < key.size ? key.data[skip + i] : 0);
-    return head;
-}
-
 uint32_t qr__node_search(const qr__node *node, qr_slice key, bool *equal)
 {
     uint32_t low = node->is_leaf ? 0 : 1, high = node->count;
@@ -230,14 +214,20 @@ static void fill(qr__node *node, const item *items, uint32_t count)
     node_reset_heads(node);
 }
 
+static void move_items(qr__node *to, uint32_t at, const qr__node *from, uint32_t first, uint32_t count)
+{
+    memmove(&to->heads[at], &from->heads[first], count * sizeof to->heads[0]);
+    memmove(&to->slots[at], &from->slots[first], count * sizeof to->slots[0]);
+    memmove(&to->mods[at], &from->mods[first], count * sizeof to->mods[0]);
+}
+
 /* Makes room at `at` and puts the item there; the node is not full. */
 static void place(qr__node *node, uint32_t at, const item *what)
 {
     QR_ASSERT(node->count < QR__FAN && at <= node->count);
     uint32_t behind = node->count - at;
-    memmove(&node->heads[at + 1], &node->heads[at], behind * sizeof node->heads[0]);
-    memmove(&node->slots[at + 1], &node->slots[at], behind * sizeof node->slots[0]);
-    memmove(&node->mods[at + 1], &node->mods[at], behind * sizeof node->mods[0]);
+    if (behind > 0)
+        move_items(node, at + 1, node, at, behind);
     node->slots[at] = what->slot;
     node->mods[at] = what->mod;
     if (node->is_leaf) {
@@ -260,9 +250,7 @@ static void take_out(qr__node *node, uint32_t at)
 {
     QR_ASSERT(at < node->count);
     uint32_t behind = node->count - at - 1u;
-    memmove(&node->heads[at], &node->heads[at + 1], behind * sizeof node->heads[0]);
-    memmove(&node->slots[at], &node->slots[at + 1], behind * sizeof node->slots[0]);
-    memmove(&node->mods[at], &node->mods[at + 1], behind * sizeof node->mods[0]);
+    move_items(node, at, node, at + 1, behind);
     if (node->is_leaf) {
         uint64_t below = ((uint64_t)1 << at) - 1;
         uint64_t live = as_leaf(node)->live;
@@ -363,13 +351,6 @@ static void grow_root(qr__index *index, qr__node *right, qr__entry *bound)
         {.slot = bound, .child = right, .mod = qr__node_mod(right), .live = qr__node_live(right)}};
     fill(root, items, 2);
     index->root = root;
-}
-
-static void move_items(qr__node *to, uint32_t at, const qr__node *from, uint32_t first, uint32_t count)
-{
-    memmove(&to->heads[at], &from->heads[first], count * sizeof to->heads[0]);
-    memmove(&to->slots[at], &from->slots[first], count * sizeof to->slots[0]);
-    memmove(&to->mods[at], &from->mods[first], count * sizeof to->mods[0]);
 }
 
 /* Leaves `stay` entries in the left one of two neighbours that have the same prefix: so heads stay valid, and

@@ -74,14 +74,12 @@ static bool load_key(qr_tree *tree, qr__load *load, qr_reader *reader)
     if (reader->failed || index == NULL || key.size == 0 || key.size > QR_KEY_MAX)
         return false;
     int space = (int)(index - tree->spaces);
-    if (load->entry && load->space == space && qr_slice_equal(qr__key_of(load->entry), key))
+    bool is_neighbour = load->entry && load->space == space;
+    int order = is_neighbour ? qr_slice_compare(key, qr__key_of(load->entry)) : space - load->space;
+    if (is_neighbour && order == 0)
         return true;
-    if (load->entry && load->oldest == NULL)
-        return false; /* a key without versions */
-    bool rises = !load->entry || space > load->space ||
-                 (space == load->space && qr_slice_compare(key, qr__key_of(load->entry)) > 0);
-    if (!rises)
-        return false;
+    if (load->entry && (order <= 0 || load->oldest == NULL))
+        return false; /* keys rise, and each has versions */
     load->entry = qr__entry_new(key, &tree->records);
     load->oldest = NULL;
     if (load->space != space)

@@ -240,6 +240,23 @@ struct qr__node {
     uint64_t mods[QR__FAN];    /* greatest mod revision of the entry or child, tombstones included */
 };
 
+/* The head of a key in a node that skips so many bytes. */
+static inline uint64_t qr__head_of(qr_slice key, uint32_t skip)
+{
+    if (key.size >= (size_t)skip + 8) {
+        uint64_t head;
+        memcpy(&head, key.data + skip, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        head = __builtin_bswap64(head);
+#endif
+        return head;
+    }
+    uint64_t head = 0;
+    for (uint32_t i = 0; i < 8; i++)
+        head = head << 8 | (skip + i < key.size ? key.data[skip + i] : 0);
+    return head;
+}
+
 typedef struct qr__leaf {
     qr__node node;
     uint64_t live; /* bit i: entry i is live */
@@ -314,10 +331,9 @@ static inline void qr__cursor_previous(qr__cursor *cursor)
     cursor->at = cursor->leaf ? cursor->leaf->node.count - 1u : 0;
 }
 uint32_t qr__node_search(const qr__node *node, qr_slice key,
-                         bool *equal);             /* first position whose key is >= key */
-uint64_t qr__node_live(const qr__node *node);      /* live keys below it */
-uint64_t qr__node_mod(const qr__node *node);       /* the greatest mod revision of its items */
-uint64_t qr__head_of(qr_slice key, uint32_t skip); /* of the key in a node that skips so many bytes */
+                         bool *equal);        /* first position whose key is >= key */
+uint64_t qr__node_live(const qr__node *node); /* live keys below it */
+uint64_t qr__node_mod(const qr__node *node);  /* the greatest mod revision of its items */
 
 /* ---------------------------------------------------------------- history ---- */
 
