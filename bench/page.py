@@ -135,6 +135,15 @@ def single_lines(figures):
         yield f"| {row} | {form % rival} | {form % ours} | {rival / ours:.1f} | {verdict} |"
 
 
+def engine_lines(figures):
+    for clients in ("1000 clients", "100 clients", "1 client"):
+        row = f"put, {clients}, engines"
+        raft, paxos = ([figures.median(row, engine, field) for field in ("rate", "cpu_us", "p50_ms", "p99_ms")] for engine in ("raft", "paxos"))
+        if raft[0] is not None and paxos[0] is not None:
+            yield (f"| put, {clients} | {raft[0]:,.0f} | {paxos[0]:,.0f} | {paxos[0] / raft[0]:.2f} | {raft[1]:.1f} : {paxos[1]:.1f} "
+                   f"| {raft[2]:.2f} : {paxos[2]:.2f} | {raft[3]:.1f} : {paxos[3]:.1f} |")
+
+
 def spread_lines(figures):
     """How far the rounds of the rows lie apart."""
     for row, _ in RATES:
@@ -208,6 +217,14 @@ CPU is that of all members for each operation, in microseconds; latencies in mil
 
 The program, stripped, has {binary:.2f} MB (etcd 21.5 MB, aim 2 MB), and is linked with {libraries}.
 
+## Engines
+
+`serve --engine paxos` beside the default engine, through the leader; latencies in milliseconds.
+
+| load | Raft /s | Multi-Paxos /s | ratio | CPU, us | p50 | p99 |
+| --- | --- | --- | --- | --- | --- | --- |
+{engines}
+
 ## Curves
 
 {plots}
@@ -242,7 +259,7 @@ def write(kept, folder):
             plots.append(f"![{title}](performance/{name})")
     about = figures.about
     text = PAGE.format(rates="\n".join(rate_lines(figures)), singles="\n".join(single_lines(figures)), plots="\n\n".join(plots),
-                       curves="\n".join(curve_lines(figures)), spread="\n".join(spread_lines(figures)), binary=about["binary_bytes"] / 1e6,
+                       curves="\n".join(curve_lines(figures)), spread="\n".join(spread_lines(figures)), engines="\n".join(engine_lines(figures)), binary=about["binary_bytes"] / 1e6,
                        libraries=", ".join(about["libraries"]), **{k: v for k, v in about.items() if k not in ("libraries", "binary_bytes")})
     with open(os.path.join(folder, "performance.md"), "w", encoding="utf-8") as file:
         file.write(text)

@@ -160,8 +160,8 @@ def etcd(count=3):
     return Server("etcd", Cluster("etcd", count, log_level="error"))
 
 
-def quorate(count=3, flags=()):
-    return Server("quorate", Cluster("quorate", count, extra=list(flags), log_level="error"))
+def quorate(count=3, flags=(), label="quorate"):
+    return Server(label, Cluster("quorate", count, extra=list(flags), log_level="error"))
 
 
 def zookeeper():
