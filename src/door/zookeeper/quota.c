@@ -101,31 +101,23 @@ static qr__zk_sum *sum_of(qr_zookeeper_quotas *quotas, qr_slice key)
     return fresh;
 }
 
-static qr_status look(qr_node *node, qr_slice key, bool counted, qr_arena *arena,
-                      const qr_path_result **result)
+static qr_status look(qr_node *node, qr_slice key, qr_arena *arena, const qr_path_result **result)
 {
-    qr_query query = {.kind = QR_QUERY_PATH, .path = key, .want_descendants = counted};
+    qr_query query = {.kind = QR_QUERY_PATH, .path = key};
     const void *found;
     qr_status status = qr_node_look(node, &query, arena, &found);
     *result = found;
     return status;
 }
 
-qr_status qr_zookeeper_usage_of(qr_zookeeper_quotas *quotas, qr_slice path, bool with_bytes,
-                                qr_zookeeper_usage *usage)
+qr_status qr_zookeeper_usage_of(qr_zookeeper_quotas *quotas, qr_slice path, qr_zookeeper_usage *usage)
 {
     qr_arena arena;
     qr_arena_init(&arena);
-    qr_slice key = qr_zookeeper_path_key(qr_buffer_slice(&quotas->root), path, &arena);
-    qr__zk_sum *one = sum_of(quotas, key);
-    const qr_path_result *found;
-    qr_status status = with_bytes ? qr__zk_sum_follow(quotas->node, one) : QR_OK;
-    if (status == QR_OK)
-        status = look(quotas->node, key, true, &arena, &found);
-    if (status == QR_OK)
-        *usage = (qr_zookeeper_usage){.count = found->present ? (int64_t)found->descendants + 1 : 0,
-                                      .bytes = with_bytes ? one->bytes : 0};
+    qr__zk_sum *one = sum_of(quotas, qr_zookeeper_path_key(qr_buffer_slice(&quotas->root), path, &arena));
     qr_arena_free(&arena);
+    qr_status status = qr__zk_sum_follow(quotas->node, one);
+    *usage = (qr_zookeeper_usage){.count = one->nodes, .bytes = one->bytes};
     return status;
 }
 
@@ -166,10 +158,9 @@ static bool nearest(const qr_zookeeper_quotas *quotas, qr_slice path, qr_arena *
         if (size < path.size && path.data[size] != '/')
             continue;
         qr_slice above = qr_slice_of(path.data, size);
-        if (look(quotas->node, join(quotas, arena, above, ""), false, arena, &result) != QR_OK ||
-            !result->present)
+        if (look(quotas->node, join(quotas, arena, above, ""), arena, &result) != QR_OK || !result->present)
             break;
-        if (look(quotas->node, join(quotas, arena, above, limits_name), false, arena, &result) != QR_OK ||
+        if (look(quotas->node, join(quotas, arena, above, limits_name), arena, &result) != QR_OK ||
             !result->kv)
             continue;
         *of = above;
@@ -194,7 +185,7 @@ static int32_t check(qr_zookeeper_quotas *quotas, qr_slice of, const qr_zookeepe
     bool bytes_matter = limits->bytes_hard >= 0 && bytes != 0;
     if (!count_matters && !bytes_matter)
         return QR_ZOOKEEPER_OK;
-    if (qr_zookeeper_usage_of(quotas, of, bytes_matter, &usage) != QR_OK)
+    if (qr_zookeeper_usage_of(quotas, of, &usage) != QR_OK)
         return QR_ZOOKEEPER_CONNECTION_LOSS;
     return (count_matters && is_passed(usage.count + nodes, -1, limits->count_hard)) ||
                    (bytes_matter && is_passed(usage.bytes + bytes, -1, limits->bytes_hard))
@@ -229,7 +220,7 @@ static void look_at(qr_zookeeper_quotas *quotas, qr_slice path, qr_slice text, u
     qr__zk_sum *one = sum_of(quotas, qr_zookeeper_path_key(qr_buffer_slice(&quotas->root), path, &arena));
     qr_arena_free(&arena);
     if (now_ms < one->complain_ms || qr_zookeeper_limits_read(text, &limits) != QR_OK ||
-        qr_zookeeper_usage_of(quotas, path, limits.bytes >= 0 || limits.bytes_hard >= 0, &usage) != QR_OK)
+        qr_zookeeper_usage_of(quotas, path, &usage) != QR_OK)
         return;
     bool count = is_passed(usage.count, limits.count, limits.count_hard);
     bool bytes = is_passed(usage.bytes, limits.bytes, limits.bytes_hard);
@@ -286,8 +277,7 @@ static void keep_sums(qr_zookeeper_quotas *quotas)
         const qr_path_result *quota;
         qr_slice path = qr_slice_text(one->path);
         path = qr_slice_of(path.data + quotas->root.size, path.size - quotas->root.size);
-        if (look(quotas->node, join(quotas, &arena, path, ""), false, &arena, &quota) == QR_OK &&
-            !quota->present) {
+        if (look(quotas->node, join(quotas, &arena, path, ""), &arena, &quota) == QR_OK && !quota->present) {
             *link = one->next;
             qr_free(one);
             continue;

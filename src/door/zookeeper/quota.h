@@ -1,7 +1,7 @@
 /* quota: how many nodes and bytes may be below a path. A quota of /a is a node /zookeeper/quota/a with two
  * below it, made by clients and real keys of the tree: zookeeper_limits says what may be, zookeeper_stats is
- * shown as what there is. What there is, is never kept: nodes are counted by the tree, and bytes are summed
- * up here once and then followed through the history, so that it is right whichever door wrote. */
+ * shown as what there is. What there is, is never kept: nodes and bytes are counted here
+ * once and then followed through the history, so that it is right whichever door wrote. */
 #ifndef QR_DOOR_ZOOKEEPER_QUOTA_H
 #define QR_DOOR_ZOOKEEPER_QUOTA_H
 
@@ -34,9 +34,8 @@ void qr_zookeeper_quotas_free(qr_zookeeper_quotas *quotas);
 /* Once a second: follows the sums, and complains. */
 void qr_zookeeper_quotas_look(qr_zookeeper_quotas *quotas, uint64_t now_ms);
 
-/* At the path and below it, as applied here. The first look at bytes goes through all keys there. */
-qr_status qr_zookeeper_usage_of(qr_zookeeper_quotas *quotas, qr_slice path, bool with_bytes,
-                                qr_zookeeper_usage *usage);
+/* At the path and below it, as applied here. The first look goes through all keys there. */
+qr_status qr_zookeeper_usage_of(qr_zookeeper_quotas *quotas, qr_slice path, qr_zookeeper_usage *usage);
 /* Of "/zookeeper/quota/a/zookeeper_stats": "/a". False: another path. */
 bool qr_zookeeper_quota_is_stats(qr_slice path, qr_slice *of);
 /* May a write put so much more there? An error as ReplyHeader.err; 0: it may. By what is applied here: writes

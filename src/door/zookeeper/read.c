@@ -99,7 +99,7 @@ static qr_status view_stats(qr_zookeeper_quotas *quotas, qr_slice of, qr_arena *
     *kept = *view->path;
     view->path = kept;
     qr_zookeeper_usage usage;
-    qr_status status = qr_zookeeper_usage_of(quotas, of, true, &usage);
+    qr_status status = qr_zookeeper_usage_of(quotas, of, &usage);
     if (status == QR_OK)
         view->data = qr_slice_text(
             qr_arena_format(arena, "count=%lld,bytes=%lld", (long long)usage.count, (long long)usage.bytes));

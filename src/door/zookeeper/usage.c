@@ -1,5 +1,5 @@
-/* usage: the bytes at a path and below it. They are summed up once, and from then on followed through the
- * history. */
+/* usage: the nodes and bytes at a path and below it. They are counted once, and from then on followed through
+ * the history. */
 #include "door/zookeeper/usage.h"
 
 #include "door/zookeeper/path.h"
@@ -10,7 +10,8 @@ enum {
 };
 
 typedef struct walk {
-    int64_t bytes;
+    int64_t nodes, bytes;
+    size_t path_size;
     qr_arena arena; /* of the changes of one revision: a key may be changed twice in it */
     struct change {
         qr_slice key;
@@ -20,6 +21,16 @@ typedef struct walk {
     uint64_t revision;
     bool too_many;
 } walk;
+
+/* Those that came or went with the key: itself, and the implied ones above it, up to the path. */
+static int64_t nodes_of(const walk *self, const qr_kv_event *event)
+{
+    int64_t below = 1;
+    for (size_t i = self->path_size; i < event->kv.key.size; i++)
+        below += event->kv.key.data[i] == '/';
+    int64_t nodes = event->levels < below ? event->levels : below;
+    return event->deleted ? -nodes : nodes;
+}
 
 static void on_change(void *context, const qr_kv_event *event)
 {
@@ -32,6 +43,7 @@ static void on_change(void *context, const qr_kv_event *event)
         qr_arena_reset(&self->arena);
         self->changes = qr_arena_zero(&self->arena, CHANGES_MAX, sizeof *self->changes);
     }
+    self->nodes += nodes_of(self, event);
     int64_t size = event->deleted ? 0 : (int64_t)event->kv.value.size;
     size_t at = 0;
     while (at < self->count && !qr_slice_equal(self->changes[at].key, event->kv.key))
@@ -118,6 +130,18 @@ static qr_status add_up(qr_node *node, qr_span span, int64_t *bytes)
     return status;
 }
 
+static qr_status count_nodes(qr_node *node, qr_slice path, qr_arena *arena, int64_t *nodes)
+{
+    qr_query query = {.kind = QR_QUERY_PATH, .path = path, .want_descendants = true};
+    const void *found;
+    qr_status status = qr_node_look(node, &query, arena, &found);
+    if (status != QR_OK)
+        return status;
+    const qr_path_result *result = found;
+    *nodes = result->present ? (int64_t)result->descendants + 1 : 0;
+    return QR_OK;
+}
+
 qr_status qr__zk_sum_follow(qr_node *node, qr__zk_sum *one)
 {
     const qr_machine *machine = qr_node_machine(node);
@@ -126,17 +150,19 @@ qr_status qr__zk_sum_follow(qr_node *node, qr__zk_sum *one)
         return QR_OK;
     qr_arena arena;
     qr_arena_init(&arena);
-    walk self = {.bytes = one->bytes};
-    qr_arena_init(&self.arena);
     qr_slice path = qr_slice_text(one->path);
+    walk self = {.nodes = one->nodes, .bytes = one->bytes, .path_size = path.size};
+    qr_arena_init(&self.arena);
     const qr_span spans[2] = {itself(path), qr__zk_below(path, &arena)};
     qr_status status = QR_OK;
     if (one->revision == 0 || !follow(node, one, spans, &self)) {
         self.bytes = 0;
+        status = count_nodes(node, path, &arena, &self.nodes);
         for (int i = 0; i < 2 && status == QR_OK; i++)
             status = add_up(node, spans[i], &self.bytes);
     }
     if (status == QR_OK) {
+        one->nodes = self.nodes;
         one->bytes = self.bytes;
         one->revision = revision;
     }

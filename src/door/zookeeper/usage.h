@@ -1,4 +1,4 @@
-/* usage: how many bytes of data there are at a path and below it. */
+/* usage: how many nodes and bytes of data there are at a path and below it. */
 #ifndef QR_DOOR_ZOOKEEPER_USAGE_H
 #define QR_DOOR_ZOOKEEPER_USAGE_H
 
@@ -6,8 +6,8 @@
 
 typedef struct qr__zk_sum {
     struct qr__zk_sum *next; /* the owner's */
-    uint64_t revision;       /* that the bytes are of; 0: not known */
-    int64_t bytes;
+    uint64_t revision;       /* that they are of; 0: not known */
+    int64_t nodes, bytes;
     uint64_t complain_ms; /* the owner's */
     char path[];
 } qr__zk_sum;

@@ -72,7 +72,7 @@ static void put(const char *key, const char *value)
 static void expect(int64_t count, int64_t bytes)
 {
     qr_zookeeper_usage usage;
-    assert_int_equal(qr_zookeeper_usage_of(quotas, qr_slice_text("/q"), true, &usage), QR_OK);
+    assert_int_equal(qr_zookeeper_usage_of(quotas, qr_slice_text("/q"), &usage), QR_OK);
     assert_int_equal(usage.count, count);
     assert_int_equal(usage.bytes, bytes);
 }
@@ -148,6 +148,36 @@ static void bytes_are_right_after_much(void **state)
     expect(MANY + 1, 2 * MANY + 1);
 }
 
+/* Some hundred transactions at random over few paths, above each other: what was followed is what is there.
+ */
+static void what_is_followed_is_what_is_there(void **state)
+{
+    static const char *const keys[] = {"/q",     "/q/a", "/q/a/b", "/q/a/b/c", "/q/a/b/c/d", "/q/e",
+                                       "/q/e/f", "/q0",  "/r",     "/q/a/x/y", "/q//bad",    "/"};
+    static const char *const values[] = {"", "1", "22", "4444"};
+    enum { KEYS = sizeof keys / sizeof *keys, ROUNDS = 400 };
+    qr_prng random;
+    qr_prng_seed(&random, 7);
+    put("/zookeeper/quota/q/zookeeper_limits", "");
+    for (int round = 0; round < ROUNDS; round++) {
+        qr_op ops[4];
+        size_t count = 1 + qr_prng_next(&random) % 4;
+        for (size_t i = 0; i < count; i++) {
+            const char *key = keys[qr_prng_next(&random) % KEYS];
+            uint64_t way = qr_prng_next(&random) % 8;
+            ops[i] = way < 4   ? put_op(key, values[qr_prng_next(&random) % 4])
+                     : way < 7 ? delete_op(key, NULL)
+                               : delete_op(key, "/q/e");
+        }
+        commit(ops, count);
+        qr_zookeeper_quotas *fresh = qr_zookeeper_quotas_new(&node, qr_slice_of(NULL, 0), true, NULL, NULL);
+        qr_zookeeper_usage usage;
+        assert_int_equal(qr_zookeeper_usage_of(fresh, qr_slice_text("/q"), &usage), QR_OK);
+        expect(usage.count, usage.bytes);
+        qr_zookeeper_quotas_free(fresh);
+    }
+}
+
 static int32_t check(const char *path, int64_t nodes, int64_t bytes)
 {
     return qr_zookeeper_quota_check(quotas, qr_slice_text(path), nodes, bytes);
@@ -212,9 +242,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
-        TEST(limits_are_those_of_zookeeper), TEST(bytes_follow_every_write),
-        TEST(bytes_are_right_after_much),    TEST(hard_limits_hold),
-        TEST(who_leads_complains),           TEST(stats_have_their_name),
+        TEST(limits_are_those_of_zookeeper),
+        TEST(bytes_follow_every_write),
+        TEST(bytes_are_right_after_much),
+        TEST(what_is_followed_is_what_is_there),
+        TEST(hard_limits_hold),
+        TEST(who_leads_complains),
+        TEST(stats_have_their_name),
     };
     return cmocka_run_group_tests_name("quotas", tests, NULL, NULL);
 }
