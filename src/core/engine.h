@@ -218,6 +218,9 @@ typedef struct qr_engine_ops {
     /* For checkers: the same term at the same index means the same log up to there, committed or not (Raft,
      * 5.3). Otherwise that is said of what is committed. */
     bool logs_match;
+    /* For checkers: entries are counted in the configuration of those before them, which is in force once it
+     * is committed (Paxos). Otherwise in the newest one in the log (Raft, D 4.1). */
+    bool counts_in_committed;
     qr_engine *(*open)(const qr_engine_config *config);
     /* At boot, before the first step: first the newest brief (is_brief), then every record after it, in
      * order. Borrowed. CORRUPT, BAD_VERSION: the member must not start. */

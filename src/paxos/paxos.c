@@ -465,6 +465,7 @@ static qr_status paxos_recall(qr_engine *engine, qr_slice record, bool is_brief)
 const qr_engine_ops qr_paxos = {
     .name = "paxos",
     .format = QR_PAXOS_FORMAT,
+    .counts_in_committed = true,
     .open = paxos_open,
     .recall = paxos_recall,
     .step = paxos_step,

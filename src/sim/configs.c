@@ -275,16 +275,44 @@ void qr_sim_configs_learn(qr_sim_world *world, uint64_t index, qr_slice bytes)
 
 /* ---------------------------------------------------------------- counting ---- */
 
+/* The configuration that the entries before index lead to, as far as the oracle or this engine knows them. */
+static qr_members config_before(const qr_sim_world *world, const qr_engine *engine, uint64_t index)
+{
+    qr_members members;
+    while (--index > world->oracle.count) {
+        qr_entry_kind kind;
+        qr_slice bytes;
+        if (engine->ops->entry(engine, index, &kind, &bytes) == 0 || kind != QR_ENTRY_MEMBERS)
+            continue;
+        qr_reader reader = qr_reader_of(bytes);
+        if (qr_members_decode(&reader, &members) == QR_OK)
+            return members;
+    }
+    return *qr_sim_configs_of(world, index);
+}
+
 /* The configuration in force may have changed within this step, once what it waited for was committed. */
-static void judge_counted(qr_sim_node *node, uint64_t index, qr_slice bytes, const qr_members *now)
+static bool is_kept(const qr_sim_node *node, const qr_engine *engine, uint64_t index, const qr_sim_op *op,
+                    const qr_members *now)
+{
+    const qr_sim_world *world = node->world;
+    if (engine->ops->counts_in_committed) {
+        qr_members members = config_before(world, engine, index);
+        return qr_sim_configs_kept(world, &members, op->durable_on, true);
+    }
+    return qr_sim_configs_kept(world, now, op->durable_on, true) ||
+           (node->counted_in.count && qr_sim_configs_kept(world, &node->counted_in, op->durable_on, true));
+}
+
+static void judge_counted(qr_sim_node *node, const qr_engine *engine, uint64_t index, qr_slice bytes,
+                          const qr_members *now)
 {
     qr_sim_world *world = node->world;
     qr_command command;
     if (qr_command_decode(bytes, &command) != QR_OK)
         return;
     const qr_sim_op *op = qr_sim_oracle_op(world, command.principal);
-    if (op == NULL || qr_sim_configs_kept(world, now, op->durable_on, true) ||
-        (node->counted_in.count && qr_sim_configs_kept(world, &node->counted_in, op->durable_on, true)))
+    if (op == NULL || is_kept(node, engine, index, op, now))
         return;
     qr_sim_fail(world, "committed-by-a-quorum",
                 "n%u counts entry %" PRIu64 " (%s) as committed, and it is on the disks %x only",
@@ -306,7 +334,7 @@ void qr_sim_configs_look(qr_sim_node *node, const qr_engine *engine, const qr_en
         qr_entry_kind kind;
         qr_slice bytes;
         if (engine->ops->entry(engine, index, &kind, &bytes) != 0 && kind == QR_ENTRY_COMMAND)
-            judge_counted(node, index, bytes, &status->members);
+            judge_counted(node, engine, index, bytes, &status->members);
     }
     if (status->commit_index > configs->committed)
         configs->committed = status->commit_index;
