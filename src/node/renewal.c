@@ -15,7 +15,10 @@ enum { ASK = 1, ANSWER = 2, ROUND = 3, NOTED = 4 };
 
 uint64_t qr_lease__number(qr_node *node)
 {
-    return node->boot << QR_BOOT_SHIFT | ++node->leases.next_number;
+    /* Boots tell the lives on one disk apart. A disk that takes the place of a lost one counts them from one
+     * again, and an answer to what the old one asked may still be under way. */
+    uint64_t life = qr_hash_mix(node->incarnation, node->boot) >> 33;
+    return (life << 32) + ++node->leases.next_number;
 }
 
 qr_buffer *qr_lease__begin(qr_node *node, uint8_t word)

@@ -161,7 +161,7 @@ static qr_status recall_record(qr_paxos_engine *paxos, const qr_paxos_record *re
             qr_paxos_restart_log(paxos, record->base, record->base_term);
         }
         paxos->base_brief = record->base;
-        paxos->base_found = !is_brief;
+        paxos->base_found = false; /* slots kept behind it may stand in a segment that is gone by now */
     }
     qr_status status = record->count ? recall_entries(paxos, record) : QR_OK;
     if (status != QR_OK)
