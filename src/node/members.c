@@ -24,6 +24,7 @@
 enum {
     FLAG_AGAIN = 1,
     FLAG_VOTER = 2,
+    DISK_BITS = 20, /* of a disk's name, in a tag */
 };
 
 /* ------------------------------------------------------------ verdicts ---- */
@@ -253,6 +254,15 @@ static void take_verdict(qr_node *node, uint64_t tag, uint32_t copy, uint64_t te
         finish(node, QR_OK);
 }
 
+/* Rises with the boots of a disk, by which old copies are told from new ones. A disk that takes the place of
+ * a lost one counts its boots from one again, and a word about what the lost one asked for may still be under
+ * way: so some bits of the disk's name stand between. */
+static uint64_t next_tag(qr_node *node)
+{
+    uint64_t disk = qr_hash_mix(node->incarnation, 0) >> (64 - DISK_BITS);
+    return (node->boot << QR_BOOT_SHIFT) + (disk << (QR_BOOT_SHIFT - DISK_BITS)) + ++node->changes.next_tag;
+}
+
 qr_status qr_change__add(qr_node *node, const qr_request *request, uint64_t deadline_ms)
 {
     qr_change_asked *asked = &node->changes.asked;
@@ -260,7 +270,7 @@ qr_status qr_change__add(qr_node *node, const qr_request *request, uint64_t dead
         return QR_E_BUSY;
     *asked = (qr_change_asked){
         .wanted = true,
-        .tag = node->boot << QR_BOOT_SHIFT | ++node->changes.next_tag,
+        .tag = next_tag(node),
         .change = request->change,
         .was_so = is_done(&node->changes.applied, &request->change),
         .deadline_ms = deadline_ms,

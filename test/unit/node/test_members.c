@@ -218,7 +218,7 @@ static void on_answer(void *owner, const qr_reply *reply)
 }
 
 /* Three voters, or for NEW itself alone as a learner. */
-static stage *stage_new(uint64_t self)
+static stage *stage_on(uint64_t self, uint64_t incarnation)
 {
     stage *s = qr_alloc_zero(1, sizeof *s);
     s->self = self;
@@ -230,7 +230,7 @@ static stage *stage_new(uint64_t self)
         .cluster = 7,
         .group = 1,
         .self = self,
-        .incarnation = 100 + self,
+        .incarnation = incarnation,
         .heartbeat_ms = 100,
         .election_ms = 1000,
         .now_ms = s->now_ms,
@@ -249,6 +249,11 @@ static stage *stage_new(uint64_t self)
     const char *sentence;
     assert_int_equal(qr_node_open(&config, &s->arena, &s->node, &sentence), QR_OK);
     return s;
+}
+
+static stage *stage_new(uint64_t self)
+{
+    return stage_on(self, 100 + self);
 }
 
 static void stage_free(stage *s)
@@ -528,12 +533,17 @@ static void a_replacement_waits_for_what_is_committed(void **state)
 
 /* ---- through another member ---- */
 
-static stage *follower_new(uint64_t self)
+static stage *follower_on(uint64_t self, uint64_t incarnation)
 {
-    stage *s = stage_new(self);
+    stage *s = stage_on(self, incarnation);
     engine_of(s)->alive[0] = false; /* nobody but the leader knows such things */
     set_leader(s, TERM, A);
     return s;
+}
+
+static stage *follower_new(uint64_t self)
+{
+    return follower_on(self, 100 + self);
 }
 
 static void a_follower_sends_it_to_the_leader(void **state)
@@ -567,6 +577,48 @@ static void refusals_come_back(void **state)
     deliver(leader, follower); /* late, and for nobody */
     assert_int_equal(follower->answers, 1);
     stage_free(leader);
+    stage_free(follower);
+}
+
+/* A disk in the place of a lost one counts its boots, and the changes of a boot, from one again: what was
+ * said of a change that the lost one asked for is no word about what is asked for now. */
+static void a_verdict_for_a_lost_disk_is_none(void **state)
+{
+    stage *leader = leader_new(), *lost = follower_new(B), *follower = follower_on(B, 200 + B);
+    want(lost, (qr_change){.kind = QR_CHANGE_REMOVE, .id = NEW});
+    deliver(lost, leader); /* which refuses */
+    want(follower, (qr_change){.kind = QR_CHANGE_REMOVE, .id = C});
+    deliver(leader, follower);
+    assert_int_equal(follower->answers, 0);
+    deliver(follower, leader);
+    assert_int_equal(engine_of(leader)->asked, 1);
+    commit_all(leader);
+    append(engine_of(follower), &engine_of(leader)->members);
+    commit_all(follower);
+    deliver(leader, follower);
+    assert_int_equal(follower->answers, 1);
+    assert_int_equal(follower->status, QR_OK);
+    stage_free(leader);
+    stage_free(lost);
+    stage_free(follower);
+}
+
+/* It is under way for the lost disk, and another change is asked for on the new one, which is told nothing of
+ * the former. */
+static void a_change_of_a_lost_disk_is_no_other(void **state)
+{
+    stage *leader = leader_new(), *lost = follower_new(B), *follower = follower_on(B, 200 + B);
+    want(lost, (qr_change){.kind = QR_CHANGE_ADD, .id = NEW});
+    deliver(lost, leader);
+    want(follower, (qr_change){.kind = QR_CHANGE_REMOVE, .id = B});
+    deliver(follower, leader);
+    size_t sent = leader->sent_count;
+    commit_all(leader);
+    if (leader->sent_count > sent)
+        deliver(leader, follower);
+    assert_int_equal(follower->answers, 0);
+    stage_free(leader);
+    stage_free(lost);
     stage_free(follower);
 }
 
@@ -800,6 +852,8 @@ int main(void)
         cmocka_unit_test(nothing_is_judged_before_the_term_has_an_entry),
         cmocka_unit_test(a_follower_sends_it_to_the_leader),
         cmocka_unit_test(refusals_come_back),
+        cmocka_unit_test(a_verdict_for_a_lost_disk_is_none),
+        cmocka_unit_test(a_change_of_a_lost_disk_is_no_other),
         cmocka_unit_test(a_late_copy_of_one_that_is_gone_does_nothing),
         cmocka_unit_test(a_removal_is_told_to_who_is_gone_once_it_is_committed),
         cmocka_unit_test(a_repeated_change_is_well),
