@@ -4,16 +4,18 @@
 #include <string.h>
 
 #include "bin/bin.h"
+#include "lab/find.h"
 #include "lab/narrate.h"
 #include "lab/scenario.h"
 
 enum { SCENARIO_AS_EXPECTED, SCENARIO_NOT, SCENARIO_USAGE }; /* exit statuses */
+enum { WORDS_MAX = 256 };
 
 static const char help[] =
     "NAME\n"
     "    quorate scenario - algorithms of consensus, run message by message\n\n"
     "SYNOPSIS\n"
-    "    quorate scenario list [WORD]\n"
+    "    quorate scenario list [WORD...]\n"
     "    quorate scenario run NAME [--trace]\n"
     "    quorate scenario run --all\n"
     "    quorate scenario explore NAME\n"
@@ -25,7 +27,9 @@ static const char help[] =
     "it\n"
     "    has to end. NAME is one of the list, or the path of a file of your own "
     "(doc/formats/scenario.md).\n\n"
-    "    list       names and titles; with WORD those that have it in one of them, or in their source\n"
+    "    list       names and titles, by topics; with words those that are meant by them: of a name, a "
+    "title, a\n"
+    "               note and its exercise, a topic, in English or Portuguese\n"
     "    run        tells the story: what arrives, what follows from it, how each process stands then. The "
     "last\n"
     "               line says whether all came as expected. A scenario of a mistaken variant is as expected "
@@ -42,12 +46,14 @@ static const char help[] =
     "    0 when all came as expected, 1 when not, 2 when the command line or the file makes no sense.\n\n"
     "EXAMPLES\n"
     "    quorate scenario list paxos\n"
-    "    quorate scenario list 'exercise 2'\n"
+    "    quorate scenario list exercise 2\n"
+    "    quorate scenario list generais bizantinos\n"
     "    quorate scenario run paxos5-a-rescued\n";
 
 typedef struct options {
     bool all, trace, explore;
     const char *name;
+    char words[WORDS_MAX]; /* LIST: all that were given */
 } options;
 
 /* --------------------------------------------------------------- files ---- */
@@ -75,7 +81,12 @@ static char *find_text(const char *name)
             return qr_strdup(file->text);
     if (strchr(name, '/') || strchr(name, '.'))
         return read_file(name);
-    fprintf(stderr, "quorate scenario: there is no scenario '%s'. Try 'quorate scenario list'.\n", name);
+    const char *like = qr_scenario_name_like(name);
+    fprintf(stderr, "quorate scenario: there is no scenario '%s'. ", name);
+    if (like)
+        fprintf(stderr, "Do you mean %s?\n", like);
+    else
+        fprintf(stderr, "Try 'quorate scenario list %s'.\n", name);
     return NULL;
 }
 
@@ -159,19 +170,52 @@ static int run_all(void)
     return good == count ? SCENARIO_AS_EXPECTED : SCENARIO_NOT;
 }
 
-static int list(const char *word)
+static void say_topic(const qr_scenario_topic *topic)
 {
+    printf("%s (%s)\n", topic->title, topic->page);
+    for (const char *line = topic->see; *line; line = strchr(line, '\n') + 1)
+        printf("  see %.*s\n", (int)strcspn(line, "\n"), line);
+}
+
+/* The topic, if it is meant (NULL: everything is) or a scenario of it, and these; how many lines it were. */
+static unsigned list_topic(const qr_scenario_topic *topic, const char *words, qr_scenario_manner manner)
+{
+    bool whole = words == NULL || qr_scenario_is_meant(words, manner, topic, NULL);
+    unsigned told = 0;
+    if (whole && ++told)
+        say_topic(topic);
     for (const qr_scenario_file *file = qr_scenario_files; file->name; file++) {
         qr_scenario scenario;
-        if (!read_scenario(file->name, file->text, &scenario))
-            return SCENARIO_NOT;
-        char *title = qr_arena_text(&scenario.arena, scenario.title);
-        const char *source = qr_arena_text(&scenario.arena, scenario.source);
-        if (word == NULL || strstr(file->name, word) || strcasestr(title, word) || strcasestr(source, word))
-            printf("%-26s %s\n", file->name, title);
+        if (&qr_scenario_topics[file->topic] != topic || !read_scenario(file->name, file->text, &scenario))
+            continue;
+        if (whole || qr_scenario_is_meant(words, manner, topic, &scenario)) {
+            if (told++ == 0)
+                say_topic(topic);
+            printf("  %-28s%.*s\n", file->name, (int)scenario.title.size, (const char *)scenario.title.data);
+        }
         qr_scenario_free(&scenario);
     }
-    return 0;
+    if (told)
+        printf("\n");
+    return told;
+}
+
+static int list(const char *given)
+{
+    qr_arena arena;
+    qr_arena_init(&arena);
+    const char *words = *given ? qr_scenario_folded(given, &arena) : NULL;
+    unsigned told = 0;
+    for (int manner = QR_SCENARIO_AS_THEY_STAND; manner <= QR_SCENARIO_ALL_OF_THEM && told == 0; manner++)
+        for (const qr_scenario_topic *topic = qr_scenario_topics; topic->title; topic++)
+            told += list_topic(topic, words, (qr_scenario_manner)manner);
+    qr_arena_free(&arena);
+    if (told)
+        return SCENARIO_AS_EXPECTED;
+    fprintf(stderr, "quorate scenario: nothing has '%s'. There is:\n", given);
+    for (const qr_scenario_topic *topic = qr_scenario_topics; topic->title; topic++)
+        fprintf(stderr, "  %s\n", topic->title);
+    return SCENARIO_NOT;
 }
 
 static int show(const char *name)
@@ -220,10 +264,13 @@ static bool take_options(int argc, char **argv, options *given)
             given->all = true;
         else if (strcmp(argv[i], "--trace") == 0)
             given->trace = true;
-        else if (argv[i][0] == '-' || given->name)
+        else if (argv[i][0] == '-' || (given->name && strcmp(argv[1], "list") != 0))
             return false;
-        else
+        else {
+            size_t used = strlen(given->words);
+            snprintf(given->words + used, sizeof given->words - used, "%s%s", used ? " " : "", argv[i]);
             given->name = argv[i];
+        }
     }
     return true;
 }
@@ -242,7 +289,7 @@ int qr_scenario_main(int argc, char **argv)
     bool is_run = strcmp(verb, "run") == 0;
     given.explore = strcmp(verb, "explore") == 0;
     if (strcmp(verb, "list") == 0)
-        return list(given.name);
+        return list(given.words);
     if (strcmp(verb, "protocols") == 0)
         return list_protocols();
     if (is_run && given.all && given.name == NULL)

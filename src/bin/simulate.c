@@ -296,6 +296,15 @@ static void say_summary(const campaign *all)
     printf("trace hash of all: %016" PRIx64 "\n", all->hash);
 }
 
+/* Of an option that is none getopt has told already. */
+static int complain(int option)
+{
+    for (const struct option *known = long_options; known->name; known++)
+        if (known->val == option)
+            fprintf(stderr, "quorate sim: --%s cannot be '%s'; see quorate sim --help\n", known->name, optarg);
+    return 2;
+}
+
 int qr_simulate_main(int argc, char **argv)
 {
     qr_simulate_options options = {.first = 1, .last = 100, .engine = &qr_raft, .elects = true};
@@ -308,10 +317,8 @@ int qr_simulate_main(int argc, char **argv)
         }
         if (option == OPTION_BUG && strcmp(optarg, "list") == 0)
             return list_bugs();
-        if (!take_option(option, &options)) {
-            fprintf(stderr, "quorate sim: cannot use this option or its value; see quorate sim --help\n");
-            return 2;
-        }
+        if (!take_option(option, &options))
+            return complain(option);
     }
     if (optind < argc) {
         fprintf(stderr, "quorate sim: %s is not an option; see quorate sim --help\n", argv[optind]);

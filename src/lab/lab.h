@@ -125,6 +125,7 @@ typedef enum qr_lab_what {
     QR_LAB_PARTED, /* text */
     QR_LAB_HEALED,
     QR_LAB_SAID,     /* text: self finds something remarkable; or a note of the scenario (nobody) */
+    QR_LAB_LOOKED,   /* text: a value that the scenario looks at */
     QR_LAB_STATE,    /* self's state after a step */
     QR_LAB_VIOLATED, /* text: the property */
 } qr_lab_what;

@@ -30,8 +30,8 @@ static void tell_text(qr_narrator *n, const qr_lab_telling *t)
     const char *self = qr_lab_name_of(t->world, t->self).text;
     char who[sizeof(qr_lab_name)];
     memcpy(who, self, sizeof who);
-    if (t->what != QR_LAB_SENT && t->what != QR_LAB_SAID && t->what != QR_LAB_STATE &&
-        t->what != QR_LAB_VIOLATED)
+    if (t->what != QR_LAB_SENT && t->what != QR_LAB_SAID && t->what != QR_LAB_LOOKED &&
+        t->what != QR_LAB_STATE && t->what != QR_LAB_VIOLATED)
         qr_buffer_format(&n->out, "%5llu  ", (number)++n->told);
     switch (t->what) {
     case QR_LAB_EVENT: qr_buffer_format(&n->out, "%s  %s\n", who, t->text); break;
@@ -50,6 +50,7 @@ static void tell_text(qr_narrator *n, const qr_lab_telling *t)
         else
             qr_buffer_format(&n->out, "        * %s %s\n", who, t->text);
         break;
+    case QR_LAB_LOOKED: qr_buffer_format(&n->out, "        = %s\n", t->text); break;
     case QR_LAB_STATE: say_state(n, t); break;
     case QR_LAB_VIOLATED: qr_buffer_format(&n->out, "     !! broken: %s\n", t->text); break;
     }
@@ -92,6 +93,7 @@ static const char *json_what(qr_lab_what what)
     case QR_LAB_PARTED: return "partition";
     case QR_LAB_HEALED: return "heal";
     case QR_LAB_SAID: return "say";
+    case QR_LAB_LOOKED: return "look";
     case QR_LAB_STATE: return "state";
     case QR_LAB_VIOLATED: return "violation";
     }

@@ -409,6 +409,27 @@ static void expect_outcome(runner *r, const qr_scenario_step *step)
     }
 }
 
+/* What the scenario looks at answers its question, so it is told when all else is quiet, too; in a repeat
+ * only in the last round. */
+static void tell_value(const runner *r, const qr_slice *words, size_t used, qr_slice found)
+{
+    bool last_round = true;
+    for (size_t i = 0; i < r->depth; i++)
+        last_round &= r->left[i] == 1;
+    if (r->ear == NULL || !last_round)
+        return;
+    qr_buffer text = {0};
+    for (size_t i = 0; i < used; i++)
+        qr_buffer_format(&text, "%s%.*s", i ? " " : "", WORD(words[i]));
+    qr_buffer_format(&text, ": %.*s", (int)found.size, (const char *)found.data);
+    qr_buffer_u8(&text, 0);
+    r->ear->hear(r->ear->context, &(qr_lab_telling){.what = QR_LAB_LOOKED,
+                                                    .world = &r->world,
+                                                    .self = QR_LAB_NOBODY,
+                                                    .text = (const char *)text.data});
+    qr_buffer_free(&text);
+}
+
 static void step_expect(runner *r, const qr_scenario_step *step)
 {
     const qr_slice *words = step->words.list;
@@ -425,11 +446,13 @@ static void step_expect(runner *r, const qr_scenario_step *step)
     }
     size_t used = qr_lab_word_is(words[0], "sent") ? 2 : 1;
     qr_buffer found = {0};
-    bool known = used == 2 ? sent_value(r, words[1], &found) : frame_value(r, words[0], &found);
-    if (!known && used == 1) {
+    bool of_frame = used == 1 && frame_value(r, words[0], &found);
+    if (!of_frame)
         qr_buffer_clear(&found);
-        known = protocol_value(r, words[0], &found);
-    }
+    bool known =
+        of_frame || (used == 2 ? sent_value(r, words[1], &found) : protocol_value(r, words[0], &found));
+    if (known && !of_frame) /* the end of the story has those of the frame */
+        tell_value(r, words, used, qr_buffer_slice(&found));
     bool makes_sense = known && count >= used + 1 && count <= used + 2;
     if (makes_sense) {
         qr_slice operator= count == used + 2 ? words[used] : qr_slice_text("=");

@@ -63,9 +63,19 @@ void qr_scenario_free(qr_scenario *scenario);
 /* The files of the folder scenarios/, built into the program; name NULL ends the list. */
 typedef struct qr_scenario_file {
     const char *name;
+    uint32_t topic; /* index into qr_scenario_topics */
     const char *text;
 } qr_scenario_file;
 extern const qr_scenario_file qr_scenario_files[];
+
+/* What scenarios/topics says they are about; title NULL ends the list. A topic may have no scenario. */
+typedef struct qr_scenario_topic {
+    const char *title;
+    const char *page;  /* of doc/ */
+    const char *words; /* of lecture notes, by which it is found */
+    const char *see;   /* a line each: what else to look at; may be empty */
+} qr_scenario_topic;
+extern const qr_scenario_topic qr_scenario_topics[];
 
 typedef struct qr_scenario_result {
     bool as_expected;

@@ -86,7 +86,7 @@ static bool observe(const qr_lab_world *world, unsigned self, qr_slice name, qr_
     if (self == QR_LAB_NOBODY && qr_lab_word_is(name, "available"))
         qr_buffer_format(out, "%s", is_available(world) ? "yes" : "no");
     else if (self != QR_LAB_NOBODY && qr_lab_word_is(name, "commit") && commit_of(world, self, &wait))
-        qr_buffer_format(out, "%u", wait);
+        qr_buffer_format(out, "%u.%ums", wait / 10, wait % 10);
     else if (self != QR_LAB_NOBODY && qr_lab_word_is(name, "commit"))
         qr_buffer_format(out, "never");
     else

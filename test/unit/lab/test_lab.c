@@ -1,5 +1,6 @@
 /* The frame of the laboratory: files that make no sense are refused, expectations that fail are seen,
- * searches find what is there, and every mistake that a protocol can make is caught by some scenario. */
+ * searches find what is there, the words of notes find scenarios, and every mistake that a protocol can make
+ * is caught by some scenario. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lab/find.h"
 #include "lab/narrate.h"
 #include "lab/scenario.h"
 
@@ -194,6 +196,61 @@ static const qr_lab_parameter *variants_of(const qr_lab_protocol *protocol, size
     return NULL;
 }
 
+/* Values that are looked at are the answer: they are told while all is quiet, in a repeat in the last round.
+ */
+static void what_is_looked_at_is_told(void **state)
+{
+    const char *text =
+        HEAD "quiet\nrepeat 3\np1 propose A\nexpect p1.ballot > 0\nend\nrun\nexpect chosen A\n";
+    qr_scenario scenario;
+    char complaint[QR_SCENARIO_COMPLAINT_MAX];
+    assert_int_equal(qr_scenario_read(qr_slice_text(text), &scenario, complaint), QR_OK);
+    qr_narrator narrator = {0};
+    qr_lab_ear ear = qr_narrator_ear(&narrator);
+    qr_scenario_result result;
+    qr_scenario_run(&scenario, &ear, &result);
+    assert_true(result.as_expected);
+    qr_buffer_u8(&narrator.out, 0);
+    assert_string_equal((const char *)narrator.out.data, "        = p1.ballot: 5\n        = chosen: A\n");
+    qr_buffer_free(&narrator.out);
+    qr_scenario_result_free(&result);
+    qr_scenario_free(&scenario);
+}
+
+/* Whether these words mean a scenario. */
+static bool means(const char *words, qr_scenario_manner manner, const char *name)
+{
+    bool meant = false;
+    for (const qr_scenario_file *file = qr_scenario_files; file->name; file++) {
+        qr_scenario scenario;
+        char complaint[QR_SCENARIO_COMPLAINT_MAX];
+        assert_int_equal(qr_scenario_read(qr_slice_text(file->text), &scenario, complaint), QR_OK);
+        qr_arena arena;
+        qr_arena_init(&arena);
+        if (strcmp(file->name, name) == 0)
+            meant = qr_scenario_is_meant(qr_scenario_folded(words, &arena), manner,
+                                         &qr_scenario_topics[file->topic], &scenario);
+        qr_arena_free(&arena);
+        qr_scenario_free(&scenario);
+    }
+    return meant;
+}
+
+static void scenarios_are_found_by_the_words_of_notes(void **state)
+{
+    assert_true(means("Exercise 2", QR_SCENARIO_AS_THEY_STAND, "raft-log-2"));
+    assert_false(means("Exercise 2", QR_SCENARIO_AS_THEY_STAND, "raft-log-1"));
+    assert_true(means("PARTI\xC3\x87\xC3\x83O de rede", QR_SCENARIO_AS_THEY_STAND, "part-even"));
+    assert_true(means("tr\xC3\xAAs fases", QR_SCENARIO_AS_THEY_STAND, "3pc-crash"));
+    assert_true(means("Problema dos Generais", QR_SCENARIO_AS_THEY_STAND, "om1-3-story"));
+    assert_false(means("generals, traitors of oral messages", QR_SCENARIO_AS_THEY_STAND, "om0-4"));
+    assert_true(means("generals, traitors of oral messages", QR_SCENARIO_ALL_OF_THEM, "om0-4"));
+    assert_false(means("of a", QR_SCENARIO_ALL_OF_THEM, "om0-4"));
+    assert_false(means("contador", QR_SCENARIO_ALL_OF_THEM, "om0-4"));
+    assert_string_equal(qr_scenario_name_like("paxos5-A-firts"), "paxos5-a-first");
+    assert_null(qr_scenario_name_like("fencing"));
+}
+
 /* Whether some scenario of this variant is as expected and ends in a broken property. */
 static bool is_caught(const qr_lab_protocol *protocol, size_t number, int32_t variant)
 {
@@ -235,6 +292,8 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused_with_its_line),
         cmocka_unit_test(steps_that_make_no_sense_end_the_run),
         cmocka_unit_test(expectations_are_looked_at),
+        cmocka_unit_test(what_is_looked_at_is_told),
+        cmocka_unit_test(scenarios_are_found_by_the_words_of_notes),
         cmocka_unit_test(patterns_choose_messages),
         cmocka_unit_test(a_schedule_may_not_fill_the_memory),
         cmocka_unit_test(a_split_holds_messages_back),
