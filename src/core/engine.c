@@ -30,3 +30,12 @@ qr_effect *qr_effects_add(qr_effects *effects, qr_effect_kind kind, uint64_t aft
     effect->after = after;
     return effect;
 }
+
+void qr_effects_refuse(qr_effects *effects, qr_event_kind what, uint64_t tag, uint64_t leader, qr_status why)
+{
+    qr_effect *effect = qr_effects_add(effects, QR_EFFECT_REFUSE, 0);
+    effect->refuse.what = what;
+    effect->refuse.tag = tag;
+    effect->refuse.leader = leader;
+    effect->refuse.why = why;
+}

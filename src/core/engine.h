@@ -183,6 +183,7 @@ void qr_effects_init(qr_effects *effects);
 void qr_effects_clear(qr_effects *effects);
 void qr_effects_free(qr_effects *effects);
 qr_effect *qr_effects_add(qr_effects *effects, qr_effect_kind kind, uint64_t after); /* zeroed union */
+void qr_effects_refuse(qr_effects *effects, qr_event_kind what, uint64_t tag, uint64_t leader, qr_status why);
 
 typedef struct qr_engine_config {
     uint64_t self;

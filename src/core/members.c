@@ -21,6 +21,20 @@ bool qr_members_votes(const qr_members *members, uint64_t id)
     return member && (member->role == QR_ROLE_VOTER || (members->joint && member->voted_before));
 }
 
+uint32_t qr_members_voters(const qr_members *members)
+{
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < members->count; i++)
+        voters += members->list[i].role == QR_ROLE_VOTER;
+    return voters;
+}
+
+bool qr_members_count_disk(const qr_members *members, uint64_t id, uint64_t incarnation)
+{
+    const qr_member *member = qr_members_find(members, id);
+    return member && qr_members_votes(members, id) && qr_member_is_disk(member, incarnation);
+}
+
 qr_status qr_members_add(qr_members *members, qr_member member)
 {
     QR_ASSERT(members->count <= QR_MEMBERS_MAX);

@@ -37,8 +37,15 @@ typedef struct qr_members {
 
 const qr_member *qr_members_find(const qr_members *members, uint64_t id); /* NULL if absent */
 bool qr_members_votes(const qr_members *members, uint64_t id);            /* in either half */
-qr_status qr_members_add(qr_members *members, qr_member member);          /* EXISTS, TOO_LARGE */
-qr_status qr_members_check(const qr_members *members); /* INVALID: order, roles, no voter */
+uint32_t qr_members_voters(const qr_members *members);                    /* how many, without those before */
+/* Does the configuration mean this very disk by the member's name? */
+static inline bool qr_member_is_disk(const qr_member *member, uint64_t incarnation)
+{
+    return member->incarnation == 0 || member->incarnation == incarnation;
+}
+bool qr_members_count_disk(const qr_members *members, uint64_t id, uint64_t incarnation); /* it votes */
+qr_status qr_members_add(qr_members *members, qr_member member); /* EXISTS, TOO_LARGE */
+qr_status qr_members_check(const qr_members *members);           /* INVALID: order, roles, no voter */
 
 /* The way from one configuration to another with other voters: a joint one (D 4.3), and where it ends. A
  * voter keeps its incarnation on the way; learners that are members no more are left out at once. TOO_LARGE:

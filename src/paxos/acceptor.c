@@ -50,9 +50,8 @@ static bool hear_leader(qr_paxos_engine *paxos, uint64_t from)
         qr_paxos_trace(paxos, QR_TRACE_DROP, from, QR_E_DENIED, 0, 0);
         return false;
     }
-    const qr_paxos_peer *peer =
-        qr_paxos_peer_of(paxos, from); /* NULL: a configuration that is not here yet */
-    if (peer && peer->link == QR_PAXOS_LINK_DOWN)
+    const qr_peer *peer = qr_peers_of(&paxos->peers, from); /* NULL: a configuration that is not here yet */
+    if (peer && peer->link == QR_LINK_DOWN)
         return paxos->leader == from; /* last words: good for the slots, no sign of life */
     if (paxos->leader == 0 || paxos->role == QR_PRECANDIDATE || paxos->role == QR_CANDIDATE)
         qr_paxos_follow(paxos, paxos->ballot, from);
@@ -99,9 +98,9 @@ void qr_paxos_on_accept(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_me
 {
     if (!hear_leader(paxos, from))
         return;
-    if (message->round > paxos->round || (message->flags & QR_PAXOS_WANTED))
+    if (message->round > paxos->reads.round || (message->flags & QR_PAXOS_WANTED))
         paxos->answer_due = true;
-    paxos->round = message->round > paxos->round ? message->round : paxos->round;
+    paxos->reads.round = message->round > paxos->reads.round ? message->round : paxos->reads.round;
     if (message->first > paxos->taken + 1) {
         paxos->reject_due = true;
         paxos->reject_first = message->first;
@@ -134,7 +133,7 @@ void qr_paxos_follower_tick(qr_paxos_engine *paxos)
                                          .first = paxos->reject_due ? paxos->reject_first : 0,
                                          .last = paxos->log.last,
                                          .chosen = paxos->chosen,
-                                         .round = paxos->round,
+                                         .round = paxos->reads.round,
                                          .taken = taken,
                                          .match = match});
         paxos->answered_match = match;

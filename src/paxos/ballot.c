@@ -16,8 +16,8 @@
 
 static bool leader_gone(const qr_paxos_engine *paxos)
 {
-    const qr_paxos_peer *peer = paxos->gone_leader ? qr_paxos_peer_of(paxos, paxos->gone_leader) : NULL;
-    return peer && peer->link == QR_PAXOS_LINK_DOWN;
+    const qr_peer *peer = paxos->gone_leader ? qr_peers_of(&paxos->peers, paxos->gone_leader) : NULL;
+    return peer && peer->link == QR_LINK_DOWN;
 }
 
 /* Drawn anew each time: PMMC 4.1 has proposers wait for different times, so that one of them gets through. */
@@ -65,8 +65,8 @@ bool qr_paxos_leader_alive(const qr_paxos_engine *paxos)
         return true;
     if (paxos->leader == 0 || paxos->now_ms - paxos->heard_ms >= paxos->config.election_ms)
         return false;
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, paxos->leader);
-    return peer == NULL || peer->link != QR_PAXOS_LINK_DOWN;
+    const qr_peer *peer = qr_peers_of(&paxos->peers, paxos->leader);
+    return peer == NULL || peer->link != QR_LINK_DOWN;
 }
 
 static bool is_self(const void *context, uint64_t id)
@@ -95,7 +95,7 @@ void qr_paxos_ballot_set(qr_paxos_engine *paxos, uint64_t ballot, uint64_t promi
     paxos->hard_unsaved = true;
     if (!is_later)
         return;
-    paxos->round = 0;
+    paxos->reads.round = 0;
     paxos->answer_due = paxos->reject_due = false;
     paxos->answered_match = 0;
     qr_paxos_taken_reset(paxos);
@@ -111,7 +111,7 @@ void qr_paxos_follow(qr_paxos_engine *paxos, uint64_t ballot, uint64_t leader)
         qr_paxos_ballot_set(paxos, ballot, leader);
     qr_engine_role was = paxos->role;
     if (was == QR_LEADER)
-        paxos->round = 0;
+        paxos->reads.round = 0;
     paxos->role = qr_paxos_settled_role(paxos);
     paxos->leader = leader;
     paxos->handover_to = 0;
@@ -130,21 +130,21 @@ void qr_paxos_follow(qr_paxos_engine *paxos, uint64_t ballot, uint64_t leader)
     if (changed)
         qr_paxos_reads_refuse(paxos);
     if (was == QR_LEADER)
-        qr_paxos_forget_departed(paxos, UINT64_MAX);
+        qr_peers_forget_departed(&paxos->peers, UINT64_MAX);
 }
 
 /* ------------------------------------------------------------ canvass ---- */
 
 static bool would_promise(const void *context, uint64_t id)
 {
-    const qr_paxos_peer *peer = qr_paxos_peer_of(context, id);
-    return is_self(context, id) || (peer && peer->answer == QR_PAXOS_YES);
+    const qr_peer *peer = qr_peers_of(&((const qr_paxos_engine *)context)->peers, id);
+    return is_self(context, id) || (peer && peer->vote == QR_VOTE_YES);
 }
 
 static bool may_still_answer(const void *context, uint64_t id)
 {
-    const qr_paxos_peer *peer = qr_paxos_peer_of(context, id);
-    return is_self(context, id) || (peer && peer->answer != QR_PAXOS_NO);
+    const qr_peer *peer = qr_peers_of(&((const qr_paxos_engine *)context)->peers, id);
+    return is_self(context, id) || (peer && peer->vote != QR_VOTE_NO);
 }
 
 static void count_canvass(qr_paxos_engine *paxos)
@@ -169,10 +169,10 @@ static void canvass(qr_paxos_engine *paxos)
     qr_paxos_timer_retry(paxos);
     qr_paxos_note_role(paxos);
     qr_paxos_reads_refuse(paxos);
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        paxos->peers[i].answer = QR_PAXOS_SILENT;
-        if (qr_members_votes(qr_paxos_members(paxos), paxos->peers[i].id))
-            qr_paxos_say(paxos, paxos->peers[i].id, false,
+    for (uint32_t i = 0; i < paxos->peers.count; i++) {
+        paxos->peers.list[i].vote = QR_VOTE_SILENT;
+        if (qr_members_votes(qr_paxos_members(paxos), paxos->peers.list[i].id))
+            qr_paxos_say(paxos, paxos->peers.list[i].id, false,
                          &(qr_paxos_message){.kind = QR_PAXOS_CANVASS,
                                              .ballot = paxos->ballot + 1,
                                              .first = paxos->chosen + 1});
@@ -233,7 +233,7 @@ void qr_paxos_on_canvass_answer(qr_paxos_engine *paxos, uint64_t from, const qr_
     }
     if (paxos->role != QR_PRECANDIDATE || message->asked != paxos->ballot + 1)
         return;
-    qr_paxos_peer_find(paxos, from)->answer = granted ? QR_PAXOS_YES : QR_PAXOS_NO;
+    qr_peers_find(&paxos->peers, from)->vote = granted ? QR_VOTE_YES : QR_VOTE_NO;
     count_canvass(paxos);
 }
 
@@ -303,16 +303,9 @@ void qr_paxos_promise_durable(qr_paxos_engine *paxos, uint64_t took_ms)
 
 /* ------------------------------------------------------------ time and links ---- */
 
-static uint64_t heard_of(const void *context, uint64_t id)
-{
-    const qr_paxos_engine *paxos = context;
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, id);
-    return is_self(context, id) ? paxos->now_ms : peer ? peer->heard_ms : 0;
-}
-
 uint64_t qr_paxos_quorum_heard_ms(const qr_paxos_engine *paxos)
 {
-    return qr_quorum_value(qr_paxos_members(paxos), heard_of, paxos);
+    return qr_peers_heard_ms(&paxos->peers, qr_paxos_members(paxos), &paxos->config, paxos->now_ms);
 }
 
 void qr_paxos_ballot_tick(qr_paxos_engine *paxos)
@@ -340,44 +333,26 @@ void qr_paxos_ballot_tick(qr_paxos_engine *paxos)
         canvass(paxos);
 }
 
-static bool is_reached(const void *context, uint64_t id)
-{
-    const qr_paxos_peer *peer = qr_paxos_peer_of(context, id);
-    return is_self(context, id) || (peer && peer->link == QR_PAXOS_LINK_UP);
-}
-
 /* A cluster that starts has no leader to wait for: whoever reaches a quorum and has heard none in its life
  * asks soon. Where one is alive the others deny, and nothing has happened. */
 static void ask_soon_after_start(qr_paxos_engine *paxos)
 {
     if (paxos->leader || paxos->heard_any || paxos->role != QR_FOLLOWER ||
-        !qr_quorum_has(qr_paxos_members(paxos), is_reached, paxos))
+        !qr_peers_reach_quorum(&paxos->peers, qr_paxos_members(paxos), &paxos->config))
         return;
     uint64_t soon = paxos->now_ms + qr_prng_below(&paxos->prng, paxos->config.election_ms / 5 + 1);
     paxos->deadline_ms = paxos->deadline_ms < soon ? paxos->deadline_ms : soon;
 }
 
-static void leader_on_link(qr_paxos_peer *peer, bool up)
-{
-    /* What was under way is lost with the connection: find out where the peer stands, once it is back. */
-    if (peer->progress == QR_PAXOS_PIPELINE) {
-        peer->progress = QR_PAXOS_PROBE;
-        peer->next = peer->match + 1;
-        qr_paxos_forget_flying(peer);
-    }
-    peer->probing = !up;
-    peer->offered_ms = 0;
-}
-
 void qr_paxos_on_link(qr_paxos_engine *paxos, uint64_t id, bool up)
 {
-    qr_paxos_peer *peer = qr_paxos_peer_find(paxos, id);
+    qr_peer *peer = qr_peers_find(&paxos->peers, id);
     if (peer == NULL)
         return;
-    peer->link = up ? QR_PAXOS_LINK_UP : QR_PAXOS_LINK_DOWN;
+    peer->link = up ? QR_LINK_UP : QR_LINK_DOWN;
     peer->down_ms = paxos->now_ms;
     if (paxos->role == QR_LEADER) {
-        leader_on_link(peer, up);
+        qr_peer_reconnect(peer, up);
         return;
     }
     if (up)
@@ -399,21 +374,6 @@ void qr_paxos_on_link(qr_paxos_engine *paxos, uint64_t id, bool up)
 
 /* ------------------------------------------------------------ handover ---- */
 
-uint64_t qr_paxos_best_target(const qr_paxos_engine *paxos)
-{
-    const qr_paxos_peer *best = NULL;
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        const qr_paxos_peer *peer = &paxos->peers[i];
-        const qr_member *member = qr_members_find(qr_paxos_members(paxos), peer->id);
-        if (member == NULL || member->role != QR_ROLE_VOTER || peer->link == QR_PAXOS_LINK_DOWN ||
-            paxos->now_ms - peer->heard_ms >= paxos->config.election_ms)
-            continue;
-        if (best == NULL || peer->match > best->match)
-            best = peer;
-    }
-    return best ? best->id : 0;
-}
-
 void qr_paxos_on_handover(qr_paxos_engine *paxos, uint64_t target)
 {
     qr_status status = QR_OK;
@@ -422,7 +382,7 @@ void qr_paxos_on_handover(qr_paxos_engine *paxos, uint64_t target)
     else if (paxos->handover_to)
         status = QR_E_BUSY;
     if (target == 0 && status == QR_OK)
-        target = qr_paxos_best_target(paxos);
+        target = qr_peers_best(&paxos->peers, qr_paxos_members(paxos), &paxos->config, paxos->now_ms);
     const qr_member *member = qr_members_find(qr_paxos_members(paxos), target);
     if (status == QR_OK && (target == paxos->config.self || member == NULL || member->role != QR_ROLE_VOTER))
         status = QR_E_INVALID;
@@ -442,7 +402,7 @@ void qr_paxos_handover_tick(qr_paxos_engine *paxos)
 {
     if (paxos->handover_to == 0)
         return;
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, paxos->handover_to);
+    const qr_peer *peer = qr_peers_of(&paxos->peers, paxos->handover_to);
     const qr_member *member = qr_members_find(qr_paxos_members(paxos), paxos->handover_to);
     if (peer == NULL || member == NULL || member->role != QR_ROLE_VOTER ||
         paxos->now_ms >= paxos->handover_ms) {

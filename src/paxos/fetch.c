@@ -97,12 +97,8 @@ static void fetch_missed(qr_paxos_engine *paxos)
         qr_paxos_halt(paxos, "chosen slots that were not applied yet are missing from the own log");
         return;
     }
-    for (uint32_t i = 0; paxos->role == QR_LEADER && i < paxos->peer_count; i++) {
-        qr_paxos_peer *peer = &paxos->peers[i];
-        if (peer->progress != QR_PAXOS_CHECKPOINT && peer->next <= paxos->fetch_to &&
-            peer->next < paxos->log.memory_first)
-            peer->progress = QR_PAXOS_CHECKPOINT;
-    }
+    if (paxos->role == QR_LEADER)
+        qr_peers_miss(&paxos->peers, paxos->fetch_to, paxos->log.memory_first);
 }
 
 void qr_paxos_on_entries(qr_paxos_engine *paxos, const qr_event *event)

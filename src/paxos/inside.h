@@ -15,76 +15,28 @@
 
 #include "core/bugs.h"
 #include "core/engine.h"
+#include "core/reads.h"
+#include "core/steps.h"
 #include "paxos/log.h"
 #include "paxos/message.h"
 #include "paxos/paxos.h"
 
 enum {
-    QR_PAXOS_FORMAT = 'p',                      /* first byte of messages, records and briefs */
-    QR_PAXOS_MEMORY_DEFAULT = 16 * 1024 * 1024, /* bytes of slots kept in memory */
-    QR_PAXOS_RECALL_FACTOR = 4,                 /* as much more at a start: it is about to be applied */
-    QR_PAXOS_MESSAGE_DEFAULT = 1024 * 1024,     /* bytes of entries in one message, or one entry */
-    QR_PAXOS_ENTRY_MAX = 8 * 1024 * 1024,       /* bytes of one command */
-    QR_PAXOS_RECORD_MAX = 8 * 1024 * 1024,      /* bytes of entries in one record, or one entry */
-    QR_PAXOS_UNCHOSEN_MAX = 256 * 1024 * 1024,  /* bytes a leader takes before it says BUSY */
-    QR_PAXOS_INFLIGHT_MAX = 128,                /* accepts with entries under way to one peer */
-    QR_PAXOS_INFLIGHT_BYTES_MAX = 16 * 1024 * 1024,
-    QR_PAXOS_TURN_BYTES_MAX = 4 * 1024 * 1024,   /* of accepts to one peer in one turn */
-    QR_PAXOS_READS_MAX = 65536,                  /* tags waiting at one member */
+    QR_PAXOS_FORMAT = 'p',                       /* first byte of messages, records and briefs */
+    QR_PAXOS_MEMORY_DEFAULT = 16 * 1024 * 1024,  /* bytes of slots kept in memory */
+    QR_PAXOS_RECALL_FACTOR = 4,                  /* as much more at a start: it is about to be applied */
+    QR_PAXOS_MESSAGE_DEFAULT = 1024 * 1024,      /* bytes of entries in one message, or one entry */
+    QR_PAXOS_ENTRY_MAX = 8 * 1024 * 1024,        /* bytes of one command */
+    QR_PAXOS_RECORD_MAX = 8 * 1024 * 1024,       /* bytes of entries in one record, or one entry */
+    QR_PAXOS_UNCHOSEN_MAX = 256 * 1024 * 1024,   /* bytes a leader takes before it says BUSY */
     QR_PAXOS_OUTBOX_MAX = 4096,                  /* small messages of one turn; peers ask again */
     QR_PAXOS_COMMIT_BYTES_MAX = 4 * 1024 * 1024, /* of COMMIT effects in one step */
     QR_PAXOS_COMMIT_COUNT_MAX = 2048,
-    QR_PAXOS_CONFIGS_MAX = 64,               /* configurations remembered: a brief has 64 KiB */
-    QR_PAXOS_PEERS_MAX = 2 * QR_MEMBERS_MAX, /* members, and members that were removed a moment ago */
-    QR_PAXOS_FAREWELL_TIMEOUTS =
-        10, /* election timeouts for which a leader goes on sending to a removed one */
+    QR_PAXOS_CONFIGS_MAX = 64, /* configurations remembered: a brief has 64 KiB */
 };
 
 /* Ballots and slots above this are refused: no sum of two of them wraps around. */
 #define QR_PAXOS_NUMBER_MAX (UINT64_C(1) << 62)
-
-typedef enum qr_paxos_answer { QR_PAXOS_SILENT, QR_PAXOS_YES, QR_PAXOS_NO } qr_paxos_answer;
-typedef enum qr_paxos_link { QR_PAXOS_LINK_UNKNOWN, QR_PAXOS_LINK_UP, QR_PAXOS_LINK_DOWN } qr_paxos_link;
-
-typedef enum qr_paxos_progress {
-    QR_PAXOS_PROBE,      /* what the peer has taken is not known: one accept at a time */
-    QR_PAXOS_PIPELINE,   /* known: accepts are pipelined */
-    QR_PAXOS_CHECKPOINT, /* the peer needs slots that the log has no more */
-} qr_paxos_progress;
-
-typedef struct qr_paxos_flying {
-    uint64_t last; /* slot of the last entry in the message */
-    size_t bytes;
-} qr_paxos_flying;
-
-typedef struct qr_paxos_peer { /* another member, as this one sees it */
-    uint64_t id;
-    qr_paxos_link link;
-    uint64_t down_ms;       /* when it broke */
-    qr_paxos_answer answer; /* to the running canvass */
-    bool promised;          /* this ballot: nothing is behind `taken` here that it has not told */
-    bool refused;           /* this ballot */
-    uint64_t prepare_from;  /* what it has accepted below this slot was told; 0 = nothing yet */
-    /* Leader only from here on. */
-    uint64_t incarnation; /* the disk that all of this is about; 0 = none has spoken and none is recorded */
-    uint64_t newer;       /* another disk that spoke up under this name; 0 = none */
-    uint64_t leaving_ms;  /* not a member any more: until then it is sent to; 0 = a member */
-    bool answered;        /* in this ballot */
-    uint64_t heard_ms;    /* last message of this ballot */
-    uint64_t match;       /* the peer has these on disk, accepted in this ballot or chosen */
-    uint64_t next;        /* the first slot the next accept brings */
-    uint64_t round;       /* newest read round it answered */
-    uint64_t round_sent, chosen_sent;
-    uint64_t offered_ms; /* when a checkpoint was last offered */
-    uint64_t question,
-        question_running; /* its question for readers: waits for the next round, is in this one */
-    qr_paxos_progress progress;
-    bool probing;                                  /* a probe is under way */
-    qr_paxos_flying flying[QR_PAXOS_INFLIGHT_MAX]; /* ring */
-    uint32_t flying_first, flying_count;
-    uint32_t window; /* so many may fly: 1 after a rejection, twice as many with each progress */
-    size_t flying_bytes;
-} qr_paxos_peer;
 
 typedef struct qr_paxos_config_row { /* a configuration, in force behind slot index */
     uint64_t index;
@@ -101,11 +53,6 @@ typedef struct qr_paxos_mail { /* a message without entries, said at the end of 
     bool promises; /* not before all that this member knows now is durable */
     qr_paxos_message message;
 } qr_paxos_mail;
-
-typedef struct qr_paxos_reads { /* tags of this member's node that wait together */
-    uint64_t *tags;
-    size_t count, room;
-} qr_paxos_reads;
 
 /* Slots that are kept beside the log: what promises told, or what came back from the disk. */
 typedef struct qr_paxos_shelf {
@@ -175,14 +122,14 @@ typedef struct qr_paxos_engine {
         shelf; /* what promises of the running ballot told of slots that are not known to be chosen */
 
     /* Follower of the leader of this ballot */
-    uint64_t round; /* leader: newest read round begun; follower: newest seen */
     bool answer_due, reject_due;
     uint64_t reject_first;
     uint64_t answered_match, answered_ms;
 
-    /* Leader */
-    qr_paxos_peer peers[QR_PAXOS_PEERS_MAX]; /* every member but this one, by id; then who is leaving */
-    uint32_t peer_count;
+    qr_reads reads;
+
+    /* Leader, and who wants to be one */
+    qr_peers peers;
     bool proposing;        /* phase 1 is complete for all slots behind `taken` */
     uint64_t heartbeat_ms; /* next heartbeat is due */
     bool heartbeat_due;    /* in this turn */
@@ -190,14 +137,6 @@ typedef struct qr_paxos_engine {
     uint64_t unchosen_bytes;
     uint64_t handover_to, handover_ms; /* target, deadline; 0 = none */
     bool handover_said;
-    qr_paxos_reads waiting, confirming; /* readers of the next round, of the running one */
-    bool round_running;
-    uint64_t round_index;
-
-    /* Member that asks the leader for its readers */
-    qr_paxos_reads asking;              /* readers of the question under way; `waiting` serves the next one */
-    uint64_t ask_first, ask_id, ask_ms; /* first and newest number of that question; when it was asked */
-    bool ask_running;
 
     /* Fetch */
     qr_paxos_shelf fetched; /* chosen slots */
@@ -219,8 +158,6 @@ void qr_paxos_say(qr_paxos_engine *paxos, uint64_t to, bool promises, const qr_p
 uint64_t qr_paxos_send_entries(qr_paxos_engine *paxos, uint64_t peer, uint64_t after,
                                qr_paxos_message *message, uint64_t to, size_t *bytes);
 void qr_paxos_refuse(qr_paxos_engine *paxos, qr_event_kind what, uint64_t tag, qr_status why);
-qr_paxos_peer *qr_paxos_peer_find(qr_paxos_engine *paxos, uint64_t id); /* NULL: not a member, or this one */
-const qr_paxos_peer *qr_paxos_peer_of(const qr_paxos_engine *paxos, uint64_t id);
 static inline const qr_members *qr_paxos_members(const qr_paxos_engine *paxos)
 {
     return &paxos->configs[paxos->config_count - 1].members;
@@ -256,7 +193,6 @@ void qr_paxos_on_take_over(qr_paxos_engine *paxos, uint64_t from);
 void qr_paxos_on_link(qr_paxos_engine *paxos, uint64_t id, bool up);
 void qr_paxos_on_handover(qr_paxos_engine *paxos, uint64_t target);
 void qr_paxos_handover_tick(qr_paxos_engine *paxos);
-uint64_t qr_paxos_best_target(const qr_paxos_engine *paxos); /* 0 = none */
 
 /* phase1.c */
 void qr_paxos_shelf_clear(qr_paxos_shelf *shelf, uint64_t first);
@@ -277,7 +213,6 @@ void qr_paxos_on_propose(qr_paxos_engine *paxos, const qr_slice *commands, size_
 void qr_paxos_on_accepted(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_message *message);
 void qr_paxos_leader_count(qr_paxos_engine *paxos); /* what a quorum has accepted is chosen */
 void qr_paxos_leader_tick(qr_paxos_engine *paxos);  /* sends */
-void qr_paxos_forget_flying(qr_paxos_peer *peer);
 
 /* acceptor.c */
 void qr_paxos_put(qr_paxos_engine *paxos, uint64_t index, const qr_paxos_view *view);
@@ -289,16 +224,13 @@ void qr_paxos_follower_tick(qr_paxos_engine *paxos); /* answers */
 /* members.c */
 bool qr_paxos_is_voter(const qr_paxos_engine *paxos); /* by the configuration in force, with this disk */
 bool qr_paxos_may_promise(const qr_paxos_engine *paxos);
-void qr_paxos_peer_restart(qr_paxos_engine *paxos, qr_paxos_peer *peer, uint64_t incarnation);
 void qr_paxos_config_in_force(qr_paxos_engine *paxos);
 void qr_paxos_config_add(qr_paxos_engine *paxos, uint64_t index, qr_slice bytes);
 void qr_paxos_config_set(qr_paxos_engine *paxos, const qr_paxos_config_row *rows, size_t count);
 void qr_paxos_config_forget(qr_paxos_engine *paxos, uint64_t base); /* those that base has replaced */
 void qr_paxos_on_members(qr_paxos_engine *paxos, const qr_members *wanted, uint64_t tag);
-void qr_paxos_forget_departed(qr_paxos_engine *paxos, uint64_t until_ms); /* who was to be told until then */
 void qr_paxos_members_tick(qr_paxos_engine *paxos);
 void qr_paxos_members_retire(qr_paxos_engine *paxos);
-bool qr_paxos_peer_alive(const qr_paxos_engine *paxos, const qr_paxos_peer *peer);
 const char *qr_paxos_members_broken(const qr_paxos_engine *paxos);
 
 /* read.c */

@@ -1,15 +1,9 @@
 /* Phase 2 of the leader: proposals, what is sent, what is counted (PMS 2.2 and 3; PMMC 4 calls it the
  * commander's part).
- *
- *            answer to the probe                  a rejection, or the connection broke
- *   PROBE ----------------------> PIPELINE ------------------------------------------> PROBE
- *     |                                                                                  ^
- *     +--- needs slots that are gone ---> CHECKPOINT --- the peer has it and answers ----+ (PIPELINE)
+ * How much may be under way to a peer, and where it stands: core/peers.h.
  *
  * What is sent follows from the state at the end of a turn alone, never from the arrival of an answer: an
- * answer that brings no progress cannot cause a message. On a network that does not keep the order each
- * rejection would begin another run: so who has rejected gets one accept at a time first, and more as it gets
- * on. */
+ * answer that brings no progress cannot cause a message. */
 #include "paxos/inside.h"
 
 void qr_paxos_lead(qr_paxos_engine *paxos)
@@ -17,24 +11,24 @@ void qr_paxos_lead(qr_paxos_engine *paxos)
     QR_ASSERT(paxos->role == QR_CANDIDATE && paxos->promised_to == paxos->config.self);
     paxos->role = QR_LEADER;
     paxos->leader = paxos->config.self;
-    paxos->round = 0;
-    paxos->round_running = false;
+    paxos->reads.round = 0;
+    paxos->reads.round_running = false;
     paxos->attempts = 0;
     paxos->gone_leader = 0;
     paxos->handover_to = 0;
     paxos->unchosen_bytes = 0;
     paxos->heartbeat_due = true;
     paxos->heartbeat_ms = paxos->now_ms + paxos->config.heartbeat_ms;
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        qr_paxos_peer *peer = &paxos->peers[i];
-        const qr_paxos_peer before = *peer;
+    for (uint32_t i = 0; i < paxos->peers.count; i++) {
+        qr_peer *peer = &paxos->peers.list[i];
+        const qr_peer before = *peer;
         const qr_member *member = qr_members_find(qr_paxos_members(paxos), peer->id);
-        qr_paxos_peer_restart(paxos, peer, member->incarnation);
+        qr_peer_restart(peer, member->incarnation, paxos->taken + 1, paxos->now_ms);
         if (!before.promised)
             continue;
         peer->promised = true; /* and told up to where it knows what is chosen: the stream begins there */
         peer->next = before.next;
-        peer->progress = QR_PAXOS_PIPELINE;
+        peer->progress = QR_PIPELINE;
     }
 }
 
@@ -76,37 +70,20 @@ void qr_paxos_on_propose(qr_paxos_engine *paxos, const qr_slice *commands, size_
 
 /* ------------------------------------------------------------ answers ---- */
 
-void qr_paxos_forget_flying(qr_paxos_peer *peer)
+static void on_rejection(qr_paxos_engine *paxos, qr_peer *peer, const qr_paxos_message *message)
 {
-    peer->flying_count = 0;
-    peer->flying_bytes = 0;
-}
-
-static void need_checkpoint(qr_paxos_peer *peer, const qr_paxos_log *log)
-{
-    peer->progress = QR_PAXOS_CHECKPOINT;
-    peer->next = (log->base > peer->match ? log->base : peer->match) + 1;
-    qr_paxos_forget_flying(peer);
-}
-
-static void on_rejection(qr_paxos_engine *paxos, qr_paxos_peer *peer, const qr_paxos_message *message)
-{
-    bool is_stale = peer->progress == QR_PAXOS_PROBE
+    bool is_stale = peer->progress == QR_PROBE
                         ? message->first != peer->next
                         : message->first <= peer->match + 1 || message->first > peer->next;
-    if (is_stale || peer->progress == QR_PAXOS_CHECKPOINT)
+    if (is_stale || peer->progress == QR_CHECKPOINT)
         return; /* an answer to an older accept, or one that came twice */
     /* It may deny what it had acknowledged: its disk has lost it. Taking less for stored never harms. */
     peer->match = peer->match < message->taken ? peer->match : message->taken;
     if (message->taken < paxos->log.base) {
-        need_checkpoint(peer, &paxos->log);
+        qr_peer_needs_checkpoint(peer, paxos->log.base);
         return;
     }
-    peer->window = peer->progress == QR_PAXOS_PIPELINE ? 1 : peer->window;
-    peer->progress = QR_PAXOS_PROBE;
-    peer->probing = false;
-    peer->next = message->taken + 1;
-    qr_paxos_forget_flying(peer);
+    qr_peer_rejects(peer, message->taken + 1);
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -114,33 +91,13 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void on_agreement(qr_paxos_peer *peer, uint64_t taken, uint64_t match)
-{
-    if (match > peer->match) {
-        peer->match = match;
-        peer->window = peer->window > QR_PAXOS_INFLIGHT_MAX / 2 ? QR_PAXOS_INFLIGHT_MAX : 2 * peer->window;
-        while (peer->flying_count && peer->flying[peer->flying_first].last <= peer->match) {
-            peer->flying_bytes -= peer->flying[peer->flying_first].bytes;
-            peer->flying_first = (peer->flying_first + 1) % QR_PAXOS_INFLIGHT_MAX;
-            peer->flying_count--;
-        }
-    }
-    if (peer->progress != QR_PAXOS_PIPELINE && taken + 1 >= peer->next) {
-        peer->progress = QR_PAXOS_PIPELINE;
-        peer->next = taken + 1;
-        qr_paxos_forget_flying(peer);
-    }
-    if (peer->next <= peer->match)
-        peer->next = peer->match + 1;
-}
-
 void qr_paxos_on_accepted(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_message *message)
 {
     if (paxos->role != QR_LEADER)
         return;
-    qr_paxos_peer *peer = qr_paxos_peer_find(paxos, from);
+    qr_peer *peer = qr_peers_find(&paxos->peers, from);
     /* Behind a MEMBERS entry that is adopted, others may know more than the leader does yet. */
-    if (message->round > paxos->round || (message->taken > paxos->taken && paxos->proposing)) {
+    if (message->round > paxos->reads.round || (message->taken > paxos->taken && paxos->proposing)) {
         qr_paxos_trace(paxos, QR_TRACE_DROP, from, QR_E_INVALID, 0, 0);
         return;
     }
@@ -152,20 +109,20 @@ void qr_paxos_on_accepted(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_
     if (message->flags & QR_PAXOS_REJECTED)
         on_rejection(paxos, peer, message);
     else
-        on_agreement(peer, smaller(message->taken, paxos->taken), smaller(message->match, paxos->taken));
+        qr_peer_agrees(peer, smaller(message->taken, paxos->taken), smaller(message->match, paxos->taken));
 }
 
 /* ------------------------------------------------------------ sending ---- */
 
 /* At most one message's worth from peer->next on; returns the bytes of entries in it. */
-static size_t send_accept(qr_paxos_engine *paxos, qr_paxos_peer *peer, bool is_bare, bool wanted)
+static size_t send_accept(qr_paxos_engine *paxos, qr_peer *peer, bool is_bare, bool wanted)
 {
     qr_paxos_message message = {.kind = QR_PAXOS_ACCEPT,
                                 .ballot = paxos->ballot,
                                 .flags = wanted ? QR_PAXOS_WANTED : 0,
                                 .first = peer->next,
                                 .chosen = paxos->chosen,
-                                .round = paxos->round};
+                                .round = paxos->reads.round};
     QR_ASSERT(peer->next > paxos->log.base && peer->next <= paxos->taken + 1);
     size_t bytes;
     qr_paxos_view view;
@@ -174,25 +131,20 @@ static size_t send_accept(qr_paxos_engine *paxos, qr_paxos_peer *peer, bool is_b
     uint64_t last =
         qr_paxos_send_entries(paxos, peer->id, 0, &message, is_bare ? peer->next - 1 : paxos->taken,
                               &bytes); /* the own disk may still be busy with it */
-    peer->round_sent = paxos->round;
-    peer->chosen_sent = paxos->chosen;
-    if (peer->progress == QR_PAXOS_PIPELINE && last >= peer->next) {
-        uint32_t at = (peer->flying_first + peer->flying_count++) % QR_PAXOS_INFLIGHT_MAX;
-        peer->flying[at] = (qr_paxos_flying){.last = last, .bytes = bytes};
-        peer->flying_bytes += bytes;
-        peer->next = last + 1;
-    }
+    peer->round_sent = paxos->reads.round;
+    peer->commit_sent = paxos->chosen;
+    if (peer->progress == QR_PIPELINE && last >= peer->next)
+        qr_peer_flies(peer, last, bytes);
     return bytes;
 }
 
-static bool pipeline(qr_paxos_engine *paxos, qr_paxos_peer *peer)
+static bool pipeline(qr_paxos_engine *paxos, qr_peer *peer)
 {
     bool sent = false;
     size_t told = 0;
     qr_paxos_view view;
-    while (peer->next <= paxos->taken && peer->flying_count < peer->window &&
-           peer->flying_bytes < QR_PAXOS_INFLIGHT_BYTES_MAX) {
-        if (told >= QR_PAXOS_TURN_BYTES_MAX) {
+    while (peer->next <= paxos->taken && qr_peer_has_room(peer)) {
+        if (told >= QR_TURN_BYTES_MAX) {
             paxos->more = true;
             break;
         }
@@ -206,39 +158,37 @@ static bool pipeline(qr_paxos_engine *paxos, qr_paxos_peer *peer)
     return sent;
 }
 
-static void offer_checkpoint(qr_paxos_engine *paxos, qr_paxos_peer *peer)
+static void offer_checkpoint(qr_paxos_engine *paxos, qr_peer *peer)
 {
-    if (peer->offered_ms && paxos->now_ms - peer->offered_ms < paxos->config.election_ms)
-        return;
-    peer->offered_ms = paxos->now_ms ? paxos->now_ms : 1;
-    qr_effects_add(paxos->effects, QR_EFFECT_SEND_CHECKPOINT, 0)->send_checkpoint.to = peer->id;
+    if (qr_peer_offer(peer, &paxos->config, paxos->now_ms))
+        qr_effects_add(paxos->effects, QR_EFFECT_SEND_CHECKPOINT, 0)->send_checkpoint.to = peer->id;
 }
 
-static void send_to(qr_paxos_engine *paxos, qr_paxos_peer *peer)
+static void send_to(qr_paxos_engine *paxos, qr_peer *peer)
 {
-    bool must = paxos->heartbeat_due || (paxos->round_running && peer->round_sent < paxos->round);
-    if (peer->link == QR_PAXOS_LINK_DOWN && !paxos->heartbeat_due)
+    bool must = paxos->heartbeat_due || (paxos->reads.round_running && peer->round_sent < paxos->reads.round);
+    if (peer->link == QR_LINK_DOWN && !paxos->heartbeat_due)
         return;
     if (peer->next <= paxos->log.base) /* the log was shortened meanwhile */
-        need_checkpoint(peer, &paxos->log);
+        qr_peer_needs_checkpoint(peer, paxos->log.base);
     switch (peer->progress) {
-    case QR_PAXOS_PIPELINE:
-        if (!pipeline(paxos, peer) && (must || peer->chosen_sent < paxos->chosen))
+    case QR_PIPELINE:
+        if (!pipeline(paxos, peer) && (must || peer->commit_sent < paxos->chosen))
             send_accept(paxos, peer, true, must);
         break;
-    case QR_PAXOS_PROBE:
+    case QR_PROBE:
         if (!peer->probing) {
-            send_accept(paxos, peer, peer->link == QR_PAXOS_LINK_DOWN, true);
+            send_accept(paxos, peer, peer->link == QR_LINK_DOWN, true);
             peer->probing = true;
         } else if (must) { /* the probe may be lost: the same question without its load */
             send_accept(paxos, peer, true, true);
         }
         break;
-    case QR_PAXOS_CHECKPOINT:
+    case QR_CHECKPOINT:
         if (must || !peer->probing)
             send_accept(paxos, peer, true, true);
         peer->probing = true;
-        if (peer->link != QR_PAXOS_LINK_DOWN && peer->leaving_ms == 0)
+        if (peer->link != QR_LINK_DOWN && peer->leaving_ms == 0)
             offer_checkpoint(paxos, peer);
         break;
     }
@@ -249,11 +199,11 @@ static void send_to(qr_paxos_engine *paxos, qr_paxos_peer *peer)
 static uint64_t match_of(const void *context, uint64_t id)
 {
     const qr_paxos_engine *paxos = context;
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, id);
+    const qr_peer *peer = qr_peers_of(&paxos->peers, id);
     uint64_t own = paxos->taken < paxos->durable_index ? paxos->taken : paxos->durable_index;
     if (id == paxos->config.self)
         return own;
-    if (QR_BUG(paxos->config.bug, PAXOS_SMALL_QUORUM) && peer == &paxos->peers[0])
+    if (QR_BUG(paxos->config.bug, PAXOS_SMALL_QUORUM) && peer == &paxos->peers.list[0])
         return own;
     return peer ? peer->match : 0;
 }
@@ -275,8 +225,8 @@ void qr_paxos_leader_count(qr_paxos_engine *paxos)
 void qr_paxos_leader_tick(qr_paxos_engine *paxos)
 {
     qr_paxos_reads_tick(paxos);
-    for (uint32_t i = 0; i < paxos->peer_count; i++)
-        send_to(paxos, &paxos->peers[(i + paxos->fetch_turn) % paxos->peer_count]);
+    for (uint32_t i = 0; i < paxos->peers.count; i++)
+        send_to(paxos, &paxos->peers.list[(i + paxos->fetch_turn) % paxos->peers.count]);
     qr_paxos_prepare_tick(paxos);
     qr_paxos_handover_tick(paxos);
     paxos->heartbeat_due = false;

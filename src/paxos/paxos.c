@@ -30,8 +30,7 @@ static qr_engine *paxos_open(const qr_engine_config *config)
     qr_paxos_config_set(paxos, &(qr_paxos_config_row){.members = config->members}, 1);
     paxos->role = QR_FOLLOWER;
     paxos->untold = true;
-    /* Questions of an earlier life may still be answered: numbers go up from the time of the start. */
-    paxos->ask_id = (config->now_ms & ((UINT64_C(1) << 40) - 1)) << 20;
+    qr_reads_init(&paxos->reads, config->now_ms);
     qr_paxos_timer_reset(paxos);
     return &paxos->base;
 }
@@ -45,28 +44,13 @@ static void paxos_free(qr_engine *engine)
     qr_paxos_shelf_free(&paxos->shelf);
     qr_paxos_shelf_free(&paxos->fetched);
     qr_free(paxos->flights);
-    qr_free(paxos->waiting.tags);
-    qr_free(paxos->confirming.tags);
-    qr_free(paxos->asking.tags);
+    qr_reads_free(&paxos->reads);
     qr_free(paxos->outbox);
     qr_buffer_free(&paxos->scratch);
     qr_free(paxos);
 }
 
 /* ------------------------------------------------------------ helpers ---- */
-
-const qr_paxos_peer *qr_paxos_peer_of(const qr_paxos_engine *paxos, uint64_t id)
-{
-    for (uint32_t i = 0; i < paxos->peer_count; i++)
-        if (paxos->peers[i].id == id)
-            return &paxos->peers[i];
-    return NULL;
-}
-
-qr_paxos_peer *qr_paxos_peer_find(qr_paxos_engine *paxos, uint64_t id)
-{
-    return (qr_paxos_peer *)qr_paxos_peer_of(paxos, id);
-}
 
 void qr_paxos_halt(qr_paxos_engine *paxos, const char *sentence)
 {
@@ -79,11 +63,7 @@ void qr_paxos_halt(qr_paxos_engine *paxos, const char *sentence)
 
 void qr_paxos_refuse(qr_paxos_engine *paxos, qr_event_kind what, uint64_t tag, qr_status why)
 {
-    qr_effect *effect = qr_effects_add(paxos->effects, QR_EFFECT_REFUSE, 0);
-    effect->refuse.what = what;
-    effect->refuse.tag = tag;
-    effect->refuse.leader = paxos->leader;
-    effect->refuse.why = why;
+    qr_effects_refuse(paxos->effects, what, tag, paxos->leader, why);
 }
 
 void qr_paxos_say(qr_paxos_engine *paxos, uint64_t to, bool promises, const qr_paxos_message *message)
@@ -202,24 +182,6 @@ static void dispatch(qr_paxos_engine *paxos, uint64_t from, qr_paxos_message *me
     }
 }
 
-/* Which disk speaks? FOREIGN: one that was replaced. NOT_FOUND: a stranger to this member, because it is one,
- * or because the configuration that tells of it has not come here yet. */
-static qr_status judge_sender(qr_paxos_engine *paxos, uint64_t from, uint64_t incarnation)
-{
-    const qr_member *member = qr_members_find(qr_paxos_members(paxos), from);
-    qr_paxos_peer *peer = qr_paxos_peer_find(paxos, from);
-    uint64_t known = member ? member->incarnation : 0;
-    if (paxos->role == QR_LEADER && peer && peer->incarnation > known)
-        known = peer->incarnation;
-    if (incarnation < known)
-        return QR_E_FOREIGN;
-    if (peer && known && incarnation > known && paxos->role == QR_LEADER)
-        peer->newer = incarnation > peer->newer ? incarnation : peer->newer;
-    if (known && incarnation > known)
-        return QR_E_NOT_FOUND;
-    return peer ? QR_OK : QR_E_NOT_FOUND;
-}
-
 /* Requests are processed without a look at the own configuration, which may be an old one: else a joiner
  * would never hear its leader. What a stranger answers counts nowhere, and nothing but the beginning of a
  * ballot or an accept may bring a later one. */
@@ -244,21 +206,21 @@ static void on_recv(qr_paxos_engine *paxos, const qr_event *event)
     qr_status status = qr_paxos_message_decode(event->recv.bytes, &message);
     qr_status sender = from == 0 || from == paxos->config.self
                            ? QR_E_INVALID
-                           : judge_sender(paxos, from, event->recv.incarnation);
+                           : qr_peers_judge(&paxos->peers, qr_paxos_members(paxos), paxos->role == QR_LEADER,
+                                            from, event->recv.incarnation);
     if (status == QR_OK && (sender != QR_E_NOT_FOUND || !may_stranger_say(paxos, &message)))
         status = sender;
     if (status != QR_OK) {
         qr_paxos_trace(paxos, QR_TRACE_DROP, from, status, 0, 0);
         return;
     }
-    qr_paxos_peer *peer = qr_paxos_peer_find(paxos, from);
+    qr_peer *peer = qr_peers_find(&paxos->peers, from);
     if (peer && peer->leaving_ms && message.ballot > paxos->ballot && !may_stranger_say(paxos, &message))
         return; /* who was removed deposes nobody */
     /* Right after a connection broke its last messages may still come in. Later ones show that the peer is
      * there. */
-    if (peer && peer->link == QR_PAXOS_LINK_DOWN &&
-        paxos->now_ms - peer->down_ms >= paxos->config.heartbeat_ms)
-        peer->link = QR_PAXOS_LINK_UNKNOWN;
+    if (peer && peer->link == QR_LINK_DOWN && paxos->now_ms - peer->down_ms >= paxos->config.heartbeat_ms)
+        peer->link = QR_LINK_UNKNOWN;
     if (peer && peer->incarnation == 0 && message.kind == QR_PAXOS_ACCEPTED && paxos->role == QR_LEADER &&
         message.ballot == paxos->ballot)
         peer->incarnation = event->recv.incarnation; /* the first contact */
@@ -360,13 +322,13 @@ static uint64_t paxos_wake_ms(const qr_engine *engine)
     if (paxos->untold || paxos->more)
         return paxos->now_ms;
     if (paxos->role == QR_LEADER) {
-        if (paxos->peer_count == 0)
+        if (paxos->peers.count == 0)
             return UINT64_MAX;
         uint64_t wake =
             earlier(paxos->heartbeat_ms, qr_paxos_quorum_heard_ms(paxos) + paxos->config.election_ms);
         return paxos->handover_to ? earlier(wake, paxos->handover_ms) : wake;
     }
-    uint64_t wake = paxos->ask_running ? paxos->ask_ms + paxos->config.heartbeat_ms : UINT64_MAX;
+    uint64_t wake = paxos->reads.ask_running ? paxos->reads.ask_ms + paxos->config.heartbeat_ms : UINT64_MAX;
     if (qr_paxos_is_voter(paxos) || paxos->leader)
         wake = earlier(wake, qr_paxos_promise_pending(paxos) ? UINT64_MAX : paxos->deadline_ms);
     return wake;
@@ -378,11 +340,11 @@ static const char *broken_leader(const qr_paxos_engine *paxos)
 {
     if (paxos->promised_to != paxos->config.self)
         return "a leader that has not promised its ballot to itself";
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        const qr_paxos_peer *peer = &paxos->peers[i];
+    for (uint32_t i = 0; i < paxos->peers.count; i++) {
+        const qr_peer *peer = &paxos->peers.list[i];
         if (peer->match >= peer->next || peer->next > paxos->taken + 1)
             return "match < next <= taken + 1";
-        if (peer->flying_count > QR_PAXOS_INFLIGHT_MAX || peer->round > paxos->round)
+        if (peer->flying_count > QR_FLYING_MAX || peer->round > paxos->reads.round)
             return "a peer's answers are ahead of the questions";
     }
     return NULL;
@@ -434,10 +396,10 @@ static void paxos_status(const qr_engine *engine, qr_engine_status *status)
                                  .members = *qr_paxos_members(paxos),
                                  .members_index = paxos->configs[paxos->config_count - 1].index};
     for (uint32_t i = 0; status->role == QR_LEADER && i < status->members.count; i++) {
-        const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, status->members.list[i].id);
+        const qr_peer *peer = qr_peers_of(&paxos->peers, status->members.list[i].id);
         uint64_t own = paxos->taken < paxos->durable_index ? paxos->taken : paxos->durable_index;
         status->match[i] = peer ? peer->match : own;
-        status->alive[i] = peer == NULL || qr_paxos_peer_alive(paxos, peer);
+        status->alive[i] = peer == NULL || qr_peer_alive(peer, &paxos->config, paxos->now_ms);
     }
 }
 

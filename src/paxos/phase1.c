@@ -18,7 +18,7 @@ void qr_paxos_shelf_clear(qr_paxos_shelf *shelf, uint64_t first)
 {
     shelf->first = first;
     shelf->count = 0;
-    qr_buffer_shrink(&shelf->bytes, QR_PAXOS_INFLIGHT_BYTES_MAX);
+    qr_buffer_shrink(&shelf->bytes, QR_FLYING_BYTES_MAX);
 }
 
 void qr_paxos_shelf_free(qr_paxos_shelf *shelf)
@@ -63,7 +63,7 @@ void qr_paxos_shelf_cut(qr_paxos_shelf *shelf, uint64_t index)
 
 /* ------------------------------------------------------------ asking ---- */
 
-static void say_prepare(qr_paxos_engine *paxos, const qr_paxos_peer *peer)
+static void say_prepare(qr_paxos_engine *paxos, const qr_peer *peer)
 {
     qr_paxos_trace(paxos, QR_TRACE_VOTE_ASK, paxos->ballot, peer->id, peer->prepare_from,
                    qr_paxos_log_term(&paxos->log, paxos->log.last));
@@ -82,9 +82,9 @@ static void ask_anew(qr_paxos_engine *paxos)
 {
     qr_paxos_shelf_clear(&paxos->shelf, paxos->taken + 1);
     paxos->prepare_due = true;
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        paxos->peers[i].promised = paxos->peers[i].refused = false;
-        paxos->peers[i].prepare_from = 0;
+    for (uint32_t i = 0; i < paxos->peers.count; i++) {
+        paxos->peers.list[i].promised = paxos->peers.list[i].refused = false;
+        paxos->peers.list[i].prepare_from = 0;
     }
 }
 
@@ -120,9 +120,10 @@ void qr_paxos_prepare_tick(qr_paxos_engine *paxos)
     paxos->prepare_due = false;
     if (!asks(paxos) || !is_due)
         return;
-    for (uint32_t i = 0; i < paxos->peer_count; i++)
-        if (!paxos->peers[i].promised && qr_members_votes(qr_paxos_members(paxos), paxos->peers[i].id))
-            say_prepare(paxos, &paxos->peers[i]);
+    for (uint32_t i = 0; i < paxos->peers.count; i++)
+        if (!paxos->peers.list[i].promised &&
+            qr_members_votes(qr_paxos_members(paxos), paxos->peers.list[i].id))
+            say_prepare(paxos, &paxos->peers.list[i]);
 }
 
 /* ------------------------------------------------------------ knowing ---- */
@@ -132,14 +133,14 @@ static bool has_promised(const void *context, uint64_t id)
     const qr_paxos_engine *paxos = context;
     if (id == paxos->config.self) /* like any other: once it is durable */
         return paxos->promised_to == id && !qr_paxos_promise_pending(paxos);
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, id);
+    const qr_peer *peer = qr_peers_of(&paxos->peers, id);
     return peer && peer->promised;
 }
 
 static bool may_still_promise(const void *context, uint64_t id)
 {
     const qr_paxos_engine *paxos = context;
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, id);
+    const qr_peer *peer = qr_peers_of(&paxos->peers, id);
     return id == paxos->config.self || (peer && !peer->refused);
 }
 
@@ -267,7 +268,7 @@ static bool note_told(qr_paxos_engine *paxos, uint64_t index, const qr_paxos_vie
 
 void qr_paxos_on_promise(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_message *message)
 {
-    qr_paxos_peer *peer = qr_paxos_peer_find(paxos, from);
+    qr_peer *peer = qr_peers_find(&paxos->peers, from);
     if (!(message->flags & QR_PAXOS_GRANTED)) {
         if (message->ballot > paxos->ballot) { /* PMMC 2.2: preempted */
             qr_paxos_follow(paxos, message->ballot, 0);
@@ -291,7 +292,7 @@ void qr_paxos_on_promise(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_m
             return;
         is_dead = index > message->chosen && !note_told(paxos, index, &view);
     }
-    peer = qr_paxos_peer_find(paxos, from); /* what was learned may have changed the members */
+    peer = qr_peers_find(&paxos->peers, from); /* what was learned may have changed the members */
     if (!asks(paxos) || peer == NULL)
         return;
     bool is_more = index > peer->prepare_from; /* what came twice asks for nothing */

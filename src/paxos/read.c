@@ -1,123 +1,62 @@
-/* Linearizable reads without entries: a round of the ballot for each batch.
+/* Linearizable reads: the rounds of core/reads.h, asked for with accepts. What a quorum of the ballot answers
+ * proves that no later one had begun when the round did. ("Paxos Made Live" 5.2 has master leases instead,
+ * which believe in clocks.)
  *
- * Leader: readers wait until its first fresh value is chosen (before that its chosen index may be behind what
- * an earlier leader has answered). A round notes the chosen index, and a quorum must answer *this* round or a
- * later one in this ballot: then no quorum had promised a later ballot when the round began, and the index is
- * good for all who came before it. One round is under way at a time; who comes meanwhile shares the next one.
- * ("Paxos Made Live" 5.2 has master leases instead, which believe in clocks.)
- *
- * Everyone else asks the leader, one question at a time for all readers that wait. A question without an
- * answer is asked again under a new number. When leader or ballot change, every reader is refused: none
- * hangs.
- */
+ * The leader's readers wait until a fresh value of the own ballot is chosen: before that the chosen index may
+ * be behind what an earlier leader has answered. */
 #include "paxos/inside.h"
-
-static void reads_push(qr_paxos_reads *reads, uint64_t tag)
-{
-    if (reads->count == reads->room) {
-        reads->room = reads->room ? reads->room * 2 : 16;
-        reads->tags = qr_realloc(reads->tags, reads->room * sizeof *reads->tags);
-    }
-    reads->tags[reads->count++] = tag;
-}
-
-static void reads_move(qr_paxos_reads *from, qr_paxos_reads *to)
-{
-    for (size_t i = 0; i < from->count; i++)
-        reads_push(to, from->tags[i]);
-    from->count = 0;
-}
-
-static void reads_serve(qr_paxos_engine *paxos, qr_paxos_reads *reads, uint64_t index)
-{
-    for (size_t i = 0; i < reads->count; i++) {
-        qr_effect *effect = qr_effects_add(paxos->effects, QR_EFFECT_READ_AT, 0);
-        effect->read_at.tag = reads->tags[i];
-        effect->read_at.index = index;
-    }
-    reads->count = 0;
-}
-
-static void refuse_list(qr_paxos_engine *paxos, qr_paxos_reads *reads)
-{
-    for (size_t i = 0; i < reads->count; i++)
-        qr_paxos_refuse(paxos, QR_EVENT_READ, reads->tags[i],
-                        paxos->leader ? QR_E_NOT_LEADER : QR_E_NO_LEADER);
-    reads->count = 0;
-}
 
 void qr_paxos_reads_refuse(qr_paxos_engine *paxos)
 {
-    refuse_list(paxos, &paxos->confirming);
-    refuse_list(paxos, &paxos->asking);
-    refuse_list(paxos, &paxos->waiting);
-    paxos->round_running = false;
-    paxos->ask_running = false;
-    for (uint32_t i = 0; i < paxos->peer_count; i++) /* peers see the change of ballot, or ask again */
-        paxos->peers[i].question = paxos->peers[i].question_running = 0;
+    qr_reads_refuse(&paxos->reads, &paxos->peers, paxos->leader, paxos->effects);
 }
-
-/* ------------------------------------------------------------ leader ---- */
 
 static uint64_t round_of(const void *context, uint64_t id)
 {
     const qr_paxos_engine *paxos = context;
-    const qr_paxos_peer *peer = qr_paxos_peer_of(paxos, id);
+    const qr_peer *peer = qr_peers_of(&paxos->peers, id);
     if (id == paxos->config.self || QR_BUG(paxos->config.bug, PAXOS_READ_UNCONFIRMED))
-        return paxos->round;
+        return paxos->reads.round;
     return peer ? peer->round : 0;
 }
 
 static void round_end(qr_paxos_engine *paxos)
 {
-    if (!paxos->round_running || qr_quorum_value(qr_paxos_members(paxos), round_of, paxos) < paxos->round)
+    qr_reads *reads = &paxos->reads;
+    if (!reads->round_running || qr_quorum_value(qr_paxos_members(paxos), round_of, paxos) < reads->round)
         return;
-    QR_ASSERT(paxos->role == QR_LEADER && paxos->round_index <= paxos->chosen);
-    paxos->round_running = false;
-    qr_paxos_trace(paxos, QR_TRACE_READ_DONE, paxos->round, paxos->round_index, 0, 0);
-    reads_serve(paxos, &paxos->confirming, paxos->round_index);
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        qr_paxos_peer *peer = &paxos->peers[i];
-        if (peer->question_running)
-            qr_paxos_say(paxos, peer->id, false,
+    QR_ASSERT(paxos->role == QR_LEADER && reads->round_index <= paxos->chosen);
+    qr_paxos_trace(paxos, QR_TRACE_READ_DONE, reads->round, reads->round_index, 0, 0);
+    qr_reads_end(reads, paxos->effects);
+    for (uint32_t i = 0; i < paxos->peers.count; i++) {
+        uint64_t question = qr_reads_take_question(&paxos->peers.list[i]);
+        if (question)
+            qr_paxos_say(paxos, paxos->peers.list[i].id, false,
                          &(qr_paxos_message){.kind = QR_PAXOS_READ_ANSWER,
                                              .ballot = paxos->ballot,
-                                             .id = peer->question_running,
-                                             .index = paxos->round_index});
-        peer->question_running = 0;
+                                             .id = question,
+                                             .index = reads->round_index});
     }
 }
 
 static void round_begin(qr_paxos_engine *paxos)
 {
-    bool somebody = paxos->waiting.count > 0;
-    for (uint32_t i = 0; i < paxos->peer_count; i++)
-        somebody = somebody || paxos->peers[i].question;
-    if (paxos->round_running || !somebody)
+    qr_reads *reads = &paxos->reads;
+    if (!qr_reads_want_round(reads, &paxos->peers) || paxos->noop_index == 0 ||
+        paxos->chosen < paxos->noop_index)
         return;
-    if (paxos->noop_index == 0 || paxos->chosen < paxos->noop_index)
-        return;
-    QR_ASSERT(paxos->role == QR_LEADER && paxos->confirming.count == 0);
-    paxos->round++; /* a context never used before in this ballot */
-    paxos->round_running = true;
-    paxos->round_index = paxos->chosen;
-    reads_move(&paxos->waiting, &paxos->confirming);
-    for (uint32_t i = 0; i < paxos->peer_count; i++) {
-        paxos->peers[i].question_running = paxos->peers[i].question;
-        paxos->peers[i].question = 0;
-    }
-    qr_paxos_trace(paxos, QR_TRACE_READ_ROUND, paxos->round, paxos->round_index, 0, 0);
+    QR_ASSERT(paxos->role == QR_LEADER);
+    qr_reads_begin(reads, &paxos->peers, paxos->chosen);
+    qr_paxos_trace(paxos, QR_TRACE_READ_ROUND, reads->round, reads->round_index, 0, 0);
     round_end(paxos); /* a lone voter is its own quorum */
 }
 
 void qr_paxos_on_read_ask(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_message *message)
 {
-    if (paxos->role == QR_LEADER) {
-        qr_paxos_peer *peer = qr_paxos_peer_find(paxos, from);
-        if (peer) {
-            peer->question = message->id; /* an older one was given up by its asker */
-            return;
-        }
+    qr_peer *peer = paxos->role == QR_LEADER ? qr_peers_find(&paxos->peers, from) : NULL;
+    if (peer) {
+        peer->question = message->id; /* an older one was given up by its asker */
+        return;
     }
     qr_paxos_say(paxos, from, true,
                  &(qr_paxos_message){.kind = QR_PAXOS_READ_ANSWER,
@@ -126,36 +65,22 @@ void qr_paxos_on_read_ask(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_
                                      .id = message->id});
 }
 
-/* ------------------------------------------------------------ asker ---- */
-
 void qr_paxos_on_read(qr_paxos_engine *paxos, uint64_t tag)
 {
-    if (paxos->role != QR_LEADER && paxos->leader == 0) {
-        qr_paxos_refuse(paxos, QR_EVENT_READ, tag, QR_E_NO_LEADER);
-        return;
-    }
-    if (paxos->waiting.count + paxos->confirming.count + paxos->asking.count >= QR_PAXOS_READS_MAX) {
-        qr_paxos_refuse(paxos, QR_EVENT_READ, tag, QR_E_BUSY);
-        return;
-    }
-    reads_push(&paxos->waiting, tag);
-    if (paxos->role == QR_LEADER &&
-        (qr_paxos_alone(paxos) || QR_BUG(paxos->config.bug, PAXOS_READ_UNCONFIRMED)))
+    bool has_leader = paxos->role == QR_LEADER || paxos->leader;
+    qr_status status = has_leader ? qr_reads_add(&paxos->reads, tag) : QR_E_NO_LEADER;
+    if (status != QR_OK)
+        qr_paxos_refuse(paxos, QR_EVENT_READ, tag, status);
+    else if (paxos->role == QR_LEADER &&
+             (qr_paxos_alone(paxos) || QR_BUG(paxos->config.bug, PAXOS_READ_UNCONFIRMED)))
         round_begin(paxos);
 }
 
 void qr_paxos_on_read_answer(qr_paxos_engine *paxos, uint64_t from, const qr_paxos_message *message)
 {
-    /* Any question since these readers came is good: on a slow network the answer to the first one may be the
-     * first. */
-    if (!paxos->ask_running || message->id < paxos->ask_first || message->id > paxos->ask_id ||
-        from != paxos->leader)
-        return;
-    paxos->ask_running = false;
-    if (message->flags & QR_PAXOS_REJECTED)
-        refuse_list(paxos, &paxos->asking);
-    else
-        reads_serve(paxos, &paxos->asking, message->index);
+    if (from == paxos->leader)
+        qr_reads_answered(&paxos->reads, message->id, message->flags & QR_PAXOS_REJECTED, message->index,
+                          paxos->leader, paxos->effects);
 }
 
 void qr_paxos_reads_tick(qr_paxos_engine *paxos)
@@ -163,21 +88,9 @@ void qr_paxos_reads_tick(qr_paxos_engine *paxos)
     if (paxos->role == QR_LEADER) {
         round_end(paxos);
         round_begin(paxos);
-        return;
+    } else if (paxos->leader && qr_reads_ask(&paxos->reads, paxos->now_ms, paxos->config.heartbeat_ms)) {
+        qr_paxos_say(paxos, paxos->leader, false,
+                     &(qr_paxos_message){
+                         .kind = QR_PAXOS_READ_ASK, .ballot = paxos->ballot, .id = paxos->reads.ask_id});
     }
-    bool again = paxos->ask_running && paxos->now_ms - paxos->ask_ms >= paxos->config.heartbeat_ms;
-    if (paxos->leader == 0 || !(again || (!paxos->ask_running && paxos->waiting.count > 0)))
-        return;
-    QR_ASSERT(paxos->leader != paxos->config.self && paxos->round_running == false);
-    paxos->ask_ms = paxos->now_ms;
-    paxos->ask_id++;
-    if (!again) {
-        QR_ASSERT(paxos->asking.count == 0);
-        reads_move(&paxos->waiting, &paxos->asking);
-        paxos->ask_first = paxos->ask_id;
-    }
-    paxos->ask_running = true;
-    qr_paxos_say(
-        paxos, paxos->leader, false,
-        &(qr_paxos_message){.kind = QR_PAXOS_READ_ASK, .ballot = paxos->ballot, .id = paxos->ask_id});
 }

@@ -12,8 +12,8 @@
 
 static bool leader_gone(const qr_raft_engine *raft)
 {
-    const qr_raft_peer *peer = raft->gone_leader ? qr_raft_peer_of(raft, raft->gone_leader) : NULL;
-    return peer && peer->link == QR_RAFT_LINK_DOWN;
+    const qr_peer *peer = raft->gone_leader ? qr_peers_of(&raft->peers, raft->gone_leader) : NULL;
+    return peer && peer->link == QR_LINK_DOWN;
 }
 
 /* A new election timeout, drawn anew each time (5.2, 9.3). */
@@ -67,8 +67,8 @@ bool qr_raft_leader_alive(const qr_raft_engine *raft)
     if (raft->leader == 0 || raft->now_ms - raft->heard_ms >= raft->config.election_ms ||
         QR_BUG(raft->config.bug, LEADER_UNPROTECTED))
         return false;
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, raft->leader);
-    return peer == NULL || peer->link != QR_RAFT_LINK_DOWN;
+    const qr_peer *peer = qr_peers_of(&raft->peers, raft->leader);
+    return peer == NULL || peer->link != QR_LINK_DOWN;
 }
 
 static bool is_self(const void *context, uint64_t id)
@@ -103,12 +103,12 @@ void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader)
     if (term > raft->term) {
         term_set(raft, term, 0);
         raft->matched = 0;
-        raft->round = 0;
+        raft->reads.round = 0;
         raft->answer_due = raft->reject_due = false;
         raft->answered_match = 0;
     } else if (raft->role == QR_LEADER) {
         raft->matched = 0;
-        raft->round = 0;
+        raft->reads.round = 0;
     }
     qr_engine_role was = raft->role;
     raft->role = settled_role(raft);
@@ -127,7 +127,7 @@ void qr_raft_follow(qr_raft_engine *raft, uint64_t term, uint64_t leader)
     if (changed)
         qr_raft_reads_refuse(raft);
     if (was == QR_LEADER)
-        qr_raft_forget_departed(raft, UINT64_MAX);
+        qr_peers_forget_departed(&raft->peers, UINT64_MAX);
 }
 
 /* ------------------------------------------------------------ standing ---- */
@@ -138,15 +138,15 @@ static bool has_vote(const void *context, uint64_t id)
     if (id == raft->config.self) /* the own vote counts like any other: once it is durable */
         return raft->role == QR_PRECANDIDATE ||
                (!raft->hard_unsaved && raft->vote == id && raft->durable_ticket >= raft->hard_ticket);
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
-    return peer && peer->vote == QR_RAFT_YES;
+    const qr_peer *peer = qr_peers_of(&raft->peers, id);
+    return peer && peer->vote == QR_VOTE_YES;
 }
 
 static bool may_still_vote(const void *context, uint64_t id)
 {
     const qr_raft_engine *raft = context;
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
-    return id == raft->config.self || (peer && peer->vote != QR_RAFT_NO);
+    const qr_peer *peer = qr_peers_of(&raft->peers, id);
+    return id == raft->config.self || (peer && peer->vote != QR_VOTE_NO);
 }
 
 static bool has_won(const qr_raft_engine *raft)
@@ -191,9 +191,9 @@ static void ask_all(qr_raft_engine *raft, qr_raft_message *message)
     message->last_index = raft->log.last;
     message->last_term = qr_raft_log_last_term(&raft->log);
     raft->votes = 0;
-    for (uint32_t i = 0; i < raft->peer_count; i++) {
-        qr_raft_peer *peer = &raft->peers[i];
-        peer->vote = QR_RAFT_SILENT;
+    for (uint32_t i = 0; i < raft->peers.count; i++) {
+        qr_peer *peer = &raft->peers.list[i];
+        peer->vote = QR_VOTE_SILENT;
         if (!qr_members_votes(qr_raft_counted(raft), peer->id))
             continue;
         if (message->kind == QR_RAFT_VOTE_ASK)
@@ -231,7 +231,7 @@ void qr_raft_campaign(qr_raft_engine *raft, bool forced)
     raft->role = QR_CANDIDATE;
     raft->leader = 0;
     raft->matched = 0;
-    raft->round = 0;
+    raft->reads.round = 0;
     raft->answer_due = raft->reject_due = false;
     raft->answered_match = 0;
     timer_retry(raft);
@@ -243,16 +243,9 @@ void qr_raft_campaign(qr_raft_engine *raft, bool forced)
 
 /* D 6.2: a leader that hears no quorum may have been replaced, and holds up clients who could find the new
  * one. */
-static uint64_t heard_of(const void *context, uint64_t id)
-{
-    const qr_raft_engine *raft = context;
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
-    return id == raft->config.self ? raft->now_ms : peer ? peer->heard_ms : 0;
-}
-
 uint64_t qr_raft_quorum_heard_ms(const qr_raft_engine *raft)
 {
-    return qr_quorum_value(qr_raft_counted(raft), heard_of, raft);
+    return qr_peers_heard_ms(&raft->peers, qr_raft_counted(raft), &raft->config, raft->now_ms);
 }
 
 static void check_quorum(qr_raft_engine *raft)
@@ -345,10 +338,10 @@ void qr_raft_on_prevote_answer(qr_raft_engine *raft, uint64_t from, const qr_raf
         timer_retry(raft);
         return;
     }
-    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
+    qr_peer *peer = qr_peers_find(&raft->peers, from);
     if (raft->role != QR_PRECANDIDATE || message->asked_term != raft->term + 1)
         return;
-    peer->vote = granted ? QR_RAFT_YES : QR_RAFT_NO;
+    peer->vote = granted ? QR_VOTE_YES : QR_VOTE_NO;
     raft->votes += granted;
     qr_raft_count_votes(raft);
 }
@@ -387,29 +380,22 @@ void qr_raft_on_vote_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_m
 {
     if (raft->role != QR_CANDIDATE || message->term != raft->term)
         return;
-    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
+    qr_peer *peer = qr_peers_find(&raft->peers, from);
     bool granted = message->flags & QR_RAFT_GRANTED;
-    if (peer->vote == QR_RAFT_SILENT) /* a set of voters: a second answer changes nothing (facts row 32) */
-        peer->vote = granted ? QR_RAFT_YES : QR_RAFT_NO;
+    if (peer->vote == QR_VOTE_SILENT) /* a set of voters: a second answer changes nothing (facts row 32) */
+        peer->vote = granted ? QR_VOTE_YES : QR_VOTE_NO;
     raft->votes += granted;
     qr_raft_count_votes(raft);
 }
 
 /* ------------------------------------------------------------ links ---- */
 
-static bool is_reached(const void *context, uint64_t id)
-{
-    const qr_raft_engine *raft = context;
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
-    return id == raft->config.self || (peer && peer->link == QR_RAFT_LINK_UP);
-}
-
 /* A cluster that starts has no leader to wait for: whoever reaches a quorum and has heard none in its life
  * asks soon. Where one is alive the others deny the pre-vote, and nothing has happened (D 9.6). */
 static void ask_soon_after_start(qr_raft_engine *raft)
 {
     if (raft->leader || raft->heard_any || raft->role != QR_FOLLOWER ||
-        !qr_quorum_has(qr_raft_counted(raft), is_reached, raft))
+        !qr_peers_reach_quorum(&raft->peers, qr_raft_counted(raft), &raft->config))
         return;
     uint64_t soon = raft->now_ms + qr_prng_below(&raft->prng, raft->config.election_ms / 5 + 1);
     raft->deadline_ms = raft->deadline_ms < soon ? raft->deadline_ms : soon;
@@ -417,21 +403,13 @@ static void ask_soon_after_start(qr_raft_engine *raft)
 
 void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
 {
-    qr_raft_peer *peer = qr_raft_peer_find(raft, id);
+    qr_peer *peer = qr_peers_find(&raft->peers, id);
     if (peer == NULL)
         return;
-    peer->link = up ? QR_RAFT_LINK_UP : QR_RAFT_LINK_DOWN;
+    peer->link = up ? QR_LINK_UP : QR_LINK_DOWN;
     peer->down_ms = raft->now_ms;
     if (raft->role == QR_LEADER) {
-        /* What was under way is lost with the connection: find out where the peer stands, once it is back. */
-        if (peer->progress == QR_RAFT_REPLICATE) {
-            peer->progress = QR_RAFT_PROBE;
-            peer->next = peer->match + 1;
-            peer->flying_count = 0;
-            peer->flying_bytes = 0;
-        }
-        peer->probing = !up;
-        peer->offered_ms = 0;
+        qr_peer_reconnect(peer, up);
         return;
     }
     if (up)
@@ -453,21 +431,6 @@ void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up)
 
 /* ------------------------------------------------------------ handover ---- */
 
-uint64_t qr_raft_best_target(const qr_raft_engine *raft)
-{
-    const qr_raft_peer *best = NULL;
-    for (uint32_t i = 0; i < raft->peer_count; i++) {
-        const qr_raft_peer *peer = &raft->peers[i];
-        const qr_member *member = qr_members_find(qr_raft_members(raft), peer->id);
-        if (member == NULL || member->role != QR_ROLE_VOTER || peer->link == QR_RAFT_LINK_DOWN ||
-            raft->now_ms - peer->heard_ms >= raft->config.election_ms)
-            continue;
-        if (best == NULL || peer->match > best->match)
-            best = peer;
-    }
-    return best ? best->id : 0;
-}
-
 void qr_raft_on_handover(qr_raft_engine *raft, uint64_t target)
 {
     if (raft->role != QR_LEADER) {
@@ -479,7 +442,7 @@ void qr_raft_on_handover(qr_raft_engine *raft, uint64_t target)
         return;
     }
     if (target == 0)
-        target = qr_raft_best_target(raft);
+        target = qr_peers_best(&raft->peers, qr_raft_members(raft), &raft->config, raft->now_ms);
     const qr_member *member = qr_members_find(qr_raft_members(raft), target);
     if (target == raft->config.self || member == NULL || member->role != QR_ROLE_VOTER) {
         qr_raft_refuse(raft, QR_EVENT_HANDOVER, 0, QR_E_INVALID);
@@ -497,7 +460,7 @@ void qr_raft_handover_tick(qr_raft_engine *raft)
 {
     if (raft->handover_to == 0)
         return;
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, raft->handover_to);
+    const qr_peer *peer = qr_peers_of(&raft->peers, raft->handover_to);
     const qr_member *member = qr_members_find(qr_raft_members(raft), raft->handover_to);
     if (peer == NULL || member == NULL || member->role != QR_ROLE_VOTER ||
         raft->now_ms >= raft->handover_ms) {

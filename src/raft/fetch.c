@@ -154,12 +154,8 @@ static void fetch_missed(qr_raft_engine *raft)
         qr_raft_halt(raft, "committed entries that were not applied yet are missing from the own log");
         return;
     }
-    for (uint32_t i = 0; raft->role == QR_LEADER && i < raft->peer_count; i++) {
-        qr_raft_peer *peer = &raft->peers[i];
-        if (peer->progress != QR_RAFT_CHECKPOINT && peer->next <= raft->fetch_to &&
-            peer->next < raft->log.memory_first)
-            peer->progress = QR_RAFT_CHECKPOINT;
-    }
+    if (raft->role == QR_LEADER)
+        qr_peers_miss(&raft->peers, raft->fetch_to, raft->log.memory_first);
 }
 
 void qr_raft_on_entries(qr_raft_engine *raft, const qr_event *event)
@@ -177,7 +173,7 @@ void qr_raft_on_entries(qr_raft_engine *raft, const qr_event *event)
     }
     raft->fetched.first = raft->fetch_from;
     raft->fetched.count = 0;
-    qr_buffer_shrink(&raft->fetched.bytes, QR_RAFT_INFLIGHT_BYTES_MAX);
+    qr_buffer_shrink(&raft->fetched.bytes, QR_FLYING_BYTES_MAX);
     for (size_t i = 0; i < event->entries.count; i++) {
         if (!keep_record(raft, event->entries.records[i])) {
             qr_raft_halt(raft, "the own log gave back a malformed record");

@@ -48,6 +48,7 @@ static void flag(walk *w, bool *value)
 
 static void walk_numbers(walk *w, qr_raft_engine *raft)
 {
+    qr_reads *reads = &raft->reads;
     uint64_t *numbers[] = {
         &raft->prng.state[0],  &raft->prng.state[1],
         &raft->prng.state[2],  &raft->prng.state[3],
@@ -62,12 +63,12 @@ static void walk_numbers(walk *w, qr_raft_engine *raft)
         &raft->reported.term,  &raft->reported.leader,
         &raft->deadline_ms,    &raft->heard_ms,
         &raft->gone_leader,    &raft->matched,
-        &raft->round,          &raft->answered_match,
+        &reads->round,         &raft->answered_match,
         &raft->answered_ms,    &raft->heartbeat_ms,
         &raft->noop_index,     &raft->uncommitted_bytes,
         &raft->handover_to,    &raft->handover_ms,
-        &raft->round_index,    &raft->ask_first,
-        &raft->ask_id,         &raft->ask_ms,
+        &reads->round_index,   &reads->ask_first,
+        &reads->ask_id,        &reads->ask_ms,
         &raft->fetch_from,     &raft->fetch_to,
         &raft->fetch_term,     &raft->want_from,
         &raft->want_to,
@@ -78,11 +79,12 @@ static void walk_numbers(walk *w, qr_raft_engine *raft)
 
 static void walk_flags(walk *w, qr_raft_engine *raft)
 {
+    qr_reads *reads = &raft->reads;
     bool *flags[] = {
-        &raft->stepped,         &raft->halted,        &raft->untold,        &raft->more,
-        &raft->hard_unsaved,    &raft->base_found,    &raft->traced.valid,  &raft->reported.valid,
-        &raft->restart_unsaved, &raft->heard_any,     &raft->postponed,     &raft->answer_due,
-        &raft->reject_due,      &raft->handover_said, &raft->round_running, &raft->ask_running,
+        &raft->stepped,         &raft->halted,        &raft->untold,         &raft->more,
+        &raft->hard_unsaved,    &raft->base_found,    &raft->traced.valid,   &raft->reported.valid,
+        &raft->restart_unsaved, &raft->heard_any,     &raft->postponed,      &raft->answer_due,
+        &raft->reject_due,      &raft->handover_said, &reads->round_running, &reads->ask_running,
         &raft->heartbeat_due,   &raft->fetch_running, &raft->want_for_self,
     };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -122,15 +124,15 @@ static void walk_configs(walk *w, qr_raft_engine *raft)
     }
 }
 
-static void walk_flying(walk *w, qr_raft_peer *peer)
+static void walk_flying(walk *w, qr_peer *peer)
 {
     uint32_t first = peer->flying_first;
-    peer->flying_count = (uint32_t)bounded(w, peer->flying_count, QR_RAFT_INFLIGHT_MAX);
+    peer->flying_count = (uint32_t)bounded(w, peer->flying_count, QR_FLYING_MAX);
     if (w->out == NULL)
         peer->flying_first = first = 0;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < peer->flying_count; i++) {
-        qr_raft_flying *flying = &peer->flying[(first + i) % QR_RAFT_INFLIGHT_MAX];
+        qr_flying *flying = &peer->flying[(first + i) % QR_FLYING_MAX];
         number(w, &flying->last);
         flying->bytes = (size_t)bounded(w, flying->bytes, QR_RAFT_UNCOMMITTED_MAX);
         bytes += flying->bytes;
@@ -139,7 +141,7 @@ static void walk_flying(walk *w, qr_raft_peer *peer)
     peer->flying_bytes = (size_t)bytes;
 }
 
-static void walk_peer(walk *w, qr_raft_peer *peer)
+static void walk_peer(walk *w, qr_peer *peer)
 {
     uint64_t *numbers[] = {&peer->id,         &peer->down_ms,         &peer->incarnation, &peer->newer,
                            &peer->leaving_ms, &peer->heard_ms,        &peer->match,       &peer->next,
@@ -147,9 +149,9 @@ static void walk_peer(walk *w, qr_raft_peer *peer)
                            &peer->question,   &peer->question_running};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         number(w, numbers[i]);
-    WALK_ENUM(w, peer->link, QR_RAFT_LINK_DOWN);
-    WALK_ENUM(w, peer->vote, QR_RAFT_NO);
-    WALK_ENUM(w, peer->progress, QR_RAFT_CHECKPOINT);
+    WALK_ENUM(w, peer->link, QR_LINK_DOWN);
+    WALK_ENUM(w, peer->vote, QR_VOTE_NO);
+    WALK_ENUM(w, peer->progress, QR_CHECKPOINT);
     peer->window = (uint32_t)bounded(w, peer->window, UINT32_MAX);
     flag(w, &peer->answered);
     flag(w, &peer->answered_any);
@@ -157,15 +159,15 @@ static void walk_peer(walk *w, qr_raft_peer *peer)
     walk_flying(w, peer);
 }
 
-static void walk_reads(walk *w, qr_raft_reads *reads)
+static void walk_readers(walk *w, qr_readers *readers)
 {
-    reads->count = (size_t)bounded(w, reads->count, QR_RAFT_READS_MAX);
+    readers->count = (size_t)bounded(w, readers->count, QR_READS_MAX);
     if (w->out == NULL) {
-        reads->room = reads->count;
-        reads->tags = qr_realloc(reads->tags, (reads->count + 1) * sizeof *reads->tags);
+        readers->room = readers->count;
+        readers->tags = qr_realloc(readers->tags, (readers->count + 1) * sizeof *readers->tags);
     }
-    for (size_t i = 0; i < reads->count; i++)
-        number(w, &reads->tags[i]);
+    for (size_t i = 0; i < readers->count; i++)
+        number(w, &readers->tags[i]);
 }
 
 /* ------------------------------------------------------------ entries ---- */
@@ -360,13 +362,13 @@ static void walk_engine(walk *w, qr_raft_engine *raft)
     walk_flags(w, raft);
     walk_reject(w, &raft->reject);
     walk_configs(w, raft);
-    raft->peer_count = (uint32_t)bounded(w, raft->peer_count, QR_RAFT_PEERS_MAX);
-    for (uint32_t i = 0; i < raft->peer_count; i++)
-        walk_peer(w, &raft->peers[i]);
+    raft->peers.count = (uint32_t)bounded(w, raft->peers.count, QR_PEERS_MAX);
+    for (uint32_t i = 0; i < raft->peers.count; i++)
+        walk_peer(w, &raft->peers.list[i]);
     walk_flights(w, raft);
-    walk_reads(w, &raft->waiting);
-    walk_reads(w, &raft->confirming);
-    walk_reads(w, &raft->asking);
+    walk_readers(w, &raft->reads.waiting);
+    walk_readers(w, &raft->reads.confirming);
+    walk_readers(w, &raft->reads.asking);
     walk_log(w, raft);
     walk_fetched(w, raft);
 }

@@ -1,38 +1,15 @@
 /* Configurations: which one is in force, who may vote and stand by it, and how a leader goes from one to the
  * next.
  *
- * A configuration is an entry, in force as soon as it is in the log (D 4.1). Where voters change the way is
- *
- *   C_old ---- leader appends ----> C_old,new ---- committed: leader appends ----> C_new
- *
- * and while C_old,new is in force everything needs a majority of both (D 4.3). Where only learners change, or
- * the disk behind a member becomes known, quorums stay what they are and one entry is enough. A leader makes
- * one step at a time, and none before an entry of its own term is committed (facts row 1).
- *
- * The disk behind a name. What votes and remembers is a disk, and its incarnation is its name. A
- * configuration says which disk it means; 0 = whichever speaks first. When a newer one speaks up under a
- * member's name the old one is gone, with what it had promised: to all rules of Raft that is a server that
- * died, and another one that may be added. So the leader takes the voter out (it is RETURNING now, under its
- * old incarnation, that nobody speaks with), then lets the new disk in as one that does not count, and makes
- * it a voter when it has caught up:
- *
- *   VOTER, b  ---joint---> RETURNING, b  ---simple---> RETURNING, x  ---joint---> VOTER, x
- *
- * All of it is in the log: whoever leads goes on from there. */
+ * A configuration is an entry, in force as soon as it is in the log (D 4.1). The way from one to another, and
+ * what becomes of a disk that is replaced: core/steps.h. */
 #include "raft/raft_internal.h"
 
 /* ------------------------------------------------------------ who counts ---- */
 
-/* Does the configuration mean this very disk by the own name? */
-static bool names_this_disk(const qr_raft_engine *raft, const qr_member *member)
-{
-    return member->incarnation == 0 || member->incarnation == raft->config.incarnation;
-}
-
 static bool counts_in(const qr_raft_engine *raft, const qr_members *members)
 {
-    const qr_member *self = qr_members_find(members, raft->config.self);
-    return self && qr_members_votes(members, self->id) && names_this_disk(raft, self);
+    return qr_members_count_disk(members, raft->config.self, raft->config.incarnation);
 }
 
 bool qr_raft_is_voter(const qr_raft_engine *raft)
@@ -54,7 +31,7 @@ static bool may_be_in_force(const qr_raft_engine *raft, uint32_t row)
 bool qr_raft_may_stand(const qr_raft_engine *raft)
 {
     const qr_member *self = qr_members_find(qr_raft_members(raft), raft->config.self);
-    if (self && !names_this_disk(raft, self))
+    if (self && !qr_member_is_disk(self, raft->config.incarnation))
         return false;
     for (uint32_t row = raft->config_count; row-- > 0 && may_be_in_force(raft, row);)
         if (counts_in(raft, &raft->configs[row].members))
@@ -76,7 +53,7 @@ bool qr_raft_may_vote(const qr_raft_engine *raft)
         const qr_member *self = qr_members_find(members, raft->config.self);
         if (self == NULL)
             continue;
-        if (!names_this_disk(raft, self))
+        if (!qr_member_is_disk(self, raft->config.incarnation))
             return false;
         if (self->incarnation || qr_members_votes(members, self->id))
             return true;
@@ -100,76 +77,17 @@ const qr_members *qr_raft_counted(const qr_raft_engine *raft)
 
 /* ------------------------------------------------------------ peers ---- */
 
-/* A peer whose log nothing is known about. What is known of the connection stays. */
-void qr_raft_peer_restart(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t incarnation)
-{
-    *peer = (qr_raft_peer){.id = peer->id,
-                           .link = peer->link,
-                           .down_ms = peer->down_ms,
-                           .vote = peer->vote,
-                           .incarnation = incarnation,
-                           .leaving_ms = peer->leaving_ms,
-                           .heard_ms = raft->now_ms,
-                           .next = raft->log.last + 1,
-                           .window = QR_RAFT_INFLIGHT_MAX,
-                           .progress = QR_RAFT_PROBE};
-}
-
-static void peer_add(qr_raft_engine *raft, const qr_raft_peer *old, uint32_t old_count,
-                     const qr_member *member)
-{
-    qr_raft_peer *peer = &raft->peers[raft->peer_count++];
-    *peer = (qr_raft_peer){.id = member->id};
-    qr_raft_peer_restart(raft, peer, member->incarnation);
-    for (uint32_t i = 0; i < old_count; i++) {
-        if (old[i].id != member->id)
-            continue;
-        *peer = old[i];
-        peer->leaving_ms = 0;
-        if (member->incarnation && peer->incarnation && member->incarnation != peer->incarnation)
-            qr_raft_peer_restart(raft, peer, member->incarnation); /* another disk: it has nothing yet */
-        peer->incarnation = member->incarnation ? member->incarnation : peer->incarnation;
-    }
-}
-
-/* Who was removed is told: the leader goes on sending to it for a while, so that it can commit the entry that
- * removes it, and its node knows. Nobody waits for it. */
-static void peer_say_farewell(qr_raft_engine *raft, const qr_raft_peer *old)
-{
-    if (old->id == raft->config.self || raft->peer_count == QR_RAFT_PEERS_MAX ||
-        qr_raft_peer_of(raft, old->id))
-        return;
-    qr_raft_peer *peer = &raft->peers[raft->peer_count++];
-    *peer = *old;
-    if (peer->leaving_ms == 0)
-        peer->leaving_ms = raft->now_ms + (uint64_t)QR_RAFT_FAREWELL_TIMEOUTS * raft->config.election_ms;
-}
-
 /* Everything that depends on the configuration in force. */
-static void config_in_force(qr_raft_engine *raft)
+void qr_raft_config_in_force(qr_raft_engine *raft)
 {
     const qr_members *members = qr_raft_members(raft);
-    uint32_t old_count = raft->peer_count, voters = 0;
-    qr_raft_peer *old = qr_alloc(sizeof raft->peers);
-    memcpy(old, raft->peers, sizeof raft->peers);
-    raft->peer_count = 0;
-    for (uint32_t i = 0; i < members->count; i++) {
-        voters += members->list[i].role == QR_ROLE_VOTER;
-        if (members->list[i].id != raft->config.self)
-            peer_add(raft, old, old_count, &members->list[i]);
-    }
-    for (uint32_t i = 0; i < old_count && raft->role == QR_LEADER; i++)
-        peer_say_farewell(raft, &old[i]);
-    qr_free(old);
+    uint32_t voters = qr_members_voters(members);
+    qr_peers_follow(&raft->peers, members, &raft->config, raft->role == QR_LEADER, raft->log.last + 1,
+                    raft->now_ms);
     if (raft->role == QR_FOLLOWER || raft->role == QR_LEARNER)
         raft->role = qr_raft_is_voter(raft) ? QR_FOLLOWER : QR_LEARNER;
     qr_raft_trace(raft, QR_TRACE_MEMBERS, raft->configs[raft->config_count - 1].index, voters,
                   members->count - voters, 0);
-}
-
-void qr_raft_peers_rebuild(qr_raft_engine *raft)
-{
-    config_in_force(raft);
 }
 
 /* D 4.1: a configuration is in force as soon as it is in the log. */
@@ -186,7 +104,7 @@ void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *
         raft->config_count--;
     raft->configs[raft->config_count++] = (qr_raft_config_row){.index = index, .members = *members};
     if (raft->stepped)
-        config_in_force(raft);
+        qr_raft_config_in_force(raft);
 }
 
 /* The entries from index on are gone, and with them their configurations: the former one is in force again.
@@ -200,7 +118,7 @@ void qr_raft_config_cut(qr_raft_engine *raft, uint64_t index)
     while (raft->config_count > 1 && raft->configs[raft->config_count - 1].index >= index)
         raft->config_count--;
     if (raft->config_count != before && raft->stepped)
-        config_in_force(raft);
+        qr_raft_config_in_force(raft);
 }
 
 /* ------------------------------------------------------------ changing ---- */
@@ -218,20 +136,6 @@ static void append_config(qr_raft_engine *raft, const qr_members *members)
     qr_buffer_free(&bytes);
 }
 
-/* Goes from the configuration in force, which is committed, to another one. */
-static void change_to(qr_raft_engine *raft, const qr_members *to)
-{
-    const qr_members *from = qr_raft_members(raft);
-    if (qr_members_same_voters(from, to)) {
-        append_config(raft, to);
-        return;
-    }
-    qr_members joint;
-    qr_status status = qr_members_join(from, to, &joint);
-    QR_ASSERT(status == QR_OK); /* checked by whoever asked for it */
-    append_config(raft, &joint);
-}
-
 /* Nothing is under way, so that a step may be made from the configuration in force (facts row 1, D 4.1 and
  * the erratum to it: the leader's own term has reached a quorum of it). */
 static bool is_settled(const qr_raft_engine *raft)
@@ -241,153 +145,40 @@ static bool is_settled(const qr_raft_engine *raft)
     return raft->commit >= raft->noop_index && raft->configs[raft->config_count - 1].index <= raft->commit;
 }
 
-/* The member's very disk has all that is committed now, and is being heard. */
-static bool has_caught_up(const qr_raft_engine *raft, const qr_member *member)
+static qr_steps steps_of(const qr_raft_engine *raft)
 {
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, member->id);
-    return peer && member->incarnation && member->incarnation == peer->incarnation &&
-           peer->newer <= peer->incarnation && qr_raft_peer_alive(raft, peer) &&
-           peer->progress == QR_RAFT_REPLICATE && peer->match >= raft->commit;
-}
-
-/* The wanted configuration with the disks that are known. A voter's disk never changes by a wish. A new voter
- * that has not caught up yet is let in as one that will be a voter when it has (D 4.2.1): counted before, it
- * would only be missing, and a disk that no configuration names could not vote for those who need it. */
-static qr_status complete(const qr_raft_engine *raft, const qr_members *wanted, qr_members *to)
-{
-    const qr_members *from = qr_raft_members(raft);
-    qr_members joint;
-    if (qr_members_check(wanted) != QR_OK || wanted->joint)
-        return QR_E_INVALID;
-    *to = *wanted;
-    for (uint32_t i = 0; i < to->count; i++) {
-        qr_member *member = &to->list[i];
-        const qr_member *now = qr_members_find(from, member->id);
-        if (now && member->incarnation == 0)
-            member->incarnation = now->incarnation;
-        if (now &&
-            (member->incarnation < now->incarnation ||
-             (now->role == QR_ROLE_VOTER && now->incarnation && member->incarnation != now->incarnation)))
-            return QR_E_INVALID;
-        if (member->role == QR_ROLE_VOTER && !(now && now->role == QR_ROLE_VOTER) &&
-            !has_caught_up(raft, member))
-            member->role = QR_ROLE_RETURNING;
-    }
-    if (from->joint) /* BUSY, as will be said */
-        return QR_OK;
-    return qr_members_join(from, to, &joint) == QR_OK ? QR_OK : QR_E_INVALID;
+    return (qr_steps){.config = &raft->config,
+                      .members = qr_raft_members(raft),
+                      .peers = &raft->peers,
+                      .commit = raft->commit,
+                      .now_ms = raft->now_ms,
+                      .is_due = raft->heartbeat_due};
 }
 
 void qr_raft_on_members(qr_raft_engine *raft, const qr_members *wanted, uint64_t tag)
 {
-    qr_status status = QR_OK;
-    qr_members to;
-    if (raft->role != QR_LEADER)
-        status = raft->leader ? QR_E_NOT_LEADER : QR_E_NO_LEADER;
-    else
-        status = complete(raft, wanted, &to);
-    if (status == QR_OK &&
-        (!is_settled(raft) || qr_raft_members(raft)->joint || raft->handover_to || !qr_raft_is_voter(raft)))
+    const qr_steps steps = steps_of(raft);
+    qr_members entry;
+    qr_status status = raft->role == QR_LEADER ? qr_steps_begin(&steps, wanted, &entry)
+                       : raft->leader          ? QR_E_NOT_LEADER
+                                               : QR_E_NO_LEADER;
+    if (status == QR_OK && (!is_settled(raft) || raft->handover_to || !qr_raft_is_voter(raft)))
         status = QR_E_BUSY;
     if (status == QR_OK)
-        change_to(raft, &to);
+        append_config(raft, &entry);
     else
         qr_raft_refuse(raft, QR_EVENT_MEMBERS, tag, status);
-}
-
-/* ------------------------------------------------------------ by itself ---- */
-
-/* Notes the disks that are known now and stand in no configuration yet: the own one, who spoke in this term
- * first, and what other disk is there in the place of one that does not count. */
-static bool record_disks(const qr_raft_engine *raft, qr_members *to)
-{
-    bool changed = false, complete = true;
-    for (uint32_t i = 0; i < to->count; i++) {
-        qr_member *member = &to->list[i];
-        const qr_raft_peer *peer = qr_raft_peer_of(raft, member->id);
-        uint64_t known = member->id == raft->config.self ? raft->config.incarnation
-                         : peer                          ? peer->incarnation
-                                                         : 0;
-        if (member->role != QR_ROLE_VOTER && peer && peer->newer > known)
-            known = peer->newer;
-        complete = complete && known;
-        changed = changed || known > member->incarnation;
-        member->incarnation = known > member->incarnation ? known : member->incarnation;
-    }
-    /* Members report one after another: a heartbeat is time enough to write them down together. */
-    return changed && (complete || raft->heartbeat_due);
-}
-
-/* Takes out voters whose disk is another one now. One voter at least stays. */
-static bool take_out_wiped(const qr_raft_engine *raft, qr_members *to)
-{
-    bool changed = false;
-    uint32_t voters = 0;
-    for (uint32_t i = 0; i < to->count; i++)
-        voters += to->list[i].role == QR_ROLE_VOTER;
-    for (uint32_t i = 0; i < to->count && voters > 1; i++) {
-        qr_member *member = &to->list[i];
-        const qr_raft_peer *peer = qr_raft_peer_of(raft, member->id);
-        if (member->role != QR_ROLE_VOTER || member->incarnation == 0 || !peer ||
-            peer->newer <= member->incarnation)
-            continue;
-        member->role = QR_ROLE_RETURNING;
-        changed = true;
-        voters--;
-    }
-    return changed;
-}
-
-static bool let_in_returned(const qr_raft_engine *raft, qr_members *to)
-{
-    bool changed = false;
-    for (uint32_t i = 0; i < to->count; i++) {
-        qr_member *member = &to->list[i];
-        if (member->role != QR_ROLE_RETURNING || !has_caught_up(raft, member))
-            continue;
-        member->role = QR_ROLE_VOTER;
-        changed = true;
-    }
-    return changed;
-}
-
-void qr_raft_forget_departed(qr_raft_engine *raft, uint64_t until_ms)
-{
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < raft->peer_count; i++)
-        if (raft->peers[i].leaving_ms == 0 || raft->peers[i].leaving_ms > until_ms) {
-            if (left != i)
-                raft->peers[left] = raft->peers[i];
-            left++;
-        }
-    raft->peer_count = left;
 }
 
 /* A leader's next step, when the former one is committed. */
 void qr_raft_members_tick(qr_raft_engine *raft)
 {
+    const qr_steps steps = steps_of(raft);
+    qr_members entry;
     if (raft->heartbeat_due)
-        qr_raft_forget_departed(raft, raft->now_ms);
-    if (!is_settled(raft) || raft->handover_to)
-        return;
-    qr_members to;
-    if (qr_raft_members(raft)->joint) {
-        qr_members_leave(qr_raft_members(raft), &to);
-        append_config(raft, &to);
-        return;
-    }
-    if (!qr_raft_is_voter(raft)) /* about to go */
-        return;
-    to = *qr_raft_members(raft);
-    if (record_disks(raft, &to)) {
-        append_config(raft, &to);
-        return;
-    }
-    to = *qr_raft_members(raft);
-    bool changes = take_out_wiped(raft, &to);
-    changes = let_in_returned(raft, &to) || changes;
-    if (changes)
-        change_to(raft, &to);
+        qr_peers_forget_departed(&raft->peers, raft->now_ms);
+    if (is_settled(raft) && !raft->handover_to && qr_steps_next(&steps, &entry))
+        append_config(raft, &entry);
 }
 
 /* A new leader does not know whether the last one was able to tell those who were removed. */
@@ -397,9 +188,9 @@ void qr_raft_members_lead(qr_raft_engine *raft)
         return;
     const qr_members *before = &raft->configs[raft->config_count - 2].members;
     for (uint32_t i = 0; i < before->count; i++) {
-        qr_raft_peer gone = {.id = before->list[i].id};
-        qr_raft_peer_restart(raft, &gone, before->list[i].incarnation);
-        peer_say_farewell(raft, &gone);
+        qr_peer gone = {.id = before->list[i].id};
+        qr_peer_restart(&gone, before->list[i].incarnation, raft->log.last + 1, raft->now_ms);
+        qr_peers_say_farewell(&raft->peers, &gone, &raft->config, raft->now_ms);
     }
 }
 
@@ -411,8 +202,8 @@ void qr_raft_members_retire(qr_raft_engine *raft)
     if (qr_raft_is_voter(raft) || raft->configs[raft->config_count - 1].index > raft->commit ||
         raft->commit < raft->noop_index || QR_BUG(raft->config.bug, LEADS_ON))
         return;
-    uint64_t heir = qr_raft_best_target(raft);
-    const qr_raft_peer *peer = heir ? qr_raft_peer_of(raft, heir) : NULL;
+    uint64_t heir = qr_peers_best(&raft->peers, qr_raft_members(raft), &raft->config, raft->now_ms);
+    const qr_peer *peer = heir ? qr_peers_of(&raft->peers, heir) : NULL;
     if (peer && peer->match == raft->log.last) {
         qr_raft_trace(raft, QR_TRACE_HANDOVER, heir, raft->term, 0, 0);
         qr_raft_say(raft, heir, false, &(qr_raft_message){.kind = QR_RAFT_TIMEOUT_NOW, .term = raft->term});
@@ -421,12 +212,6 @@ void qr_raft_members_retire(qr_raft_engine *raft)
 }
 
 /* ------------------------------------------------------------ looking in ---- */
-
-bool qr_raft_peer_alive(const qr_raft_engine *raft, const qr_raft_peer *peer)
-{
-    return peer->answered && peer->link != QR_RAFT_LINK_DOWN &&
-           raft->now_ms - peer->heard_ms < raft->config.election_ms;
-}
 
 const char *qr_raft_members_broken(const qr_raft_engine *raft)
 {
@@ -452,7 +237,8 @@ const char *qr_raft_members_broken(const qr_raft_engine *raft)
     if (raft->role == QR_LEADER && !qr_raft_is_voter(raft) && last->index <= raft->commit)
         return "a leader is a voter, or its removal is not committed"; /* facts row 15 */
     for (uint32_t i = 0; i < last->members.count; i++)
-        if (last->members.list[i].id != raft->config.self && !qr_raft_peer_of(raft, last->members.list[i].id))
+        if (last->members.list[i].id != raft->config.self &&
+            !qr_peers_of(&raft->peers, last->members.list[i].id))
             return "every other member is a peer";
     return NULL;
 }

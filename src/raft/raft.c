@@ -31,8 +31,7 @@ static qr_engine *raft_open(const qr_engine_config *config)
     raft->config_count = 1;
     raft->role = QR_FOLLOWER;
     raft->untold = true;
-    /* Questions of an earlier life may still be answered: numbers go up from the time of the start. */
-    raft->ask_id = (config->now_ms & ((UINT64_C(1) << 40) - 1)) << 20;
+    qr_reads_init(&raft->reads, config->now_ms);
     qr_raft_timer_reset(raft);
     return &raft->base;
 }
@@ -44,9 +43,7 @@ static void raft_free(qr_engine *engine)
     qr_raft_engine *raft = raft_of(engine);
     qr_raft_log_free(&raft->log);
     qr_free(raft->flights);
-    qr_free(raft->waiting.tags);
-    qr_free(raft->confirming.tags);
-    qr_free(raft->asking.tags);
+    qr_reads_free(&raft->reads);
     qr_free(raft->fetched.rows);
     qr_buffer_free(&raft->fetched.bytes);
     qr_free(raft->outbox);
@@ -55,22 +52,6 @@ static void raft_free(qr_engine *engine)
 }
 
 /* ------------------------------------------------------------ helpers ---- */
-
-const qr_raft_peer *qr_raft_peer_of(const qr_raft_engine *raft, uint64_t id)
-{
-    for (uint32_t i = 0; i < raft->peer_count; i++)
-        if (raft->peers[i].id == id)
-            return &raft->peers[i];
-    return NULL;
-}
-
-qr_raft_peer *qr_raft_peer_find(qr_raft_engine *raft, uint64_t id)
-{
-    for (uint32_t i = 0; i < raft->peer_count; i++)
-        if (raft->peers[i].id == id)
-            return &raft->peers[i];
-    return NULL;
-}
 
 void qr_raft_halt(qr_raft_engine *raft, const char *sentence)
 {
@@ -83,11 +64,7 @@ void qr_raft_halt(qr_raft_engine *raft, const char *sentence)
 
 void qr_raft_refuse(qr_raft_engine *raft, qr_event_kind what, uint64_t tag, qr_status why)
 {
-    qr_effect *effect = qr_effects_add(raft->effects, QR_EFFECT_REFUSE, 0);
-    effect->refuse.what = what;
-    effect->refuse.tag = tag;
-    effect->refuse.leader = raft->leader;
-    effect->refuse.why = why;
+    qr_effects_refuse(raft->effects, what, tag, raft->leader, why);
 }
 
 void qr_raft_say(qr_raft_engine *raft, uint64_t to, bool promises, const qr_raft_message *message)
@@ -161,22 +138,13 @@ static void dispatch(qr_raft_engine *raft, uint64_t from, const qr_raft_message 
     }
 }
 
-/* Which disk speaks? FOREIGN: one that was replaced. NOT_FOUND: a stranger to this member, because it is one,
- * or because the configuration that tells of it has not come here yet. */
 static qr_status judge_sender(qr_raft_engine *raft, uint64_t from, uint64_t incarnation)
 {
-    const qr_member *member = qr_members_find(qr_raft_members(raft), from);
-    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
-    uint64_t known = member ? member->incarnation : 0;
-    if (raft->role == QR_LEADER && peer && peer->incarnation > known)
-        known = peer->incarnation;
-    if (incarnation < known)
-        return QR_E_FOREIGN; /* facts row 31 */
-    if (peer && known && incarnation > known && raft->role == QR_LEADER)
-        peer->newer = incarnation > peer->newer ? incarnation : peer->newer;
-    if (known && incarnation > known && !QR_BUG(raft->config.bug, WIPED_VOTES))
-        return QR_E_NOT_FOUND;
-    return peer ? QR_OK : QR_E_NOT_FOUND;
+    qr_status status =
+        qr_peers_judge(&raft->peers, qr_raft_members(raft), raft->role == QR_LEADER, from, incarnation);
+    if (status == QR_E_NOT_FOUND && QR_BUG(raft->config.bug, WIPED_VOTES) && qr_peers_of(&raft->peers, from))
+        return QR_OK;
+    return status;
 }
 
 /* D 4.1: requests are processed without a look at the own configuration, which may be an old one: else a
@@ -209,13 +177,13 @@ static void on_recv(qr_raft_engine *raft, const qr_event *event)
         qr_raft_trace(raft, QR_TRACE_DROP, from, status, 0, 0);
         return;
     }
-    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
+    qr_peer *peer = qr_peers_find(&raft->peers, from);
     if (peer && peer->leaving_ms && message.term > raft->term && !may_stranger_say(raft, &message))
         return; /* D 4.2.3: who was removed deposes nobody */
     /* Right after a connection broke its last messages may still come in. Later ones show that the peer is
      * there. */
-    if (peer && peer->link == QR_RAFT_LINK_DOWN && raft->now_ms - peer->down_ms >= raft->config.heartbeat_ms)
-        peer->link = QR_RAFT_LINK_UNKNOWN;
+    if (peer && peer->link == QR_LINK_DOWN && raft->now_ms - peer->down_ms >= raft->config.heartbeat_ms)
+        peer->link = QR_LINK_UNKNOWN;
     if (peer && peer->incarnation == 0 && message.kind == QR_RAFT_APPEND_ANSWER && raft->role == QR_LEADER &&
         message.term == raft->term)
         peer->incarnation = event->recv.incarnation; /* the first contact */
@@ -313,12 +281,12 @@ static uint64_t raft_wake_ms(const qr_engine *engine)
     if (raft->untold || raft->more)
         return raft->now_ms;
     if (raft->role == QR_LEADER) {
-        if (raft->peer_count == 0)
+        if (raft->peers.count == 0)
             return UINT64_MAX;
         uint64_t wake = earlier(raft->heartbeat_ms, qr_raft_quorum_heard_ms(raft) + raft->config.election_ms);
         return raft->handover_to ? earlier(wake, raft->handover_ms) : wake;
     }
-    uint64_t wake = raft->ask_running ? raft->ask_ms + raft->config.heartbeat_ms : UINT64_MAX;
+    uint64_t wake = raft->reads.ask_running ? raft->reads.ask_ms + raft->config.heartbeat_ms : UINT64_MAX;
     if (qr_raft_may_stand(raft) || raft->leader)
         wake = earlier(wake, qr_raft_vote_pending(raft) ? UINT64_MAX : raft->deadline_ms);
     return wake;
@@ -330,11 +298,11 @@ static const char *broken_leader(const qr_raft_engine *raft)
 {
     if (raft->vote != raft->config.self)
         return "a leader that has not voted for itself";
-    for (uint32_t i = 0; i < raft->peer_count; i++) {
-        const qr_raft_peer *peer = &raft->peers[i];
+    for (uint32_t i = 0; i < raft->peers.count; i++) {
+        const qr_peer *peer = &raft->peers.list[i];
         if (peer->match >= peer->next || peer->next > raft->log.last + 1)
             return "match < next <= last + 1"; /* facts row 24 */
-        if (peer->flying_count > QR_RAFT_INFLIGHT_MAX || peer->round > raft->round)
+        if (peer->flying_count > QR_FLYING_MAX || peer->round > raft->reads.round)
             return "a peer's answers are ahead of the questions";
     }
     return NULL;
@@ -378,9 +346,9 @@ static void raft_status(const qr_engine *engine, qr_engine_status *status)
                                  .members = *qr_raft_members(raft),
                                  .members_index = raft->configs[raft->config_count - 1].index};
     for (uint32_t i = 0; raft->role == QR_LEADER && i < status->members.count; i++) {
-        const qr_raft_peer *peer = qr_raft_peer_of(raft, status->members.list[i].id);
+        const qr_peer *peer = qr_peers_of(&raft->peers, status->members.list[i].id);
         status->match[i] = peer ? peer->match : raft->durable_index;
-        status->alive[i] = peer == NULL || qr_raft_peer_alive(raft, peer);
+        status->alive[i] = peer == NULL || qr_peer_alive(peer, &raft->config, raft->now_ms);
     }
 }
 

@@ -14,6 +14,8 @@
 
 #include "core/bugs.h"
 #include "core/engine.h"
+#include "core/reads.h"
+#include "core/steps.h"
 #include "raft/log.h"
 #include "raft/message.h"
 #include "raft/raft.h"
@@ -26,62 +28,14 @@ enum {
     QR_RAFT_ENTRY_MAX = 8 * 1024 * 1024,         /* bytes of one command */
     QR_RAFT_RECORD_MAX = 8 * 1024 * 1024,        /* bytes of entries in one record, or one entry */
     QR_RAFT_UNCOMMITTED_MAX = 256 * 1024 * 1024, /* bytes a leader takes before it says BUSY */
-    QR_RAFT_INFLIGHT_MAX = 128,                  /* appends with entries under way to one peer */
-    QR_RAFT_INFLIGHT_BYTES_MAX = 16 * 1024 * 1024,
-    QR_RAFT_TURN_BYTES_MAX = 4 * 1024 * 1024, /* of appends to one peer in one turn */
-    QR_RAFT_READS_MAX = 65536,                /* tags waiting at one member */
     QR_RAFT_OUTBOX_MAX = 4096, /* small messages of one turn; more are dropped: peers ask again */
     QR_RAFT_COMMIT_BYTES_MAX = 4 * 1024 * 1024, /* of COMMIT effects in one step */
     QR_RAFT_COMMIT_COUNT_MAX = 2048,            /* applying one takes about 3 us */
-    QR_RAFT_CONFIGS_MAX = 64,               /* configurations remembered: the committed one and later ones */
-    QR_RAFT_PEERS_MAX = 2 * QR_MEMBERS_MAX, /* members, and members that were removed a moment ago */
-    QR_RAFT_FAREWELL_TIMEOUTS =
-        10, /* election timeouts for which a leader goes on sending to a removed one */
+    QR_RAFT_CONFIGS_MAX = 64, /* configurations remembered: the committed one and later ones */
 };
 
 /* Terms and indexes above this are refused: no sum of two of them wraps around (facts row 32). */
 #define QR_RAFT_NUMBER_MAX (UINT64_C(1) << 62)
-
-typedef enum qr_raft_answer { QR_RAFT_SILENT, QR_RAFT_YES, QR_RAFT_NO } qr_raft_answer;
-typedef enum qr_raft_link { QR_RAFT_LINK_UNKNOWN, QR_RAFT_LINK_UP, QR_RAFT_LINK_DOWN } qr_raft_link;
-
-typedef enum qr_raft_progress {
-    QR_RAFT_PROBE,      /* where the logs agree is not known: one append at a time */
-    QR_RAFT_REPLICATE,  /* known: appends are pipelined */
-    QR_RAFT_CHECKPOINT, /* the peer needs entries that the log has no more: a checkpoint is on its way */
-} qr_raft_progress;
-
-typedef struct qr_raft_flying {
-    uint64_t last; /* index of the last entry in the message */
-    size_t bytes;
-} qr_raft_flying;
-
-typedef struct qr_raft_peer { /* another member, as this one sees it */
-    uint64_t id;
-    qr_raft_link link;
-    uint64_t down_ms;    /* when it broke */
-    qr_raft_answer vote; /* of the running (pre-)election */
-    /* Leader only from here on. */
-    uint64_t incarnation; /* the disk that all of this is about; 0 = none has spoken and none is recorded */
-    uint64_t newer;       /* another disk that spoke up under this name; 0 = none */
-    uint64_t leaving_ms;  /* not a member any more: until then it is sent to; 0 = a member */
-    bool answered;        /* in this term */
-    uint64_t heard_ms;    /* last message of this term */
-    uint64_t match;       /* the peer has these on disk, and they are the leader's */
-    uint64_t next;        /* the first entry the next append brings */
-    uint64_t round;       /* newest read round it answered */
-    uint64_t round_sent, commit_sent;
-    uint64_t offered_ms; /* when a checkpoint was last offered */
-    uint64_t question,
-        question_running; /* its question for readers: waits for the next round, is in the running one */
-    bool answered_any;    /* something, since the running round began: planted bug only */
-    qr_raft_progress progress;
-    bool probing;                                /* a probe is under way */
-    qr_raft_flying flying[QR_RAFT_INFLIGHT_MAX]; /* ring */
-    uint32_t flying_first, flying_count;
-    uint32_t window; /* so many may fly: 1 after a rejection, twice as many with each progress */
-    size_t flying_bytes;
-} qr_raft_peer;
 
 typedef struct qr_raft_config_row { /* a configuration, in force from index on (D 4.1) */
     uint64_t index;
@@ -99,11 +53,6 @@ typedef struct qr_raft_mail { /* a small message, said at the end of the turn */
     qr_raft_message message;
 } qr_raft_mail;
 
-typedef struct qr_raft_reads { /* tags of this member's node that wait together */
-    uint64_t *tags;
-    size_t count, room;
-} qr_raft_reads;
-
 typedef struct qr_raft_fetched { /* old entries read back from the disk; all of one run of indexes */
     uint64_t first;
     size_t count, room;
@@ -114,7 +63,8 @@ typedef struct qr_raft_fetched { /* old entries read back from the disk; all of 
     qr_buffer bytes;
 } qr_raft_fetched;
 
-/* What is added here, or above, and lives longer than a turn belongs into image.c as well. */
+/* What is added here, above, or to core/peers.h and core/reads.h, and lives longer than a turn belongs into
+ * image.c as well. */
 typedef struct qr_raft_engine {
     qr_engine base;
     qr_engine_config config; /* members: of a new group only */
@@ -171,28 +121,20 @@ typedef struct qr_raft_engine {
 
     /* Follower of the leader of this term */
     uint64_t matched; /* own log agrees with the leader's up to here */
-    uint64_t round;   /* leader: newest read round begun; follower: newest seen */
     bool answer_due, reject_due;
     uint64_t answered_match, answered_ms;
     qr_raft_message reject;
 
-    /* Leader */
-    qr_raft_peer peers[QR_RAFT_PEERS_MAX]; /* every member but this one, by id; then who is leaving */
-    uint32_t peer_count;
+    qr_reads reads;
+
+    /* Leader, and who wants to be one */
+    qr_peers peers;
     uint64_t heartbeat_ms; /* next heartbeat is due */
     bool heartbeat_due;    /* in this turn */
     uint64_t noop_index;   /* first entry of the own term */
     uint64_t uncommitted_bytes;
     uint64_t handover_to, handover_ms; /* target, deadline; 0 = none */
     bool handover_said;
-    qr_raft_reads waiting, confirming; /* readers of the next round, of the running one */
-    bool round_running;
-    uint64_t round_index;
-
-    /* Member that asks the leader for its readers */
-    qr_raft_reads asking;               /* readers of the question under way; `waiting` serves the next one */
-    uint64_t ask_first, ask_id, ask_ms; /* first and newest number of that question; when it was asked */
-    bool ask_running;
 
     /* Fetch */
     qr_raft_fetched fetched;
@@ -215,8 +157,6 @@ static inline const qr_members *qr_raft_members(const qr_raft_engine *raft)
 {
     return &raft->configs[raft->config_count - 1].members;
 }
-qr_raft_peer *qr_raft_peer_find(qr_raft_engine *raft, uint64_t id); /* NULL: not a member, or this one */
-const qr_raft_peer *qr_raft_peer_of(const qr_raft_engine *raft, uint64_t id);
 static inline void qr_raft_trace(qr_raft_engine *raft, qr_trace_kind kind, uint64_t a, uint64_t b, uint64_t c,
                                  uint64_t d)
 {
@@ -242,24 +182,20 @@ void qr_raft_on_timeout_now(qr_raft_engine *raft, uint64_t from);
 void qr_raft_on_link(qr_raft_engine *raft, uint64_t id, bool up);
 void qr_raft_on_handover(qr_raft_engine *raft, uint64_t target);
 void qr_raft_handover_tick(qr_raft_engine *raft);
-uint64_t qr_raft_best_target(const qr_raft_engine *raft); /* 0 = none */
 
 /* members.c */
 bool qr_raft_is_voter(const qr_raft_engine *raft); /* by the configuration in force, with this disk */
 bool qr_raft_may_stand(const qr_raft_engine *raft);
 bool qr_raft_may_vote(const qr_raft_engine *raft);
 const qr_members *qr_raft_counted(const qr_raft_engine *raft);
-void qr_raft_peer_restart(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t incarnation);
-void qr_raft_peers_rebuild(qr_raft_engine *raft); /* peers and role by the configuration in force */
+void qr_raft_config_in_force(qr_raft_engine *raft); /* peers and role by it */
 void qr_raft_config_add(qr_raft_engine *raft, uint64_t index, const qr_members *members);
 void qr_raft_config_cut(qr_raft_engine *raft,
                         uint64_t index); /* forgets those from index on (facts row 16) */
 void qr_raft_on_members(qr_raft_engine *raft, const qr_members *wanted, uint64_t tag);
-void qr_raft_forget_departed(qr_raft_engine *raft, uint64_t until_ms); /* who was to be told until then */
 void qr_raft_members_lead(qr_raft_engine *raft);
 void qr_raft_members_tick(qr_raft_engine *raft);
 void qr_raft_members_retire(qr_raft_engine *raft);
-bool qr_raft_peer_alive(const qr_raft_engine *raft, const qr_raft_peer *peer);
 const char *qr_raft_members_broken(const qr_raft_engine *raft);
 
 /* replicate.c */

@@ -212,7 +212,7 @@ void qr_raft_recall_end(qr_raft_engine *raft)
         raft->vote = 0;
     raft->unsaved_first = raft->log.last + 1;
     raft->durable_index = raft->log.last;
-    qr_raft_peers_rebuild(raft);
+    qr_raft_config_in_force(raft);
 }
 
 /* ------------------------------------------------------------ saving ---- */
@@ -352,7 +352,7 @@ static void restart_behind(qr_raft_engine *raft, const qr_event *event)
     raft->restart_unsaved = true;
     if (term > raft->term)
         qr_raft_follow(raft, term, 0);
-    qr_raft_peers_rebuild(raft);
+    qr_raft_config_in_force(raft);
 }
 
 void qr_raft_on_checkpoint(qr_raft_engine *raft, const qr_event *event)

@@ -1,14 +1,8 @@
-/* Replication: what a leader sends and counts, what a follower checks and answers (5.3, 5.4).
- *
- *            answer to the probe                     a rejection, or the connection broke
- *   PROBE ----------------------> REPLICATE ------------------------------------------> PROBE
- *     |                                                                                  ^
- *     +--- needs entries that are gone ---> CHECKPOINT --- the peer has it and agrees ---+ (REPLICATE)
+/* Replication: what a leader sends and counts, what a follower checks and answers (5.3, 5.4). How much may be
+ * under way to a peer, and where it stands: core/peers.h.
  *
  * What is sent follows from the state at the end of a turn alone, never from the arrival of an answer: an
- * answer that brings no progress cannot cause a message (facts row 23). On a network that does not keep the
- * order a run of appends is rejected message by message, and each rejection, old ones included, would begin
- * another run: so who has rejected gets one at a time first, and more as it gets on. */
+ * answer that brings no progress cannot cause a message (facts row 23). */
 #include "raft/raft_internal.h"
 
 void qr_raft_add_entry(qr_raft_engine *raft, uint64_t term, qr_entry_kind kind, qr_slice bytes)
@@ -28,17 +22,17 @@ void qr_raft_add_entry(qr_raft_engine *raft, uint64_t term, qr_entry_kind kind, 
 void qr_raft_lead(qr_raft_engine *raft)
 {
     QR_ASSERT(raft->role == QR_LEADER && raft->vote == raft->config.self);
-    raft->round = 0;
-    raft->round_running = false;
+    raft->reads.round = 0;
+    raft->reads.round_running = false;
     raft->attempts = 0;
     raft->gone_leader = 0;
     raft->handover_to = 0;
     raft->uncommitted_bytes = 0;
     raft->heartbeat_due = true;
     raft->heartbeat_ms = raft->now_ms + raft->config.heartbeat_ms;
-    for (uint32_t i = 0; i < raft->peer_count; i++) {
-        const qr_member *member = qr_members_find(qr_raft_members(raft), raft->peers[i].id);
-        qr_raft_peer_restart(raft, &raft->peers[i], member->incarnation);
+    for (uint32_t i = 0; i < raft->peers.count; i++) {
+        const qr_member *member = qr_members_find(qr_raft_members(raft), raft->peers.list[i].id);
+        qr_peer_restart(&raft->peers.list[i], member->incarnation, raft->log.last + 1, raft->now_ms);
     }
     qr_raft_members_lead(raft);
     /* Section 8: entries of older terms are committed through this one, and reads wait for it. */
@@ -162,8 +156,8 @@ static bool hear_leader(qr_raft_engine *raft, uint64_t from)
         qr_raft_trace(raft, QR_TRACE_DROP, from, QR_E_DENIED, 0, 0);
         return false;
     }
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, from); /* NULL: a configuration that is not here yet */
-    if (peer && peer->link == QR_RAFT_LINK_DOWN)
+    const qr_peer *peer = qr_peers_of(&raft->peers, from); /* NULL: a configuration that is not here yet */
+    if (peer && peer->link == QR_LINK_DOWN)
         return raft->leader == from; /* last words: good for the log, no sign of life */
     if (raft->leader == 0 || raft->role == QR_PRECANDIDATE || raft->role == QR_CANDIDATE)
         qr_raft_follow(raft, raft->term, from);
@@ -181,9 +175,9 @@ void qr_raft_on_append(qr_raft_engine *raft, uint64_t from, const qr_raft_messag
     QR_ASSERT(message->term == raft->term);
     if (!hear_leader(raft, from))
         return;
-    if (message->round > raft->round || (message->flags & QR_RAFT_WANTED))
+    if (message->round > raft->reads.round || (message->flags & QR_RAFT_WANTED))
         raft->answer_due = true;
-    raft->round = message->round > raft->round ? message->round : raft->round;
+    raft->reads.round = message->round > raft->reads.round ? message->round : raft->reads.round;
     if (!prefix_agrees(raft, message)) {
         if (message->prev_index <= raft->commit)
             qr_raft_halt(raft, "the leader's log contradicts an entry that is committed here");
@@ -213,7 +207,7 @@ void qr_raft_follower_tick(qr_raft_engine *raft)
         return;
     uint64_t match = raft->matched < raft->durable_index ? raft->matched : raft->durable_index;
     if (raft->reject_due) {
-        raft->reject.round = raft->round;
+        raft->reject.round = raft->reads.round;
         qr_raft_say(raft, raft->leader, true, &raft->reject);
     }
     if ((raft->answer_due && !raft->reject_due) || match > raft->answered_match) {
@@ -222,7 +216,7 @@ void qr_raft_follower_tick(qr_raft_engine *raft)
                                        .term = raft->term,
                                        .accepted = raft->matched,
                                        .match = match,
-                                       .round = raft->round});
+                                       .round = raft->reads.round});
         raft->answered_match = match;
         raft->answered_ms = raft->now_ms;
     }
@@ -231,73 +225,35 @@ void qr_raft_follower_tick(qr_raft_engine *raft)
 
 /* ------------------------------------------------------------ leader ---- */
 
-static void forget_flying(qr_raft_peer *peer)
-{
-    peer->flying_count = 0;
-    peer->flying_bytes = 0;
-}
-
-static void need_checkpoint(qr_raft_peer *peer, const qr_raft_log *log)
-{
-    peer->progress = QR_RAFT_CHECKPOINT;
-    peer->next = (log->base_index > peer->match ? log->base_index : peer->match) + 1;
-    forget_flying(peer);
-}
-
-static void on_rejection(qr_raft_engine *raft, qr_raft_peer *peer, const qr_raft_message *message)
+static void on_rejection(qr_raft_engine *raft, qr_peer *peer, const qr_raft_message *message)
 {
     uint64_t prev = message->prev_index;
     bool is_stale =
-        peer->progress == QR_RAFT_PROBE ? prev != peer->next - 1 : prev <= peer->match || prev >= peer->next;
-    if (prev == 0 || is_stale || peer->progress == QR_RAFT_CHECKPOINT)
+        peer->progress == QR_PROBE ? prev != peer->next - 1 : prev <= peer->match || prev >= peer->next;
+    if (prev == 0 || is_stale || peer->progress == QR_CHECKPOINT)
         return; /* an answer to an older append, or one that came twice */
     const qr_raft_log *log = &raft->log;
     uint64_t highest = message->last_index < prev ? message->last_index : prev - 1;
     uint64_t agreed = qr_raft_log_find(log, highest, message->last_term);
     if (message->last_index < log->base_index ||
         (agreed == log->base_index && (log->base_term > message->last_term || prev == log->base_index))) {
-        need_checkpoint(peer, log);
+        qr_peer_needs_checkpoint(peer, log->base_index);
         return;
     }
     /* A probe of the last entry that the peer had acknowledged is denied: its disk has lost what it promised
      * to keep. It gets those entries again; taking less for stored than there is never harms. */
-    if (peer->progress == QR_RAFT_PROBE && prev == peer->match && agreed < peer->match)
+    if (peer->progress == QR_PROBE && prev == peer->match && agreed < peer->match)
         peer->match = agreed;
-    peer->window = peer->progress == QR_RAFT_REPLICATE ? 1 : peer->window;
-    peer->progress = QR_RAFT_PROBE;
-    peer->probing = false;
-    peer->next =
-        (agreed > peer->match ? agreed : peer->match) + 1; /* match < next <= last + 1 (facts row 24) */
-    forget_flying(peer);
-}
-
-static void on_agreement(qr_raft_peer *peer, const qr_raft_message *message)
-{
-    if (message->match > peer->match) {
-        QR_ASSERT(message->match <= message->accepted);
-        peer->match = message->match;
-        peer->window = peer->window > QR_RAFT_INFLIGHT_MAX / 2 ? QR_RAFT_INFLIGHT_MAX : 2 * peer->window;
-        while (peer->flying_count && peer->flying[peer->flying_first].last <= peer->match) {
-            peer->flying_bytes -= peer->flying[peer->flying_first].bytes;
-            peer->flying_first = (peer->flying_first + 1) % QR_RAFT_INFLIGHT_MAX;
-            peer->flying_count--;
-        }
-    }
-    if (peer->progress != QR_RAFT_REPLICATE && message->accepted + 1 >= peer->next) {
-        peer->progress = QR_RAFT_REPLICATE;
-        peer->next = message->accepted + 1;
-        forget_flying(peer);
-    }
-    if (peer->next <= peer->match)
-        peer->next = peer->match + 1;
+    /* match < next <= last + 1 (facts row 24) */
+    qr_peer_rejects(peer, (agreed > peer->match ? agreed : peer->match) + 1);
 }
 
 void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message)
 {
     if (raft->role != QR_LEADER)
         return;
-    qr_raft_peer *peer = qr_raft_peer_find(raft, from);
-    if (message->accepted > raft->log.last || message->round > raft->round) {
+    qr_peer *peer = qr_peers_find(&raft->peers, from);
+    if (message->accepted > raft->log.last || message->round > raft->reads.round) {
         qr_raft_trace(raft, QR_TRACE_DROP, from, QR_E_INVALID, 0, 0);
         return;
     }
@@ -308,11 +264,11 @@ void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft
     if (message->flags & QR_RAFT_REJECTED)
         on_rejection(raft, peer, message);
     else
-        on_agreement(peer, message);
+        qr_peer_agrees(peer, message->accepted, message->match);
 }
 
 /* Writes header and entries from..last as one message. */
-static void send_append(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t last, size_t bytes, bool wanted)
+static void send_append(qr_raft_engine *raft, qr_peer *peer, uint64_t last, size_t bytes, bool wanted)
 {
     uint64_t prev = peer->next - 1;
     QR_ASSERT(prev <= raft->log.last && last <= raft->log.last && last >= prev);
@@ -322,7 +278,7 @@ static void send_append(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t last,
                                .prev_index = prev,
                                .prev_term = qr_raft_log_term(&raft->log, prev),
                                .commit = raft->commit,
-                               .round = raft->round,
+                               .round = raft->reads.round,
                                .count = last - prev};
     qr_buffer_clear(&raft->scratch);
     qr_raft_message_encode(&message, &raft->scratch);
@@ -335,12 +291,12 @@ static void send_append(qr_raft_engine *raft, qr_raft_peer *peer, uint64_t last,
     effect->send.to = peer->id;
     effect->send.bytes = qr_slice_of(whole, raft->scratch.size + bytes);
     effect->send.head = raft->scratch.size;
-    peer->round_sent = raft->round;
+    peer->round_sent = raft->reads.round;
     peer->commit_sent = raft->commit;
 }
 
 /* The last entry from peer->next on that fits in one message; next - 1 if the first one is not at hand. */
-static uint64_t fill(qr_raft_engine *raft, const qr_raft_peer *peer, size_t *bytes)
+static uint64_t fill(qr_raft_engine *raft, const qr_peer *peer, size_t *bytes)
 {
     uint64_t last = qr_raft_measure(raft, peer->next, raft->log.last, raft->config.message_max, bytes);
     if (last < peer->next && peer->next <= raft->log.last)
@@ -348,13 +304,12 @@ static uint64_t fill(qr_raft_engine *raft, const qr_raft_peer *peer, size_t *byt
     return last;
 }
 
-static bool pipeline(qr_raft_engine *raft, qr_raft_peer *peer)
+static bool pipeline(qr_raft_engine *raft, qr_peer *peer)
 {
     bool sent = false;
     size_t told = 0, bytes;
-    while (peer->next <= raft->log.last && peer->flying_count < peer->window &&
-           peer->flying_bytes < QR_RAFT_INFLIGHT_BYTES_MAX) {
-        if (told >= QR_RAFT_TURN_BYTES_MAX) {
+    while (peer->next <= raft->log.last && qr_peer_has_room(peer)) {
+        if (told >= QR_TURN_BYTES_MAX) {
             raft->more = true;
             break;
         }
@@ -362,52 +317,46 @@ static bool pipeline(qr_raft_engine *raft, qr_raft_peer *peer)
         if (last < peer->next)
             break;
         send_append(raft, peer, last, bytes, raft->heartbeat_due && !sent);
-        uint32_t at = (peer->flying_first + peer->flying_count++) % QR_RAFT_INFLIGHT_MAX;
-        peer->flying[at] = (qr_raft_flying){.last = last, .bytes = bytes};
-        peer->flying_bytes += bytes;
+        qr_peer_flies(peer, last, bytes);
         told += bytes;
-        peer->next = last + 1;
         sent = true;
     }
     return sent;
 }
 
-static void offer_checkpoint(qr_raft_engine *raft, qr_raft_peer *peer)
+static void offer_checkpoint(qr_raft_engine *raft, qr_peer *peer)
 {
-    if ((peer->offered_ms && raft->now_ms - peer->offered_ms < raft->config.election_ms) ||
-        QR_BUG(raft->config.bug, CHECKPOINT_WITHHELD))
-        return;
-    peer->offered_ms = raft->now_ms ? raft->now_ms : 1;
-    qr_effects_add(raft->effects, QR_EFFECT_SEND_CHECKPOINT, 0)->send_checkpoint.to = peer->id;
+    if (!QR_BUG(raft->config.bug, CHECKPOINT_WITHHELD) && qr_peer_offer(peer, &raft->config, raft->now_ms))
+        qr_effects_add(raft->effects, QR_EFFECT_SEND_CHECKPOINT, 0)->send_checkpoint.to = peer->id;
 }
 
-static void send_to(qr_raft_engine *raft, qr_raft_peer *peer)
+static void send_to(qr_raft_engine *raft, qr_peer *peer)
 {
-    bool must = raft->heartbeat_due || (raft->round_running && peer->round_sent < raft->round);
-    if (peer->link == QR_RAFT_LINK_DOWN && !raft->heartbeat_due)
+    bool must = raft->heartbeat_due || (raft->reads.round_running && peer->round_sent < raft->reads.round);
+    if (peer->link == QR_LINK_DOWN && !raft->heartbeat_due)
         return;
     if (peer->next <= raft->log.base_index) /* the log was shortened meanwhile */
-        need_checkpoint(peer, &raft->log);
+        qr_peer_needs_checkpoint(peer, raft->log.base_index);
     switch (peer->progress) {
-    case QR_RAFT_REPLICATE:
+    case QR_PIPELINE:
         if (!pipeline(raft, peer) && (must || peer->commit_sent < raft->commit))
             send_append(raft, peer, peer->next - 1, 0, must);
         break;
-    case QR_RAFT_PROBE:
+    case QR_PROBE:
         if (!peer->probing) {
             size_t bytes = 0;
-            uint64_t last = peer->link == QR_RAFT_LINK_DOWN ? peer->next - 1 : fill(raft, peer, &bytes);
+            uint64_t last = peer->link == QR_LINK_DOWN ? peer->next - 1 : fill(raft, peer, &bytes);
             send_append(raft, peer, last, bytes, true);
             peer->probing = true;
         } else if (must) { /* the probe may be lost: the same question without its load */
             send_append(raft, peer, peer->next - 1, 0, true);
         }
         break;
-    case QR_RAFT_CHECKPOINT:
+    case QR_CHECKPOINT:
         if (must || !peer->probing)
             send_append(raft, peer, peer->next - 1, 0, true);
         peer->probing = true;
-        if (peer->link != QR_RAFT_LINK_DOWN && peer->leaving_ms == 0)
+        if (peer->link != QR_LINK_DOWN && peer->leaving_ms == 0)
             offer_checkpoint(raft, peer);
         break;
     }
@@ -416,11 +365,12 @@ static void send_to(qr_raft_engine *raft, qr_raft_peer *peer)
 static uint64_t match_of(const void *context, uint64_t id)
 {
     const qr_raft_engine *raft = context;
-    const qr_raft_peer *peer = qr_raft_peer_of(raft, id);
+    const qr_peer *peer = qr_peers_of(&raft->peers, id);
     uint64_t match = id == raft->config.self ? raft->durable_index : peer ? peer->match : 0;
-    for (uint32_t i = 0; QR_BUG(raft->config.bug, LEARNER_COUNTED) && i < raft->peer_count; i++)
-        if (raft->peers[i].match > match && !qr_members_votes(qr_raft_members(raft), raft->peers[i].id))
-            match = raft->peers[i].match;
+    for (uint32_t i = 0; QR_BUG(raft->config.bug, LEARNER_COUNTED) && i < raft->peers.count; i++)
+        if (raft->peers.list[i].match > match &&
+            !qr_members_votes(qr_raft_members(raft), raft->peers.list[i].id))
+            match = raft->peers.list[i].match;
     return match;
 }
 
@@ -443,8 +393,8 @@ void qr_raft_leader_count(qr_raft_engine *raft)
 void qr_raft_leader_tick(qr_raft_engine *raft)
 {
     qr_raft_reads_tick(raft);
-    for (uint32_t i = 0; i < raft->peer_count; i++)
-        send_to(raft, &raft->peers[(i + raft->fetch_turn) % raft->peer_count]);
+    for (uint32_t i = 0; i < raft->peers.count; i++)
+        send_to(raft, &raft->peers.list[(i + raft->fetch_turn) % raft->peers.count]);
     qr_raft_handover_tick(raft);
     raft->heartbeat_due = false;
     qr_raft_members_retire(raft);

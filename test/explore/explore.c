@@ -150,21 +150,22 @@ static void copy_log(const qr_raft_log *from, qr_raft_log *to)
 static qr_raft_engine *engine_clone(const qr_raft_engine *from)
 {
     QR_CHECK(from->outbox_count == 0 && !from->fetch_running && from->fetched.count == 0 &&
-                 from->waiting.count == 0 && from->confirming.count == 0 && from->asking.count == 0,
+                 from->reads.waiting.count == 0 && from->reads.confirming.count == 0 &&
+                 from->reads.asking.count == 0,
              "between two turns nothing is left unsaid, and nobody reads");
     qr_raft_engine *to = qr_alloc(sizeof *to);
     memcpy(to, from, offsetof(qr_raft_engine, configs) + from->config_count * sizeof *from->configs);
-    size_t peers_end = offsetof(qr_raft_engine, peers) + from->peer_count * sizeof *from->peers;
+    size_t peers_end = offsetof(qr_raft_engine, peers.list) + from->peers.count * sizeof *from->peers.list;
     size_t after_configs = offsetof(qr_raft_engine, config_count);
     memcpy((uint8_t *)to + after_configs, (const uint8_t *)from + after_configs, peers_end - after_configs);
-    size_t after_peers = offsetof(qr_raft_engine, peer_count);
+    size_t after_peers = offsetof(qr_raft_engine, peers) + sizeof from->peers;
     memcpy((uint8_t *)to + after_peers, (const uint8_t *)from + after_peers, sizeof *to - after_peers);
     copy_log(&from->log, &to->log);
     to->flights = qr_alloc((from->flight_room + 1) * sizeof *to->flights);
     if (from->flight_room)
         memcpy(to->flights, from->flights, from->flight_room * sizeof *to->flights);
     to->effects = NULL;
-    to->waiting = to->confirming = to->asking = (qr_raft_reads){0};
+    to->reads.waiting = to->reads.confirming = to->reads.asking = (qr_readers){0};
     to->fetched = (qr_raft_fetched){0};
     to->outbox = NULL;
     to->outbox_room = 0;
@@ -218,7 +219,7 @@ static uint64_t mix_recency(uint64_t hash, uint64_t now_ms, uint64_t then_ms, ui
     return qr_hash_mix(hash, now_ms - then_ms < limit_ms ? now_ms - then_ms : limit_ms);
 }
 
-static uint64_t mix_peer(uint64_t hash, const qr_raft_engine *raft, const qr_raft_peer *peer)
+static uint64_t mix_peer(uint64_t hash, const qr_raft_engine *raft, const qr_peer *peer)
 {
     hash = qr_hash_mix(hash, (uint64_t)peer->vote << 8 | (uint64_t)peer->answered << 4 |
                                  (uint64_t)peer->probing << 2 | (uint64_t)peer->progress);
@@ -229,7 +230,7 @@ static uint64_t mix_peer(uint64_t hash, const qr_raft_engine *raft, const qr_raf
     hash = qr_hash_mix(qr_hash_mix(hash, peer->round), peer->round_sent);
     hash = qr_hash_mix(qr_hash_mix(hash, peer->commit_sent), qr_hash_mix(peer->flying_count, peer->window));
     for (uint32_t i = 0; i < peer->flying_count; i++)
-        hash = qr_hash_mix(hash, peer->flying[(peer->flying_first + i) % QR_RAFT_INFLIGHT_MAX].last);
+        hash = qr_hash_mix(hash, peer->flying[(peer->flying_first + i) % QR_FLYING_MAX].last);
     return hash;
 }
 
@@ -259,7 +260,7 @@ static uint64_t engine_fingerprint(const qr_raft_engine *raft)
         raft->unsaved_first,
         raft->durable_index,
         raft->matched,
-        raft->round,
+        raft->reads.round,
         raft->answered_match,
         (uint64_t)raft->answer_due << 1 | (uint64_t)raft->reject_due,
         raft->noop_index,
@@ -280,8 +281,8 @@ static uint64_t engine_fingerprint(const qr_raft_engine *raft)
         const qr_raft_ticket *flight = &raft->flights[(raft->flight_first + i) % raft->flight_room];
         hash = qr_hash_mix(qr_hash_mix(hash, flight->ticket - raft->durable_ticket), flight->last);
     }
-    for (uint32_t i = 0; i < raft->peer_count; i++)
-        hash = mix_peer(hash, raft, &raft->peers[i]);
+    for (uint32_t i = 0; i < raft->peers.count; i++)
+        hash = mix_peer(hash, raft, &raft->peers.list[i]);
     return hash;
 }
 

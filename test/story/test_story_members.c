@@ -84,9 +84,9 @@ static void figure_4_2_two_majorities(void **state)
     uint64_t before = w->committed_max;
     world_run(w, 100);
     const qr_raft_engine *raft = raft_of(w, leader);
-    assert_true(qr_raft_members(raft)->joint && raft->peers[2].match == raft->log.last &&
-                raft->peers[3].match == raft->log.last); /* three of five have it */
-    assert_int_equal(w->committed_max, before);          /* and one of the old three: not committed */
+    assert_true(qr_raft_members(raft)->joint && raft->peers.list[2].match == raft->log.last &&
+                raft->peers.list[3].match == raft->log.last); /* three of five have it */
+    assert_int_equal(w->committed_max, before);               /* and one of the old three: not committed */
     world_run(w, 5000); /* the other two decide by the old configuration, as they may */
     assert_true(world_leader(w) != leader && world_leader(w) < 4);
     world_propose(w, world_leader(w), "by the old majority");

@@ -426,7 +426,7 @@ static void a_cut_restores_the_former_configuration(void **state)
     assert_true(world_until(w, 5000, world_is_even));
     assert_string_equal(members_of(w, old), "1v 2v 3v");
     qr_raft_engine *raft = (qr_raft_engine *)w->member[old].engine;
-    assert_int_equal(raft->peer_count, 2);
+    assert_int_equal(raft->peers.count, 2);
     assert_int_equal(raft->config_count, 1);
     assert_int_equal(w->member[old].role, QR_FOLLOWER);
     assert_int_equal(w->changes, 0);

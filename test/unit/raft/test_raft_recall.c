@@ -176,8 +176,7 @@ static void appends_are_spread_over_turns(void **state)
                &(qr_event){.kind = QR_EVENT_PROPOSE, .propose = {.commands = commands, .count = COUNT}});
     world_step(w, leader, &(qr_event){.kind = QR_EVENT_TICK});
     uint64_t first = *sent - before;
-    assert_in_range(first * sizeof bytes, QR_RAFT_TURN_BYTES_MAX,
-                    QR_RAFT_TURN_BYTES_MAX + QR_RAFT_MESSAGE_DEFAULT);
+    assert_in_range(first * sizeof bytes, QR_TURN_BYTES_MAX, QR_TURN_BYTES_MAX + QR_RAFT_MESSAGE_DEFAULT);
     assert_int_equal(qr_raft.wake_ms(w->member[leader].engine), w->now_ms);
     world_step(w, leader, &(qr_event){.kind = QR_EVENT_TICK});
     assert_int_equal(*sent - before, 2 * first);
