@@ -34,8 +34,11 @@ static const char *find_member(qr_client *client, const char *word, uint64_t *id
     char *end;
     *id = strtoull(word, &end, 16);
     if (!*word || *end)
-        return qr_arena_format(&client->arena,
-                               "no member is called %s, and it is no hexadecimal member id either", word);
+        return qr_arena_format(
+            &client->arena,
+            "no member is called %s, and it is no hexadecimal member id either; one that has "
+            "not started yet goes by its id alone",
+            word);
     return NULL;
 }
 
@@ -76,12 +79,14 @@ static int run_list(qr_client *client)
 
 /* ---- add ---- */
 
-/* "http://10.0.0.4:2380" -> "http://10.0.0.4:2379": a guess for the client URL, good enough to be edited. */
+/* "http://10.0.0.4:2380" -> "http://10.0.0.4:2379", the port before: a guess for the client URL, good enough
+ * to be edited. */
 static const char *client_url(qr_client *client, const char *peer_url)
 {
     const char *colon = strrchr(peer_url, ':');
-    return qr_arena_format(&client->arena, "%.*s:%d", (int)(colon ? colon - peer_url : 0), peer_url,
-                           CLIENT_PORT);
+    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+    return qr_arena_format(&client->arena, "%.*s:%ld", (int)(colon ? colon - peer_url : 0), peer_url,
+                           port > 1 ? port - 1 : CLIENT_PORT);
 }
 
 /* The line that starts the new member. */

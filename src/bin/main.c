@@ -7,7 +7,7 @@
 
 static const char help[] =
     "NAME\n"
-    "    quorate - a distributed consensus store: one small binary for an etcd server\n\n"
+    "    quorate - a distributed consensus store: one small binary for an etcd or ZooKeeper server\n\n"
     "SYNOPSIS\n"
     "    quorate VERB [FLAGS] [ARGUMENTS]\n"
     "    etcd [FLAGS]                 (the same binary under etcd's name: serve)\n\n"
