@@ -4,6 +4,7 @@ Two kinds of server behind one face: Debian's etcd, and ours (whose flags are th
 with the test that started it, however that one ends: the kernel is asked to kill it when its parent goes away.
 """
 import ctypes
+import json
 import os
 import random
 import shutil
@@ -163,9 +164,23 @@ class Cluster:
         def ready(member):
             if not member.alive():
                 raise RuntimeError(f"{self.kind} {member.name} ended with status {member.process.poll()}")
-            return self.etcdctl(member, "get", "ready", "--command-timeout=1s", timeout=5).returncode == 0
+            try:
+                return self.etcdctl(member, "get", "ready", "--command-timeout=1s", timeout=5).returncode == 0
+            except subprocess.TimeoutExpired:  # a client that hangs at a member that is just starting
+                return False
         for member in self.members:
             wait_for(lambda member=member: ready(member), seconds, f"{self.kind} {member.name} answers")
+
+    def wait_level(self, seconds=30):
+        """Until all members of ours are at the feature level that they know. A new cluster is at it once all know each other, which may
+        be after the first answer; leases come with one."""
+        def levels():
+            told = subprocess.run([quorate_binary(), "status", "--endpoints", ",".join(m.endpoint for m in self.members), "-o", "json"],
+                                  capture_output=True, timeout=60, check=False).stdout
+            said = [m.get("member_status", {}) for m in json.loads(told)["members"]] if told else [{}]
+            return all(one.get("feature_level", 0) == one.get("feature_level_knows", -1) for one in said)
+        if self.kind == "quorate":
+            wait_for(levels, seconds, "all members are at the newest feature level")
 
     def etcdctl(self, member, *arguments, stdin=b"", timeout=20):
         """Runs Debian's etcdctl against one member, or against all when member is None."""
