@@ -1,7 +1,7 @@
 /* three: consensus without the store. Three members in one program agree on numbers to add; the leader stops,
  * the other two go on.
  *
- *   cd build/src && cc -D_GNU_SOURCE -I../../src ../../examples/three.c raft/libraft.a core/libcore.a base/libbase.a
+ *   cc -D_GNU_SOURCE -Isrc examples/three.c build/src/{raft/libraft,core/libcore,base/libbase}.a
  *
  * The engine (core/engine.h) is given events and gives back effects. What a program brings along is here in
  * its simplest form: a network (an inbox for each), a disk (none: all is lost with the process), a clock (a

@@ -177,14 +177,21 @@ void qr_narrate_begin(qr_narrator *narrator, const qr_scenario *scenario)
     qr_buffer_format(out, "\n");
 }
 
-static void say_finding(qr_buffer *out, const qr_lab_finding *f)
+static void say_finding(qr_buffer *out, const qr_lab_finding *f, bool sampled)
 {
-    qr_buffer_format(out, "\n  %llu states, %llu moves, %llu ends, depth %llu%s\n", (number)f->states,
-                     (number)f->moves, (number)f->ends, (number)f->depth,
-                     f->complete ? "" : ", not everything");
+    if (sampled)
+        qr_buffer_format(out, "\n  %llu walks, %llu steps, %llu ends, the median after %llu steps\n",
+                         (number)f->states, (number)f->moves, (number)f->ends, (number)f->depth);
+    else
+        qr_buffer_format(out, "\n  %llu states, %llu moves, %llu ends, depth %llu%s\n", (number)f->states,
+                         (number)f->moves, (number)f->ends, (number)f->depth,
+                         f->violation  ? ", up to the first break"
+                         : f->complete ? ""
+                                       : ", not everything");
     for (size_t i = 0; i < f->outcome_count; i++)
-        qr_buffer_format(out, "    %-24s %12llu states %10llu ends\n", f->outcomes[i].text,
-                         (number)f->outcomes[i].states, (number)f->outcomes[i].ends);
+        qr_buffer_format(out, "    %-24s %12llu %s %10llu ends\n", f->outcomes[i].text,
+                         (number)f->outcomes[i].states, sampled ? "walks" : "states",
+                         (number)f->outcomes[i].ends);
 }
 
 void qr_narrate_end(qr_narrator *narrator, const qr_scenario *scenario, const qr_scenario_result *result)
@@ -205,7 +212,7 @@ void qr_narrate_end(qr_narrator *narrator, const qr_scenario *scenario, const qr
         return;
     }
     if (result->explored)
-        say_finding(out, f);
+        say_finding(out, f, result->sampled);
     qr_buffer_format(out, "\n%.*s", (int)result->wrong.size, (const char *)result->wrong.data);
     qr_buffer_format(out, "%.*s: %s: %llu steps, %llu messages, %u expectations, broken: %s\n",
                      (int)scenario->name.size, (const char *)scenario->name.data,

@@ -291,6 +291,7 @@ static void step_explore(runner *r, const qr_scenario_step *step)
     forget_finding(r->result);
     qr_lab_explore(&r->world, (uint64_t)states, &r->result->finding);
     r->result->explored = true;
+    r->result->sampled = false;
     if (r->result->finding.violation)
         walk_path(r);
     forget_finding(r->result);
@@ -307,7 +308,7 @@ static void step_sample(runner *r, const qr_scenario_step *step)
     }
     forget_finding(r->result);
     qr_lab_sample(&r->world, (uint64_t)walks, (uint64_t)steps, &r->result->finding);
-    r->result->explored = r->partial_awaited = true;
+    r->result->explored = r->result->sampled = r->partial_awaited = true;
     if (r->result->finding.violation)
         r->world.violation = r->result->finding.violation;
 }

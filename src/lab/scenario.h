@@ -83,7 +83,7 @@ typedef struct qr_scenario_result {
     qr_buffer wrong;       /* a line each of what was not; owned */
     const char *violation; /* NULL, or what broke; static */
     uint64_t steps, sent;
-    bool explored;
+    bool explored, sampled; /* sampled: finding is of walks; states and moves count these and their steps */
     qr_lab_finding finding; /* of the last explore or sample; path is not kept */
 } qr_scenario_result;
 
