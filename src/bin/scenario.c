@@ -173,8 +173,11 @@ static int run_all(void)
 static void say_topic(const qr_scenario_topic *topic)
 {
     printf("%s (%s)\n", topic->title, topic->page);
-    for (const char *line = topic->see; *line; line = strchr(line, '\n') + 1)
-        printf("  see %.*s\n", (int)strcspn(line, "\n"), line);
+    for (const char *line = topic->see; *line;) {
+        size_t size = strcspn(line, "\n");
+        printf("  see %.*s\n", (int)size, line);
+        line += size + (line[size] == '\n');
+    }
 }
 
 /* The topic, if it is meant (NULL: everything is) or a scenario of it, and these; how many lines it were. */
