@@ -21,7 +21,7 @@ def build_tools(sources):
     os.makedirs(TOOLS, exist_ok=True)
     for name, libraries in (("etcdload", ["-lnghttp2"]), ("zkraw", []), ("grpcrepl", ["-msse4.2", "-lnghttp2", "-lpthread"])):
         subprocess.run(["gcc", "-O2", "-w", "-o", os.path.join(TOOLS, name), os.path.join(sources, name + ".c"), *libraries], check=True)
-    subprocess.run(["ninja", "-C", os.path.join(ROOT, "build"), "bench/bench_renew"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", os.path.join(ROOT, "build"), "bench/bench_renew", "bench/bench_offer"], check=True, stdout=subprocess.DEVNULL)
 
 
 class Server:

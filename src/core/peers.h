@@ -19,7 +19,7 @@ enum {
     QR_PEERS_MAX = 2 * QR_MEMBERS_MAX, /* members, and members that were removed a moment ago */
     QR_FLYING_MAX = 128,               /* messages with entries under way to one peer */
     QR_FLYING_BYTES_MAX = 16 * 1024 * 1024,
-    QR_TURN_BYTES_MAX = 4 * 1024 * 1024, /* of entries to one peer in one turn */
+    QR_TURN_BYTES_MAX = 1024 * 1024, /* of entries to one peer in one turn */
 };
 
 typedef enum qr_vote { QR_VOTE_SILENT, QR_VOTE_YES, QR_VOTE_NO } qr_vote;

@@ -22,16 +22,16 @@
 #include "paxos/paxos.h"
 
 enum {
-    QR_PAXOS_FORMAT = 'p',                       /* first byte of messages, records and briefs */
-    QR_PAXOS_MEMORY_DEFAULT = 16 * 1024 * 1024,  /* bytes of slots kept in memory */
-    QR_PAXOS_RECALL_FACTOR = 4,                  /* as much more at a start: it is about to be applied */
-    QR_PAXOS_MESSAGE_DEFAULT = 1024 * 1024,      /* bytes of entries in one message, or one entry */
-    QR_PAXOS_ENTRY_MAX = 8 * 1024 * 1024,        /* bytes of one command */
-    QR_PAXOS_RECORD_MAX = 8 * 1024 * 1024,       /* bytes of entries in one record, or one entry */
-    QR_PAXOS_UNCHOSEN_MAX = 256 * 1024 * 1024,   /* bytes a leader takes before it says BUSY */
-    QR_PAXOS_OUTBOX_MAX = 4096,                  /* small messages of one turn; peers ask again */
-    QR_PAXOS_COMMIT_BYTES_MAX = 4 * 1024 * 1024, /* of COMMIT effects in one step */
-    QR_PAXOS_COMMIT_COUNT_MAX = 2048,
+    QR_PAXOS_FORMAT = 'p',                      /* first byte of messages, records and briefs */
+    QR_PAXOS_MEMORY_DEFAULT = 16 * 1024 * 1024, /* bytes of slots kept in memory */
+    QR_PAXOS_RECALL_FACTOR = 4,                 /* as much more at a start: it is about to be applied */
+    QR_PAXOS_MESSAGE_DEFAULT = 1024 * 1024,     /* bytes of entries in one message, or one entry */
+    QR_PAXOS_ENTRY_MAX = 8 * 1024 * 1024,       /* bytes of one command */
+    QR_PAXOS_RECORD_MAX = 8 * 1024 * 1024,      /* bytes of entries in one record, or one entry */
+    QR_PAXOS_UNCHOSEN_MAX = 256 * 1024 * 1024,  /* bytes a leader takes before it says BUSY */
+    QR_PAXOS_OUTBOX_MAX = 4096,                 /* small messages of one turn; peers ask again */
+    QR_PAXOS_COMMIT_BYTES_MAX = 1024 * 1024,    /* of COMMIT effects in one step */
+    QR_PAXOS_COMMIT_COUNT_MAX = 512,
     QR_PAXOS_CONFIGS_MAX = 64, /* configurations remembered: a brief has 64 KiB */
 };
 

@@ -215,18 +215,15 @@ static bool read_group(walk *w, group *g, uint64_t count_max, qr_buffer *bytes)
 static void write_entries(walk *w, const qr_raft_engine *raft)
 {
     const qr_raft_log *log = &raft->log;
+    uint64_t emitted = raft->emitted < log->last ? raft->emitted : log->last;
     for (uint64_t index = log->memory_first; index <= log->last;) {
-        qr_raft_view view, next;
+        qr_raft_view view;
         qr_raft_log_read(log, index, &view);
-        group g = {.count = 1,
+        group g = {.count = index <= emitted ? qr_raft_log_alike(log, index, emitted) : 1,
                    .term = view.term,
                    .kind = view.kind,
                    .size = view.bytes.size,
-                   .has_bytes = index > raft->emitted};
-        while (!g.has_bytes && index + g.count <= log->last && index + g.count <= raft->emitted &&
-               qr_raft_log_read(log, index + g.count, &next) && next.term == view.term &&
-               next.kind == view.kind && next.bytes.size == view.bytes.size)
-            g.count++;
+                   .has_bytes = index > emitted};
         write_group(w, &g, view.bytes);
         index += g.count;
     }

@@ -2,7 +2,7 @@
 
 #include "raft/raft_internal.h"
 
-enum { CHUNK_SIZE_MIN = 64 * 1024 - 64, RING_ROOM_MIN = 64 };
+enum { CHUNK_SIZE_MIN = 64 * 1024 - 64, BLOCK_ROOM_MIN = 16 };
 
 struct qr_raft_chunk {
     qr_raft_chunk *before, *behind; /* older, newer */
@@ -45,26 +45,78 @@ static qr_raft_chunk *chunk_add(qr_raft_log *log, size_t need)
     return chunk;
 }
 
-void qr_raft_log_free(qr_raft_log *log)
+/* ------------------------------------------------------------ descriptors ---- */
+
+static qr_raft_entry **block_at(const qr_raft_log *log, uint64_t index)
 {
-    while (log->head)
-        chunk_remove(log, log->head);
-    qr_free(log->spare);
-    qr_free(log->ring);
-    qr_free(log->runs);
-    *log = (qr_raft_log){0};
+    return &log->blocks[index / QR_RAFT_BLOCK & (log->block_room - 1)];
 }
 
 static qr_raft_entry *entry_at(const qr_raft_log *log, uint64_t index)
 {
     QR_ASSERT(index >= log->memory_first && index <= log->last);
-    return &log->ring[index & (log->ring_room - 1)];
+    return &(*block_at(log, index))[index % QR_RAFT_BLOCK];
+}
+
+static void block_free(qr_raft_log *log, uint64_t index)
+{
+    qr_raft_entry **block = block_at(log, index);
+    if (log->spare_block == NULL)
+        log->spare_block = *block;
+    else
+        qr_free(*block);
+    *block = NULL;
+}
+
+static void blocks_free(qr_raft_log *log)
+{
+    for (uint64_t at = 0; at < log->block_room; at++)
+        if (log->blocks[at] != NULL)
+            block_free(log, at * QR_RAFT_BLOCK);
+}
+
+static void blocks_grow(qr_raft_log *log)
+{
+    uint64_t room = log->block_room ? log->block_room * 2 : BLOCK_ROOM_MIN;
+    qr_raft_entry **blocks = qr_alloc_zero(room, sizeof(qr_raft_entry *));
+    if (log->memory_first <= log->last)
+        for (uint64_t b = log->memory_first / QR_RAFT_BLOCK; b <= log->last / QR_RAFT_BLOCK; b++)
+            blocks[b & (room - 1)] = *block_at(log, b * QR_RAFT_BLOCK);
+    qr_free(log->blocks);
+    log->blocks = blocks;
+    log->block_room = room;
+}
+
+/* There is a block for this entry, the one behind the last. */
+static void block_need(qr_raft_log *log, uint64_t index)
+{
+    uint64_t first = log->memory_first / QR_RAFT_BLOCK;
+    if (log->block_room == 0 || index / QR_RAFT_BLOCK - first == log->block_room)
+        blocks_grow(log);
+    qr_raft_entry **block = block_at(log, index);
+    if (*block != NULL)
+        return;
+    *block = log->spare_block ? log->spare_block : qr_alloc(QR_RAFT_BLOCK * sizeof **block);
+    log->spare_block = NULL;
+}
+
+void qr_raft_log_free(qr_raft_log *log)
+{
+    while (log->head)
+        chunk_remove(log, log->head);
+    qr_free(log->spare);
+    blocks_free(log);
+    qr_free(log->spare_block);
+    qr_free(log->blocks);
+    qr_free(log->runs);
+    *log = (qr_raft_log){0};
 }
 
 void qr_raft_log_reset(qr_raft_log *log, uint64_t index, uint64_t term)
 {
     while (log->head)
         chunk_remove(log, log->head);
+    blocks_free(log);
     log->base_index = log->last = index;
     log->base_term = term;
     log->memory_first = index + 1;
@@ -81,14 +133,32 @@ static void entry_release(qr_raft_log *log, qr_raft_entry *entry)
         chunk_remove(log, entry->home);
 }
 
+static void release_first(qr_raft_log *log)
+{
+    uint64_t index = log->memory_first;
+    entry_release(log, entry_at(log, index));
+    if (index == log->last || (index + 1) % QR_RAFT_BLOCK == 0)
+        block_free(log, index);
+    log->memory_first++;
+}
+
+static void release_last(qr_raft_log *log)
+{
+    uint64_t index = log->last;
+    qr_raft_entry *entry = entry_at(log, index);
+    entry->home->used = entry->offset; /* what follows is written over it: runs of bytes stay without holes */
+    entry_release(log, entry);
+    if (index == log->memory_first || index % QR_RAFT_BLOCK == 0)
+        block_free(log, index);
+    log->last--;
+}
+
 void qr_raft_log_forget(qr_raft_log *log, uint64_t index)
 {
     QR_ASSERT(index >= log->base_index && index <= log->last);
     uint64_t term = qr_raft_log_term(log, index);
-    while (log->memory_first <= index) {
-        entry_release(log, entry_at(log, log->memory_first));
-        log->memory_first++;
-    }
+    while (log->memory_first <= index)
+        release_first(log);
     size_t gone = 0; /* runs that end at or before index */
     while (gone < log->run_count &&
            (gone + 1 < log->run_count ? log->runs[gone + 1].first - 1 : log->last) <= index)
@@ -100,24 +170,6 @@ void qr_raft_log_forget(qr_raft_log *log, uint64_t index)
         log->runs[0].first = index + 1;
     log->base_index = index;
     log->base_term = term;
-}
-
-static void ring_resize(qr_raft_log *log, uint64_t room)
-{
-    qr_raft_entry *ring = qr_alloc_zero(room, sizeof *ring);
-    for (uint64_t i = log->memory_first; i <= log->last; i++)
-        ring[i & (room - 1)] = *entry_at(log, i);
-    qr_free(log->ring);
-    log->ring = ring;
-    log->ring_room = room;
-}
-
-/* After a start the ring has room for a long log that waited to be applied. */
-static void ring_shrink(qr_raft_log *log)
-{
-    uint64_t held = log->last + 1 - log->memory_first;
-    if (log->ring_room > RING_ROOM_MIN && held <= log->ring_room / 4)
-        ring_resize(log, log->ring_room / 2);
 }
 
 static void run_add(qr_raft_log *log, uint64_t first, uint64_t term)
@@ -169,10 +221,8 @@ void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_
     qr_raft_chunk *chunk = log->tail;
     if (chunk == NULL || chunk->room - chunk->used < need)
         chunk = chunk_add(log, need);
-    if (log->last + 1 - log->memory_first == log->ring_room)
-        ring_resize(log, log->ring_room ? log->ring_room * 2 : RING_ROOM_MIN);
-
     uint64_t index = log->last + 1;
+    block_need(log, index);
     uint8_t *at = chunk->bytes + chunk->used;
     size_t header = qr_raft_entry_header(at, term, kind, bytes.size);
     if (bytes.size)
@@ -194,13 +244,8 @@ void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_
 void qr_raft_log_truncate(qr_raft_log *log, uint64_t index)
 {
     QR_ASSERT(index > log->base_index);
-    while (log->last >= index && log->last >= log->memory_first) {
-        qr_raft_entry *entry = entry_at(log, log->last);
-        entry->home->used =
-            entry->offset; /* what follows is written over it: runs of bytes stay without holes */
-        entry_release(log, entry);
-        log->last--;
-    }
+    while (log->last >= index && log->last >= log->memory_first)
+        release_last(log);
     if (log->last >= index) { /* the rest was not in memory */
         log->last = index - 1;
         log->memory_first = index;
@@ -211,12 +256,8 @@ void qr_raft_log_truncate(qr_raft_log *log, uint64_t index)
 
 void qr_raft_log_trim(qr_raft_log *log, uint64_t index_max, size_t memory_max)
 {
-    while (log->memory_bytes > memory_max && log->memory_first <= index_max &&
-           log->memory_first <= log->last) {
-        entry_release(log, entry_at(log, log->memory_first));
-        log->memory_first++;
-    }
-    ring_shrink(log);
+    while (log->memory_bytes > memory_max && log->memory_first <= index_max && log->memory_first <= log->last)
+        release_first(log);
 }
 
 /* The row of the run that holds index, which is above base_index and at most last. */
@@ -254,6 +295,21 @@ bool qr_raft_log_read(const qr_raft_log *log, uint64_t index, qr_raft_view *view
                            .bytes = qr_slice_of(at + entry->header, entry->size - entry->header),
                            .encoded = qr_slice_of(at, entry->size)};
     return true;
+}
+
+/* An image of the engine asks it of all entries in memory in one turn: hence without views. The terms and
+ * kinds being equal, equal encodings have equal headers. */
+uint64_t qr_raft_log_alike(const qr_raft_log *log, uint64_t index, uint64_t last)
+{
+    QR_ASSERT(last <= log->last);
+    const qr_raft_entry *first = entry_at(log, index);
+    uint64_t count = 1;
+    for (; index + count <= last; count++) {
+        const qr_raft_entry *next = entry_at(log, index + count);
+        if (next->size != first->size || next->term != first->term || next->kind != first->kind)
+            break;
+    }
+    return count;
 }
 
 uint64_t qr_raft_log_find(const qr_raft_log *log, uint64_t index_max, uint64_t term)

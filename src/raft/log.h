@@ -20,6 +20,10 @@ typedef struct qr_raft_entry { /* one entry in memory */
     uint8_t kind;    /* qr_entry_kind */
 } qr_raft_entry;
 
+/* Descriptors stand in blocks: more of them never means that those that are there have to move, which would
+ * be milliseconds for some 100,000. */
+enum { QR_RAFT_BLOCK = 1024 };
+
 typedef struct qr_raft_run { /* entries from first on have this term */
     uint64_t first, term;
 } qr_raft_run;
@@ -28,9 +32,12 @@ typedef struct qr_raft_log {
     uint64_t base_index, base_term; /* the entry before the first: inside a checkpoint, or 0 and 0 */
     uint64_t last;                  /* base_index when empty */
     uint64_t memory_first;          /* entries memory_first..last are in memory; last + 1 when none is */
-    qr_raft_entry *ring;            /* entry i is at i & (ring_room - 1) */
-    uint64_t ring_room;             /* a power of two */
-    qr_raft_run *runs;              /* oldest first; indexes and terms strictly rise */
+    /* Descriptors of entries in memory: block b, of entries b * QR_RAFT_BLOCK on, is at b & (block_room - 1),
+     * which is NULL when none of them is; block_room is a power of two. */
+    qr_raft_entry **blocks;
+    uint64_t block_room;
+    qr_raft_entry *spare_block; /* kept for reuse, or NULL */
+    qr_raft_run *runs;          /* oldest first; indexes and terms strictly rise */
     size_t run_count, run_room;
     qr_raft_chunk *head, *tail; /* oldest and newest chunk */
     qr_raft_chunk *spare;       /* kept for reuse, or NULL */
@@ -64,6 +71,8 @@ static inline uint64_t qr_raft_log_last_term(const qr_raft_log *log)
     return log->run_count ? log->runs[log->run_count - 1].term : log->base_term;
 }
 bool qr_raft_log_read(const qr_raft_log *log, uint64_t index, qr_raft_view *view); /* false: not in memory */
+/* How many entries from index on, which is in memory, up to last have its term, its kind and its size. */
+uint64_t qr_raft_log_alike(const qr_raft_log *log, uint64_t index, uint64_t last);
 /* The greatest index in base_index..index_max whose term is at most term; base_index if none is. */
 uint64_t qr_raft_log_find(const qr_raft_log *log, uint64_t index_max, uint64_t term);
 

@@ -102,6 +102,14 @@ static void agrees_with_an_array(void **state)
     }
 }
 
+static size_t blocks_of(const qr_raft_log *log)
+{
+    size_t count = 0;
+    for (uint64_t at = 0; at < log->block_room; at++)
+        count += log->blocks[at] != NULL;
+    return count;
+}
+
 static void memory_is_bounded_and_given_back(void **state)
 {
     qr_raft_log log;
@@ -112,11 +120,72 @@ static void memory_is_bounded_and_given_back(void **state)
         qr_raft_log_trim(&log, log.last, 100000);
         assert_true(log.memory_bytes <= 100000);
     }
-    assert_true(log.ring_room <= 256);
+    assert_true(blocks_of(&log) <= 2);
+    assert_int_equal(log.block_room, 16);
     assert_int_equal(log.run_count, 1);
     qr_raft_log_trim(&log, log.last, 0);
     assert_int_equal(log.memory_bytes, 0);
     assert_null(log.head);
+    assert_int_equal(blocks_of(&log), 0);
+    qr_raft_log_free(&log);
+}
+
+static void append_until(qr_raft_log *log, uint64_t last, uint64_t term)
+{
+    while (log->last < last) {
+        uint64_t number = log->last + 1;
+        qr_raft_log_append(log, term, QR_ENTRY_COMMAND, qr_slice_of(&number, 1 + number % sizeof number));
+    }
+}
+
+static void holds(const qr_raft_log *log, uint64_t first, uint64_t last, uint64_t term)
+{
+    qr_raft_view view;
+    for (uint64_t number = first; number <= last; number++) {
+        assert_true(qr_raft_log_read(log, number, &view));
+        assert_int_equal(view.term, term);
+        assert_int_equal(view.bytes.size, 1 + number % sizeof number);
+        assert_memory_equal(view.bytes.data, &number, view.bytes.size);
+    }
+}
+
+/* More entries need more blocks; none of those that are there moves, and each goes with its last entry, at
+ * whichever end. */
+static void descriptors_stand_in_blocks(void **state)
+{
+    (void)state;
+    qr_raft_log log;
+    qr_raft_log_init(&log);
+    append_until(&log, 1, 1);
+    const qr_raft_entry *stays = log.blocks[0];
+    append_until(&log, 40 * QR_RAFT_BLOCK - 1, 1);
+    assert_int_equal(blocks_of(&log), 40);
+    assert_ptr_equal(log.blocks[0], stays);
+    holds(&log, 1, log.last, 1);
+    qr_raft_log_truncate(&log, 20 * QR_RAFT_BLOCK + 1);
+    assert_int_equal(blocks_of(&log), 21);
+    qr_raft_log_truncate(&log, 20 * QR_RAFT_BLOCK);
+    assert_int_equal(blocks_of(&log), 20);
+    append_until(&log, 30 * QR_RAFT_BLOCK, 2);
+    qr_raft_log_forget(&log, 10 * QR_RAFT_BLOCK - 2);
+    assert_int_equal(blocks_of(&log), 22);
+    qr_raft_log_forget(&log, 10 * QR_RAFT_BLOCK - 1);
+    assert_int_equal(blocks_of(&log), 21);
+    holds(&log, 10 * QR_RAFT_BLOCK, 20 * QR_RAFT_BLOCK - 1, 1);
+    holds(&log, 20 * QR_RAFT_BLOCK, 30 * QR_RAFT_BLOCK, 2);
+    for (uint64_t index = 10 * QR_RAFT_BLOCK; index <= log.last; index += 100)
+        assert_int_equal(qr_raft_log_alike(&log, index, log.last), 1); /* sizes differ */
+    qr_raft_log_truncate(&log, 10 * QR_RAFT_BLOCK);
+    assert_int_equal(blocks_of(&log), 0);
+    append_until(&log, 90 * QR_RAFT_BLOCK, 3); /* the places are taken in turn */
+    holds(&log, 10 * QR_RAFT_BLOCK, 90 * QR_RAFT_BLOCK, 3);
+    qr_raft_log_reset(&log, 7, 4);
+    assert_int_equal(blocks_of(&log), 0);
+    for (int i = 0; i < 3000; i++)
+        qr_raft_log_append(&log, 4 + (i >= 2000), QR_ENTRY_COMMAND, qr_slice_text("equal"));
+    assert_int_equal(qr_raft_log_alike(&log, 8, log.last), 2000);
+    assert_int_equal(qr_raft_log_alike(&log, 8, 100), 93);
+    assert_int_equal(qr_raft_log_alike(&log, 2008, log.last), 1000);
     qr_raft_log_free(&log);
 }
 
@@ -125,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_an_array),
         cmocka_unit_test(memory_is_bounded_and_given_back),
+        cmocka_unit_test(descriptors_stand_in_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
