@@ -146,6 +146,7 @@ typedef struct qr_raft_engine {
 
     qr_raft_mail *outbox;
     size_t outbox_count, outbox_room;
+    qr_slice told; /* the last append of this turn, in the arena of effects */
     qr_buffer scratch;
 } qr_raft_engine;
 

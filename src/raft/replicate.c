@@ -267,7 +267,22 @@ void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft
         qr_peer_agrees(peer, message->accepted, message->match);
 }
 
-/* Writes header and entries from..last as one message. */
+/* The message whose head is in scratch, with the entries from..last behind it. Peers that are equally far get
+ * the same bytes: a head says which entries follow, so the same head in the same turn is the same message. */
+static qr_slice append_bytes(qr_raft_engine *raft, uint64_t from, uint64_t last, size_t bytes)
+{
+    size_t head = raft->scratch.size;
+    qr_slice *told = &raft->told;
+    if (told->size == head + bytes && memcmp(told->data, raft->scratch.data, head) == 0)
+        return *told;
+    uint8_t *whole = qr_arena_alloc(&raft->effects->arena, head + bytes);
+    memcpy(whole, raft->scratch.data, head);
+    uint8_t *end = qr_raft_copy(raft, from, last, whole + head);
+    QR_ASSERT(end == whole + head + bytes);
+    return *told = qr_slice_of(whole, head + bytes);
+}
+
+/* Sends header and entries from peer->next to last as one message. */
 static void send_append(qr_raft_engine *raft, qr_peer *peer, uint64_t last, size_t bytes, bool wanted)
 {
     uint64_t prev = peer->next - 1;
@@ -282,14 +297,10 @@ static void send_append(qr_raft_engine *raft, qr_peer *peer, uint64_t last, size
                                .count = last - prev};
     qr_buffer_clear(&raft->scratch);
     qr_raft_message_encode(&message, &raft->scratch);
-    uint8_t *whole = qr_arena_alloc(&raft->effects->arena, raft->scratch.size + bytes);
-    memcpy(whole, raft->scratch.data, raft->scratch.size);
-    uint8_t *end = qr_raft_copy(raft, prev + 1, last, whole + raft->scratch.size);
-    QR_ASSERT(end == whole + raft->scratch.size + bytes);
     qr_effect *effect =
         qr_effects_add(raft->effects, QR_EFFECT_SEND, 0); /* the own disk may still be busy with it */
     effect->send.to = peer->id;
-    effect->send.bytes = qr_slice_of(whole, raft->scratch.size + bytes);
+    effect->send.bytes = append_bytes(raft, prev + 1, last, bytes);
     effect->send.head = raft->scratch.size;
     peer->round_sent = raft->reads.round;
     peer->commit_sent = raft->commit;
@@ -393,6 +404,7 @@ void qr_raft_leader_count(qr_raft_engine *raft)
 void qr_raft_leader_tick(qr_raft_engine *raft)
 {
     qr_raft_reads_tick(raft);
+    raft->told = qr_slice_of(NULL, 0); /* of an earlier step: its memory is gone */
     for (uint32_t i = 0; i < raft->peers.count; i++)
         send_to(raft, &raft->peers.list[(i + raft->fetch_turn) % raft->peers.count]);
     qr_raft_handover_tick(raft);

@@ -302,6 +302,53 @@ static void a_turn_is_one_record_and_one_message(void **state)
     world_free(w);
 }
 
+/* What the leader sends both others when it is given one command more: the bytes, by member. */
+static void sends_of_a_turn(world *w, uint64_t leader, qr_effects *effects, qr_slice *sends)
+{
+    qr_engine *engine = w->member[leader].engine;
+    qr_slice command = qr_slice_text("command");
+    qr_event propose = {
+        .kind = QR_EVENT_PROPOSE, .now_ms = w->now_ms, .propose = {.commands = &command, .count = 1}};
+    qr_event tick = {.kind = QR_EVENT_TICK, .now_ms = w->now_ms};
+    qr_raft.step(engine, &propose, effects);
+    qr_effects_clear(effects);
+    qr_raft.step(engine, &tick, effects);
+    for (size_t i = 0; i < effects->count; i++)
+        if (effects->list[i].kind == QR_EFFECT_SEND)
+            sends[effects->list[i].send.to] = effects->list[i].send.bytes;
+}
+
+/* Followers that are equally far are sent the same bytes, made once; one that is asked something else is not.
+ */
+static void an_append_is_made_once_for_all_that_are_equally_far(void **state)
+{
+    world *w = world_new(3, 26);
+    world_boot_all(w);
+    assert_true(world_until(w, 5000, world_is_even));
+    uint64_t leader = world_leader(w), one = leader % 3 + 1, other = one % 3 + 1;
+    qr_effects effects;
+    qr_effects_init(&effects);
+    qr_slice sends[4] = {{0}};
+    sends_of_a_turn(w, leader, &effects, sends);
+    assert_non_null(sends[one].data);
+    assert_ptr_equal(sends[one].data, sends[other].data);
+    assert_int_equal(sends[one].size, sends[other].size);
+    for (int up = 0; up < 2; up++) {
+        qr_event link = {.kind = QR_EVENT_LINK, .now_ms = w->now_ms, .link = {.peer = other, .up = up}};
+        qr_effects_clear(&effects);
+        qr_raft.step(w->member[leader].engine, &link, &effects);
+    }
+    sends_of_a_turn(w, leader, &effects, sends);
+    assert_ptr_not_equal(sends[one].data, sends[other].data);
+    qr_raft_message to_one, to_other;
+    assert_int_equal(qr_raft_message_decode(sends[one], &to_one), QR_OK);
+    assert_int_equal(qr_raft_message_decode(sends[other], &to_other), QR_OK);
+    assert_int_equal(to_one.count, 1);   /* in the stream */
+    assert_int_equal(to_other.count, 2); /* a probe, from what is known to be there */
+    qr_effects_free(&effects);
+    world_free(w);
+}
+
 /* A follower knows of a commit one message after the leader does, not a heartbeat later. */
 static void followers_hear_of_commits_at_once(void **state)
 {
@@ -453,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_cut_takes_durability_with_it),
         cmocka_unit_test(copies_do_not_multiply),
         cmocka_unit_test(a_turn_is_one_record_and_one_message),
+        cmocka_unit_test(an_append_is_made_once_for_all_that_are_equally_far),
         cmocka_unit_test(followers_hear_of_commits_at_once),
         cmocka_unit_test(a_slow_minority_does_not_matter),
         cmocka_unit_test(losses_are_made_up_for),
