@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "base/assert.h"
 
@@ -37,6 +40,15 @@ void *qr_realloc(void *old, size_t size)
 void qr_free(void *memory)
 {
     free(memory);
+}
+
+void qr_give_back(void *memory, size_t size)
+{
+    QR_ASSERT((uintptr_t)memory % 4096 == 0 && size % 4096 == 0);
+#ifdef __linux__
+    /* A kernel with larger pages refuses, and then it is as where it can't be done. */
+    (void)madvise(memory, size, MADV_DONTNEED);
+#endif
 }
 
 char *qr_strdup(const char *text)

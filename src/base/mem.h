@@ -10,6 +10,9 @@ void *qr_alloc_zero(size_t count, size_t size);    /* zeroed; count * size is ch
 void *qr_alloc_aligned(size_t align, size_t size); /* align: a power of two, at least that of a pointer */
 void *qr_realloc(void *old, size_t size);          /* like realloc(3) */
 void qr_free(void *memory);                        /* NULL is fine */
+/* The memory stays whose it is and may be written again; until then it costs nothing and its content is lost.
+ * Both numbers are multiples of 4096. Does nothing where the system can't. */
+void qr_give_back(void *memory, size_t size);
 char *qr_strdup(const char *text);
 
 #endif

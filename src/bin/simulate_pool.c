@@ -33,7 +33,7 @@ static void on_abort(int signal_number)
 
 static qr_machine *new_machine(uint32_t bug, uint64_t admit_bytes)
 {
-    qr_tree_config config = {.bug = bug, .admit_bytes = admit_bytes};
+    qr_tree_config config = {.bug = bug, .admit_bytes = admit_bytes, .move_always = true};
     return qr_tree_open(&config);
 }
 

@@ -338,11 +338,13 @@ typedef struct qr_hash_result {
 
 typedef struct qr_tree_status {
     uint64_t revision, compacted;
-    uint64_t keys;          /* live, in QR_SPACE_KEYS */
-    uint64_t live_bytes;    /* keys and values of the newest versions */
-    uint64_t history_bytes; /* of older versions and tombstones still kept */
-    uint64_t memory_bytes;  /* about what the tree holds of the machine's memory */
-    const qr_alarm *alarms; /* that stand, by kind and member */
+    uint64_t keys;             /* live, in QR_SPACE_KEYS */
+    uint64_t live_bytes;       /* keys and values of the newest versions */
+    uint64_t history_bytes;    /* of older versions and tombstones still kept */
+    uint64_t memory_bytes;     /* about what the tree holds of the machine's memory */
+    uint64_t pages_bytes;      /* of the pages that records and events lie in, and those kept for more */
+    uint64_t pages_used_bytes; /* what of these is in use */
+    const qr_alarm *alarms;    /* that stand, by kind and member */
     size_t alarm_count;
 } qr_tree_status;
 

@@ -12,40 +12,53 @@
  * The other spaces have no history: their older versions wait here only until no save needs them. */
 #include "tree/private.h"
 
-enum { RING_ROOM_MIN = 64, HISTORY_BYTES_DEFAULT = 1 << 30 };
+enum { RING_ROOM_MIN = 4, HISTORY_BYTES_DEFAULT = 1 << 30 };
 
-/* Twice the room. A number's place has one bit more then: of the events at the end of the old room and those
- * that run on at its front, only the ones in whose numbers this bit is set move. The others stay where they
- * are, which for a log that was never compacted is all of them: no pause that grows with it. */
+/* Twice the room. Chunks keep their place, or have one bit more of it. */
 static void grow(qr__ring *ring)
 {
-    uint64_t old = ring->room;
-    ring->room = old ? old * 2 : RING_ROOM_MIN;
-    ring->events = qr_realloc(ring->events, ring->room * sizeof *ring->events);
-    uint64_t wrap = old ? (ring->first + old - 1) / old * old : 0;
-    uint64_t from = wrap & old ? wrap : ring->first, to = wrap & old ? ring->end : wrap;
-    if (from < to)
-        memcpy(&ring->events[from & (ring->room - 1)], &ring->events[from & (old - 1)],
-               (to - from) * sizeof *ring->events);
+    uint64_t room = ring->room ? ring->room * 2 : RING_ROOM_MIN;
+    qr__event **chunks = qr_alloc_zero(room, sizeof *chunks);
+    for (uint64_t i = 0; i < ring->room; i++) {
+        uint64_t chunk = ring->first / QR__CHUNK + i;
+        chunks[chunk & (room - 1)] = ring->chunks[chunk & (ring->room - 1)];
+    }
+    qr_free(ring->chunks);
+    ring->chunks = chunks;
+    ring->room = room;
 }
 
 void qr__ring_push(qr__ring *ring, qr__event event)
 {
-    uint64_t held = ring->end - ring->first;
-    if (held == ring->room)
-        grow(ring);
-    ring->events[ring->end++ & (ring->room - 1)] = event;
+    uint64_t number = ring->end++;
+    if (number % QR__CHUNK == 0) {
+        if (number / QR__CHUNK - ring->first / QR__CHUNK >= ring->room)
+            grow(ring);
+        qr__event **chunk = &ring->chunks[number / QR__CHUNK & (ring->room - 1)];
+        if (*chunk == NULL) /* else what began it was taken back */
+            *chunk = qr_slab_page_alloc(ring->records);
+    }
+    *qr__ring_at(ring, number) = event;
 }
 
 static void ring_pop(qr__ring *ring)
 {
     QR_ASSERT(ring->first < ring->end);
-    ring->first++;
-    if (ring->first == ring->end && ring->room > RING_ROOM_MIN) {
-        qr_free(ring->events);
-        ring->events = NULL;
-        ring->room = 0;
-    }
+    uint64_t number = ring->first++;
+    if (ring->first % QR__CHUNK != 0)
+        return;
+    qr__event **chunk = &ring->chunks[number / QR__CHUNK & (ring->room - 1)];
+    qr_slab_page_free(ring->records, *chunk);
+    *chunk = NULL;
+}
+
+void qr__ring_free(qr__ring *ring)
+{
+    for (uint64_t i = 0; i < ring->room; i++)
+        if (ring->chunks[i])
+            qr_slab_page_free(ring->records, ring->chunks[i]);
+    qr_free(ring->chunks);
+    *ring = (qr__ring){.records = ring->records};
 }
 
 uint64_t qr__history_place(const qr_tree *tree, uint64_t revision, uint32_t sub)
@@ -199,9 +212,8 @@ bool qr__history_free(qr_tree *tree, size_t budget)
             budget -= freed < budget ? freed : budget;
         }
     }
-    qr_free(tree->history.events);
-    qr_free(tree->hidden.events);
-    tree->history = tree->hidden = (qr__ring){0};
+    qr__ring_free(&tree->history);
+    qr__ring_free(&tree->hidden);
     return false;
 }
 

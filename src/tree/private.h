@@ -8,7 +8,7 @@
  *   digest.c     the rolling digest, and the hash of all versions  save.c, load.c  the image in slices
  *   lease.c      leases and the keys attached to them              check.c    every structural invariant
  *   alarm.c      alarms, and what they refuse                      paths.c    checks, rights, sessions, one
- * path tree.c       the machine
+ * path tree.c       the machine                                 tidy.c     giving memory back
  *
  * Logical and physical state are kept apart throughout: what a result, the digest or a saved image may depend
  * on is the logical state; which old versions are already freed is physical and may differ between replicas
@@ -206,6 +206,9 @@ qr__entry *qr__entry_new(qr_slice key, qr_slab *records);
 void qr__entry_free(qr__entry *entry, qr_slab *records);
 qr__version *qr__version_new(const qr__draft *draft, qr_slab *records);
 void qr__version_free(qr__version *version, qr_slab *records);
+/* The same out of a page that is mostly empty, or always: where it is now (base/slab.h). */
+qr__entry *qr__entry_move(qr__entry *entry, qr_slab *records, bool always);
+qr__version *qr__version_move(qr__version *version, qr_slab *records, bool always);
 qr_slice qr__value_of(const qr__version *version);
 uint64_t qr__value_hash(const qr__version *version);
 /* Bytes of value and attribute. */
@@ -342,19 +345,24 @@ typedef struct qr__event {
     qr__version *version;
 } qr__event;
 
-/* Events by a number that counts up for ever; those from `first` to `end` - 1 are held. */
+enum { QR__CHUNK = QR_SLAB_PAGE / sizeof(qr__event) }; /* events of a chunk; a power of two */
+
+/* Events by a number that counts up for ever; those from `first` to `end` - 1 are held, in chunks: none is
+ * ever copied, and what has been forgotten holds no memory. */
 typedef struct qr__ring {
-    qr__event *events; /* owned */
-    uint64_t room;     /* a power of two, or 0 */
+    qr__event **chunks; /* owned: by number of the first event / QR__CHUNK, modulo room; NULL = none there */
+    uint64_t room;      /* a power of two, or 0 */
     uint64_t first, end;
+    qr_slab *records; /* borrowed: a chunk is a page of it */
 } qr__ring;
 
 static inline qr__event *qr__ring_at(const qr__ring *ring, uint64_t number)
 {
     QR_ASSERT(number >= ring->first && number < ring->end);
-    return &ring->events[number & (ring->room - 1)];
+    return &ring->chunks[number / QR__CHUNK & (ring->room - 1)][number % QR__CHUNK];
 }
 void qr__ring_push(qr__ring *ring, qr__event event);
+void qr__ring_free(qr__ring *ring);
 
 /* ------------------------------------------------------------------- tree ---- */
 
@@ -377,6 +385,13 @@ typedef struct qr__figures {
     uint64_t history_bytes; /* physical */
 } qr__figures;
 
+/* The walk that moves records together (tidy.c). */
+typedef struct qr__tidying {
+    enum { QR__TIDY_REST, QR__TIDY_KEYS, QR__TIDY_DIRECTORIES } stage;
+    uint64_t compacted; /* when the last walk began */
+    qr_buffer place;    /* a key in the leaf that comes next */
+} qr__tidying;
+
 typedef struct qr__save qr__save;
 typedef struct qr__load qr__load;
 
@@ -398,8 +413,9 @@ struct qr_tree {
     uint64_t directory_cost; /* what the quota charges for all directory records */
     uint64_t queries;        /* served since the start; nothing replicated may look at it */
     uint64_t saves;          /* begun since the start */
-    qr__save *save;          /* NULL unless a save runs */
-    qr__load *load;          /* NULL unless a load runs */
+    qr__tidying tidying;
+    qr__save *save; /* NULL unless a save runs */
+    qr__load *load; /* NULL unless a load runs */
     struct {
         bool began;
         int space;
@@ -499,6 +515,7 @@ void qr__directory_put(qr_tree *tree, qr_slice path, const qr_directory *record)
 
 bool qr__history_free(qr_tree *tree, size_t budget); /* all entries but those of directories; true = more */
 bool qr__history_work(qr_tree *tree, size_t budget);
+bool qr__tidy(qr_tree *tree, size_t budget); /* true = more */
 bool qr__history_pending(const qr_tree *tree);
 bool qr__history_upkeep(qr_tree *tree, int64_t wall_ms, qr_buffer *body);
 /* First number in history whose event comes at or behind that place. */

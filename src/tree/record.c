@@ -24,6 +24,11 @@ void qr__entry_free(qr__entry *entry, qr_slab *records)
     qr_slab_free(records, entry, entry_size(entry->key_size));
 }
 
+qr__entry *qr__entry_move(qr__entry *entry, qr_slab *records, bool always)
+{
+    return qr_slab_move(records, entry, entry_size(entry->key_size), always);
+}
+
 /* ----------------------------------------------------------------- versions ---- */
 
 static size_t blob_size(size_t value_size)
@@ -116,6 +121,17 @@ void qr__version_free(qr__version *version, qr_slab *records)
     }
     qr__extra_drop(qr__extra_of(version), records);
     qr_slab_free(records, version, version_size(version));
+}
+
+qr__version *qr__version_move(qr__version *version, qr_slab *records, bool always)
+{
+    qr__version *moved = qr_slab_move(records, version, version_size(version), always);
+    qr__blob *blob = qr__blob_of(moved);
+    if (blob && blob->references == 1) {
+        blob = qr_slab_move(records, blob, blob_size(blob->size), always);
+        memcpy((void *)qr__content_of(moved), &blob, sizeof blob);
+    }
+    return moved;
 }
 
 qr_slice qr__value_of(const qr__version *version)

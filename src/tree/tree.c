@@ -112,7 +112,6 @@ static qr_tree_status status_of(const qr_tree *tree, qr_arena *arena)
 {
     uint64_t bytes = sizeof *tree + tree->records.bytes + tree->directories.bytes;
     bytes += tree->attachments.bytes;
-    bytes += (tree->history.room + tree->hidden.room) * sizeof(qr__event);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         bytes += tree->spaces[space].bytes;
     qr_tree_status status = {.revision = tree->now.revision,
@@ -120,7 +119,9 @@ static qr_tree_status status_of(const qr_tree *tree, qr_arena *arena)
                              .keys = tree->spaces[QR__SPACE_KEYS].live,
                              .live_bytes = tree->now.live_bytes,
                              .history_bytes = tree->now.history_bytes,
-                             .memory_bytes = bytes};
+                             .memory_bytes = bytes,
+                             .pages_bytes = qr_slab_held(&tree->records),
+                             .pages_used_bytes = qr_slab_used(&tree->records)};
     status.alarms = qr__alarm_list(tree, arena, &status.alarm_count);
     return status;
 }
@@ -213,7 +214,8 @@ static bool tree_upkeep(qr_machine *machine, int64_t wall_ms, qr_buffer *body)
 
 static bool tree_work(qr_machine *machine, size_t budget)
 {
-    return qr__history_work(tree_of(machine), budget);
+    qr_tree *tree = tree_of(machine);
+    return qr__history_work(tree, budget) || qr__tidy(tree, budget);
 }
 
 static bool tree_lease_from(const qr_machine *machine, int64_t id, qr_machine_lease *lease)
@@ -271,8 +273,10 @@ static bool tree_retire(qr_machine *machine, size_t budget)
     qr_tree *tree = tree_of(machine);
     qr__save_end(tree);
     qr__load_end(tree);
-    if (qr__history_free(tree, budget))
+    if (qr__history_free(tree, budget)) {
+        qr_slab_trim(&tree->records, 0);
         return true;
+    }
     qr__cursor cursor = qr__cursor_seek(&tree->directories, qr_slice_of(NULL, 0));
     while (cursor.leaf) {
         qr__entry *entry = qr__cursor_entry(&cursor);
@@ -284,6 +288,7 @@ static bool tree_retire(qr_machine *machine, size_t budget)
     qr__leases_free(tree);
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         qr__index_free(&tree->spaces[space]);
+    qr_buffer_free(&tree->tidying.place);
     qr_slab_end(&tree->records);
     qr_free(tree);
     return false;
@@ -326,6 +331,7 @@ qr_machine *qr_tree_open(const qr_tree_config *config)
     tree->now.revision = 1; /* of an empty store; the first write makes 2 */
     for (int space = 0; space < QR__SPACE_COUNT; space++)
         qr__index_init(&tree->spaces[space], &tree->records);
+    tree->history.records = tree->hidden.records = &tree->records;
     qr__index_init(&tree->directories, &tree->records);
     qr__index_init(&tree->attachments, &tree->records);
     return &tree->machine;

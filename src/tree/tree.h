@@ -18,7 +18,9 @@ typedef struct qr_tree_config {
      * Whatever they are, an alarm of QR_ALARM_NO_SPACE refuses them on all.
      */
     uint64_t quota_bytes, admit_bytes;
-    uint32_t bug; /* core/bugs.h */
+    uint32_t bug;     /* core/bugs.h */
+    bool move_always; /* for tests: after a compaction all records that may move do, whatever their pages are
+                         like */
 } qr_tree_config;
 
 qr_machine *qr_tree_open(const qr_tree_config *config);

@@ -11,7 +11,7 @@
 
 static qr_machine *new_tree(uint32_t bug, uint64_t admit_bytes)
 {
-    return qr_tree_open(&(qr_tree_config){.bug = bug, .admit_bytes = admit_bytes});
+    return qr_tree_open(&(qr_tree_config){.bug = bug, .admit_bytes = admit_bytes, .move_always = true});
 }
 
 /* For passwords of clients, which none here has; the real one is a library's. */

@@ -88,6 +88,9 @@ static void print_tree(const qr_tree_status *tree, qr_buffer *out)
     gauge(out, "etcd_debugging_mvcc_compact_revision", tree->compacted,
           "The revision of the last compaction.");
     gauge(out, "quorate_history_bytes", tree->history_bytes, "Older versions that are kept.");
+    gauge(out, "quorate_pages_bytes", tree->pages_bytes,
+          "Pages of memory with keys, small values and events, and those kept for more.");
+    gauge(out, "quorate_pages_used_bytes", tree->pages_used_bytes, "What of these is in use.");
 }
 
 /* There is no queue of events that wait, and so no etcd_debugging_mvcc_pending_events_total: who is slow

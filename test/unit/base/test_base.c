@@ -381,6 +381,73 @@ static void test_slab(void **state)
     qr_free(sizes);
 }
 
+enum { SMALL = 88, SMALL_COUNT = 100000 };
+
+/* Nine of ten objects go, at random: hardly a page is empty. Those left are moved together, and all the other
+ * pages go back. */
+static void test_slab_gives_back(void **state)
+{
+    (void)state;
+    static uint32_t *objects[SMALL_COUNT];
+    qr_slab slab = {0};
+    qr_prng prng;
+    qr_prng_seed(&prng, 12);
+    for (uint32_t i = 0; i < SMALL_COUNT; i++) {
+        objects[i] = qr_slab_alloc(&slab, SMALL);
+        *objects[i] = i;
+    }
+    uint64_t full = qr_slab_held(&slab);
+    assert_true(full < (uint64_t)SMALL_COUNT * SMALL * 11 / 10);
+    for (uint32_t i = 0; i < SMALL_COUNT; i++)
+        if (qr_prng_below(&prng, 10) > 0) {
+            qr_slab_free(&slab, objects[i], SMALL);
+            objects[i] = NULL;
+        }
+    while (qr_slab_trim(&slab, 0))
+        continue;
+    assert_true(qr_slab_held(&slab) > full * 9 / 10);
+    for (uint32_t i = 0; i < SMALL_COUNT; i++)
+        if (objects[i])
+            objects[i] = qr_slab_move(&slab, objects[i], SMALL, false);
+    assert_int_equal(qr_slab_held(&slab), full);
+    assert_true(qr_slab_trim(&slab, 10));
+    assert_true(qr_slab_held(&slab) >= full - QR_SLAB_TRIMMED * (uint64_t)QR_SLAB_PAGE);
+    assert_true(qr_slab_held(&slab) < full);
+    while (qr_slab_trim(&slab, 0))
+        continue;
+    assert_true(qr_slab_held(&slab) < qr_slab_used(&slab) * 11 / 10);
+    void *page = qr_slab_page_alloc(&slab); /* given back, and taken again */
+    memset(page, 1, QR_SLAB_PAGE);
+    qr_slab_page_free(&slab, page);
+    for (uint32_t i = 0; i < SMALL_COUNT; i++)
+        if (objects[i]) {
+            assert_int_equal(*objects[i], i);
+            qr_slab_free(&slab, objects[i], SMALL);
+        }
+    qr_slab_end(&slab);
+}
+
+/* Of two pages with room the one that is more than half full is filled. */
+static void test_slab_fills_the_fuller_page(void **state)
+{
+    (void)state;
+    enum { SIZE = 512, A_PAGE = QR_SLAB_PAGE / SIZE - 1 };
+    qr_slab slab = {0};
+    void *first[A_PAGE], *second[A_PAGE];
+    for (size_t i = 0; i < A_PAGE; i++)
+        first[i] = qr_slab_alloc(&slab, SIZE);
+    for (size_t i = 0; i < A_PAGE; i++)
+        second[i] = qr_slab_alloc(&slab, SIZE);
+    qr_slab_free(&slab, first[0], SIZE);
+    for (size_t i = 1; i < A_PAGE; i++)
+        qr_slab_free(&slab, second[i], SIZE);
+    assert_ptr_equal(qr_slab_alloc(&slab, SIZE), first[0]);
+    qr_slab_free(&slab, second[0], SIZE);
+    for (size_t i = 0; i < A_PAGE; i++)
+        qr_slab_free(&slab, first[i], SIZE);
+    qr_slab_end(&slab);
+}
+
 static void test_pool(void **state)
 {
     (void)state;
@@ -439,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_slab),
+        cmocka_unit_test(test_slab_gives_back),
+        cmocka_unit_test(test_slab_fills_the_fuller_page),
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_pool_is_bounded),
     };

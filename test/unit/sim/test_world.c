@@ -150,7 +150,7 @@ static void the_model_counts_revisions_and_versions(void **state)
 
 static qr_machine *new_tree(uint32_t bug, uint64_t admit_bytes)
 {
-    qr_tree_config config = {.bug = bug, .admit_bytes = admit_bytes};
+    qr_tree_config config = {.bug = bug, .admit_bytes = admit_bytes, .move_always = true};
     return qr_tree_open(&config);
 }
 
