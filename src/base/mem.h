@@ -1,5 +1,6 @@
 /* Memory of our own making: these never return NULL (the process ends with a sentence). Sizes that come from
- * outside are checked against a named bound before they reach here. */
+ * outside are checked against a named bound before they reach here. Pieces of several megabytes lie in large
+ * pages where the system has them. */
 #ifndef QR_BASE_MEM_H
 #define QR_BASE_MEM_H
 

@@ -193,10 +193,13 @@ typedef struct qr_engine_config {
     uint32_t election_ms;  /* > heartbeat_ms; timeouts are drawn from [election_ms, 2 * election_ms) */
     uint64_t now_ms;       /* at open */
     qr_members members;    /* of a new group; a recalled brief or entry overrides it */
-    size_t memory_max;     /* bytes of entries kept in memory (recent ones; uncommitted ones always stay); 0 =
-                              default */
-    size_t message_max;    /* bytes of entries in one message; 0 = default */
-    qr_trace *trace;       /* may be NULL; borrowed */
+    /* The machine's own checkpoint reaches this far: recalled entries up to here are looked at, but need not
+     * be kept in memory, for nobody is likely to ask for them. */
+    uint64_t applied_index;
+    size_t memory_max;  /* bytes of entries kept in memory (recent ones; uncommitted ones always stay); 0 =
+                           default */
+    size_t message_max; /* bytes of entries in one message; 0 = default */
+    qr_trace *trace;    /* may be NULL; borrowed */
     uint32_t bug; /* a planted bug of core/bugs.h; 0, and without effect unless built with -Dplanted_bugs */
 } qr_engine_config;
 

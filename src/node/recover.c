@@ -25,6 +25,7 @@ qr_engine_config qr_recover__engine_config(qr_node *node)
         .election_ms = config->election_ms,
         .now_ms = config->now_ms,
         .members = config->members,
+        .applied_index = node->applied_index,
         .memory_max = config->engine_memory_max,
         .message_max = config->engine_message_max,
         .trace = &node->trace,

@@ -1,7 +1,7 @@
 /* The loop: one round after each poll in which something happened.
  *
  *   timers -> (idle keeps poll from blocking) -> poll: bytes, completions -> check: the round
- *   the round: turn, write peers, drain and write streams, arm the wake timer
+ *   the round: turn, write peers, drain and write streams (a few of these first), arm the wake timer
  *
  * What the round itself causes (a stream that wakes while it is drained) waits for the next one, so no
  * connection can starve the others; the idle handle makes that next round come at once. */
@@ -13,6 +13,11 @@
 #include <time.h>
 
 #include "os/room.h"
+
+/* What peers are told goes out before clients are served, for the next writes of many wait for it. But a
+ * client or two that have their answer do not wait for the peers: a write to a socket takes as long as a
+ * turn. */
+enum { ANSWERS_FIRST_MAX = 2 };
 
 static void on_idle(uv_idle_t *idle)
 {
@@ -117,8 +122,12 @@ static void on_check(uv_check_t *check)
         if (os->handlers.turn)
             os->handlers.turn(os->context, qr_os_now_ms(os), qr_os_wall_ms());
         uint64_t turned = uv_hrtime();
+        bool is_brief = qr_os_streams_are_few(os, ANSWERS_FIRST_MAX);
+        if (is_brief)
+            qr_os_streams_flush(os);
         qr_os_peers_flush(os);
-        qr_os_streams_flush(os);
+        if (!is_brief)
+            qr_os_streams_flush(os);
         qr_os_peers_flush(os);
         arm_wake(os);
         qr_histogram_add(&os->turns, (uv_hrtime() - begun) / 1000);

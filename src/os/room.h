@@ -138,7 +138,8 @@ void qr_os_listeners_close(qr_os *os);
 
 /* streams.c */
 void qr_os_streams_init(qr_os *os);
-void qr_os_streams_flush(qr_os *os); /* drains what asked to be woken */
+void qr_os_streams_flush(qr_os *os);                     /* drains what asked to be woken */
+bool qr_os_streams_are_few(const qr_os *os, size_t max); /* woken ones: at most so many */
 void qr_os_streams_stop(qr_os *os);  /* no more reading; each connection closes once it is drained */
 void qr_os_streams_close(qr_os *os); /* at once */
 void qr_os_streams_free(qr_os *os);  /* after the handles are gone */

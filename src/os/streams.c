@@ -270,6 +270,15 @@ static void serve(connection *conn)
     sweep_at(conn->os, wake_ms);
 }
 
+bool qr_os_streams_are_few(const qr_os *os, size_t max)
+{
+    const qr_os_ring *woken = &os->streams.woken;
+    size_t count = 0;
+    for (const qr_os_ring *at = woken->next; at != woken && count <= max; at = at->next)
+        count++;
+    return count <= max;
+}
+
 void qr_os_streams_flush(qr_os *os)
 {
     qr_os_ring round;

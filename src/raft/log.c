@@ -181,6 +181,12 @@ static void run_add(qr_raft_log *log, uint64_t first, uint64_t term)
     log->runs[log->run_count++] = (qr_raft_run){.first = first, .term = term};
 }
 
+static void note_term(qr_raft_log *log, uint64_t index, uint64_t term)
+{
+    if (log->run_count == 0 || log->runs[log->run_count - 1].term != term)
+        run_add(log, index, term);
+}
+
 static size_t varint_write(uint8_t *at, uint64_t value)
 {
     size_t size = 0;
@@ -227,8 +233,7 @@ void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_
     size_t header = qr_raft_entry_header(at, term, kind, bytes.size);
     if (bytes.size)
         memcpy(at + header, bytes.data, bytes.size);
-    if (log->run_count == 0 || log->runs[log->run_count - 1].term != term)
-        run_add(log, index, term);
+    note_term(log, index, term);
     log->last = index;
     *entry_at(log, index) = (qr_raft_entry){.home = chunk,
                                             .term = term,
@@ -239,6 +244,14 @@ void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_
     chunk->used += header + bytes.size;
     chunk->entries++;
     log->memory_bytes += header + bytes.size + sizeof(qr_raft_entry);
+}
+
+void qr_raft_log_skip(qr_raft_log *log, uint64_t term)
+{
+    QR_ASSERT(log->memory_first > log->last && term > 0 && log->last < QR_RAFT_NUMBER_MAX);
+    log->last++;
+    log->memory_first = log->last + 1;
+    note_term(log, log->last, term);
 }
 
 void qr_raft_log_truncate(qr_raft_log *log, uint64_t index)

@@ -60,6 +60,8 @@ void qr_raft_log_reset(qr_raft_log *log, uint64_t index, uint64_t term);
 void qr_raft_log_forget(qr_raft_log *log, uint64_t index);
 /* Adds entry last + 1. term is not below the last one's. */
 void qr_raft_log_append(qr_raft_log *log, uint64_t term, qr_entry_kind kind, qr_slice bytes);
+/* The same, but for its bytes, which stay on the disk. Nothing may be in memory. */
+void qr_raft_log_skip(qr_raft_log *log, uint64_t term);
 /* Drops the entries from index (> base_index) on. */
 void qr_raft_log_truncate(qr_raft_log *log, uint64_t index);
 /* Drops the bytes of the oldest entries, not above index_max, until at most memory_max bytes are held. */

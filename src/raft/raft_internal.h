@@ -202,6 +202,8 @@ const char *qr_raft_members_broken(const qr_raft_engine *raft);
 /* replicate.c */
 void qr_raft_lead(qr_raft_engine *raft); /* the state of a new leader */
 void qr_raft_add_entry(qr_raft_engine *raft, uint64_t term, qr_entry_kind kind, qr_slice bytes);
+/* What the last entry of the log, of which these are the bytes, means to the configuration. */
+void qr_raft_entry_added(qr_raft_engine *raft, qr_entry_kind kind, qr_slice bytes);
 void qr_raft_on_propose(qr_raft_engine *raft, const qr_slice *commands, size_t count);
 void qr_raft_on_append(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message);
 void qr_raft_on_append_answer(qr_raft_engine *raft, uint64_t from, const qr_raft_message *message);

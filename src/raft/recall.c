@@ -55,26 +55,33 @@ static qr_status decode_restart(qr_reader *reader, qr_raft_record *record)
     return QR_OK;
 }
 
-static qr_status check_entries(qr_raft_record *record)
+/* The next entry behind one of that term. */
+static qr_status next_entry(qr_reader *reader, uint64_t *term, qr_raft_view *view)
+{
+    if (qr_raft_entry_decode(reader, view) != QR_OK || view->term < *term)
+        return QR_E_CORRUPT;
+    *term = view->term;
+    if (view->kind != QR_ENTRY_MEMBERS)
+        return QR_OK;
+    qr_members members;
+    qr_reader inside = qr_reader_of(view->bytes);
+    bool is_sound = qr_members_decode(&inside, &members) == QR_OK && qr_reader_left(&inside) == 0;
+    return is_sound ? QR_OK : QR_E_CORRUPT;
+}
+
+static qr_status check_entries(const qr_raft_record *record)
 {
     qr_reader reader = record->entries;
     uint64_t term = record->prev_term;
-    for (uint64_t i = 0; i < record->count; i++) {
-        qr_raft_view view;
-        if (qr_raft_entry_decode(&reader, &view) != QR_OK || view.term < term)
+    qr_raft_view view;
+    for (uint64_t i = 0; i < record->count; i++)
+        if (next_entry(&reader, &term, &view) != QR_OK)
             return QR_E_CORRUPT;
-        term = view.term;
-        if (view.kind == QR_ENTRY_MEMBERS) {
-            qr_members members;
-            qr_reader inside = qr_reader_of(view.bytes);
-            if (qr_members_decode(&inside, &members) != QR_OK || qr_reader_left(&inside) != 0)
-                return QR_E_CORRUPT;
-        }
-    }
     return qr_reader_left(&reader) == 0 ? QR_OK : QR_E_CORRUPT;
 }
 
-qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
+/* All but the entries, which are still to be checked. */
+static qr_status decode_head(qr_slice bytes, qr_raft_record *record)
 {
     memset(record, 0, offsetof(qr_raft_record, configs));
     qr_reader reader = qr_reader_of(bytes);
@@ -105,9 +112,15 @@ qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
         if (reader.failed || record->first == 0 || record->first > QR_RAFT_NUMBER_MAX || record->count == 0 ||
             record->count > qr_reader_left(&reader) || (record->first == 1) != (record->prev_term == 0))
             return QR_E_CORRUPT;
-        return check_entries(record);
+        return QR_OK;
     }
     return reader.failed || qr_reader_left(&reader) != 0 ? QR_E_CORRUPT : QR_OK;
+}
+
+qr_status qr_raft_record_decode(qr_slice bytes, qr_raft_record *record)
+{
+    qr_status status = decode_head(bytes, record);
+    return status == QR_OK && record->count ? check_entries(record) : status;
 }
 
 /* ------------------------------------------------------------ boot ---- */
@@ -126,7 +139,19 @@ static size_t recall_max(const qr_raft_engine *raft)
     return most < SIZE_MAX / QR_RAFT_RECALL_FACTOR ? most * QR_RAFT_RECALL_FACTOR : SIZE_MAX;
 }
 
-/* Entries of one record, from index `first` on, behind an entry that is known. */
+/* One entry more. What the checkpoint has stays where it is. */
+static void recall_entry(qr_raft_engine *raft, const qr_raft_view *view)
+{
+    if (raft->log.last >= raft->config.applied_index) {
+        qr_raft_add_entry(raft, view->term, view->kind, view->bytes);
+        return;
+    }
+    qr_raft_log_skip(&raft->log, view->term);
+    qr_raft_entry_added(raft, view->kind, view->bytes);
+}
+
+/* Entries of one record, from index `first` on, behind an entry that is known. They are checked on the way:
+ * whoever hears that one of them is not sound drops the engine. */
 static qr_status recall_entries(qr_raft_engine *raft, qr_raft_record *record)
 {
     qr_raft_log *log = &raft->log;
@@ -141,15 +166,15 @@ static qr_status recall_entries(qr_raft_engine *raft, qr_raft_record *record)
         qr_raft_config_cut(raft, record->first);
     }
     raft->base_found = true;
-    uint64_t index = record->first;
+    uint64_t index = record->first, term = record->prev_term;
     qr_raft_view view;
     if (index <= log->base_index) {
         /* The brief is younger than this record, which was waiting for its write when the segment began. */
-        uint64_t term = 0;
-        for (; record->count && index <= log->base_index; index++, record->count--) {
-            qr_raft_entry_decode(&record->entries, &view);
-            term = view.term;
-        }
+        qr_status status = check_entries(record);
+        if (status != QR_OK)
+            return status;
+        for (; record->count && index <= log->base_index; index++, record->count--)
+            next_entry(&record->entries, &term, &view);
         if (index != log->base_index + 1 || term != log->base_term)
             return QR_OK; /* a later record replaces all of it */
     } else if (qr_raft_log_term(log, index - 1) != record->prev_term) {
@@ -160,13 +185,13 @@ static qr_status recall_entries(qr_raft_engine *raft, qr_raft_record *record)
     if (record->count)
         qr_raft_config_cut(raft, index);
     for (; record->count; record->count--) {
-        qr_raft_entry_decode(&record->entries, &view);
-        if (view.term > raft->term || view.term < qr_raft_log_last_term(log))
+        if (next_entry(&record->entries, &term, &view) != QR_OK || view.term > raft->term ||
+            view.term < qr_raft_log_last_term(log))
             return QR_E_CORRUPT;
-        qr_raft_add_entry(raft, view.term, view.kind, view.bytes);
+        recall_entry(raft, &view);
     }
     qr_raft_log_trim(log, log->last, recall_max(raft));
-    return QR_OK;
+    return qr_reader_left(&record->entries) == 0 ? QR_OK : QR_E_CORRUPT;
 }
 
 static qr_status recall_record(qr_raft_engine *raft, qr_raft_record *record, bool is_brief)
@@ -196,7 +221,7 @@ qr_status qr_raft_recall(qr_raft_engine *raft, qr_slice bytes, bool is_brief)
 {
     QR_ASSERT(!raft->stepped);
     qr_raft_record *record = qr_alloc(sizeof *record);
-    qr_status status = qr_raft_record_decode(bytes, record);
+    qr_status status = decode_head(bytes, record);
     if (status == QR_OK)
         status = recall_record(raft, record, is_brief);
     qr_free(record);

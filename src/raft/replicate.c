@@ -10,6 +10,11 @@ void qr_raft_add_entry(qr_raft_engine *raft, uint64_t term, qr_entry_kind kind, 
     qr_raft_log_append(&raft->log, term, kind, bytes);
     if (raft->unsaved_first > raft->log.last)
         raft->unsaved_first = raft->log.last;
+    qr_raft_entry_added(raft, kind, bytes);
+}
+
+void qr_raft_entry_added(qr_raft_engine *raft, qr_entry_kind kind, qr_slice bytes)
+{
     if (kind != QR_ENTRY_MEMBERS)
         return;
     qr_members members;

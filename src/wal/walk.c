@@ -203,15 +203,16 @@ qr_status qr_wal_walk_segment(wal_walk *o, const wal_file *file, const wal_file 
 static uint64_t scan_leftovers(const wal_walk *o, uint64_t place, uint64_t *proof)
 {
     const qr_wal *wal = o->wal;
-    uint64_t end = wal->position;
+    const uint8_t *bytes = o->bytes.data;
+    uint64_t end = wal->position, size = o->bytes.size;
     *proof = 0;
-    for (uint64_t at = wal->position - place; at + WAL_RECORD_HEAD <= o->bytes.size; at += 8) {
+    for (uint64_t at = wal->position - place; at + WAL_RECORD_HEAD <= size; at += 8) {
         wal_record record;
-        if (qr_load_u64(o->bytes.data + at + 8) != place + at)
+        if (qr_load_u64(bytes + at + 8) != place + at)
             continue;
         if (end < place + at + WAL_RECORD_HEAD)
             end = place + at + WAL_RECORD_HEAD; /* torn, by the look of it */
-        if (!qr_wal_record_read(qr_slice_of(o->bytes.data + at, o->bytes.size - at), wal->seed, &record))
+        if (!qr_wal_record_read(qr_slice_of(bytes + at, size - at), wal->seed, &record))
             continue;
         if (end < place + at + record.total)
             end = place + at + record.total;

@@ -267,6 +267,33 @@ static void the_log_may_begin_behind_its_brief(void **state)
     qr_buffer_free(&brief);
 }
 
+/* What the machine has from its checkpoint is known by its terms, but its bytes stay on the disk: also where
+ * a later record replaces it. */
+static void what_is_in_the_checkpoint_stays_on_the_disk(void **state)
+{
+    qr_engine_config config = {
+        .self = 1, .heartbeat_ms = 100, .election_ms = 1000, .seed = 1, .applied_index = 4};
+    qr_members_add(&config.members, (qr_member){.id = 1, .role = QR_ROLE_VOTER});
+    qr_engine *engine = qr_raft.open(&config);
+    assert_int_equal(recall(engine, 3, 1, 0, TERMS(1, 1, 1)), QR_OK);
+    assert_int_equal(recall(engine, 0, 4, 1, TERMS(1, 2, 2)), QR_OK);
+    qr_entry_kind kind;
+    qr_slice bytes;
+    for (uint64_t index = 1; index <= 6; index++)
+        assert_int_equal(qr_raft.entry(engine, index, &kind, &bytes), index <= 4 ? 0 : 2);
+    assert_int_equal(recall(engine, 0, 3, 1, TERMS(3, 3, 3)), QR_OK); /* anew from the third one on */
+    for (uint64_t index = 1; index <= 5; index++)
+        assert_int_equal(qr_raft.entry(engine, index, &kind, &bytes), index <= 4 ? 0 : 3);
+    assert_int_equal(recall(engine, 0, 5, 2, TERMS(3)),
+                     QR_E_CORRUPT); /* the fourth one is of term 3 by now */
+    qr_engine_status status;
+    qr_raft.status(engine, &status);
+    assert_int_equal(status.first_index, 1);
+    assert_int_equal(status.last_index, 5);
+    assert_null(qr_raft.broken(engine));
+    qr_raft.free(engine);
+}
+
 /* Every byte of every kind of record, changed and cut short: refused or understood, never a crash. */
 static void damaged_records_do_no_harm(void **state)
 {
@@ -351,6 +378,7 @@ int main(void)
         cmocka_unit_test(commits_come_in_portions),
         cmocka_unit_test(later_records_override_earlier_ones),
         cmocka_unit_test(the_log_may_begin_behind_its_brief),
+        cmocka_unit_test(what_is_in_the_checkpoint_stays_on_the_disk),
         cmocka_unit_test(damaged_records_do_no_harm),
         cmocka_unit_test(configurations_follow_the_log),
     };
