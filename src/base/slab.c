@@ -96,8 +96,9 @@ static void region_new(qr_slab *slab)
         slab->by_address = qr_realloc(slab->by_address, slab->region_room * sizeof *slab->by_address);
     }
     uint32_t pages = number < 4 ? REGION_FIRST << number : REGION_MAX;
-    uint8_t *memory = qr_alloc_aligned(QR_SLAB_PAGE, pages * (size_t)QR_SLAB_PAGE);
-    ASAN_POISON_MEMORY_REGION(memory, pages * (size_t)QR_SLAB_PAGE);
+    size_t size = pages * (size_t)QR_SLAB_PAGE;
+    uint8_t *memory = qr_alloc_aligned(size == QR_LARGE_PAGE ? QR_LARGE_PAGE : QR_SLAB_PAGE, size);
+    ASAN_POISON_MEMORY_REGION(memory, size);
     struct qr_slab_region *region = &slab->regions[number];
     *region = (struct qr_slab_region){.memory = memory, .pages = pages};
     region->bare = all_of(region);
@@ -170,6 +171,7 @@ void qr_slab_page_free(qr_slab *slab, void *page)
 /* Neighbours in one go: what costs is the call, not the memory. So there are not many of them at once. */
 static void give_back(struct qr_slab_region *region)
 {
+    qr_in_small_pages(region->memory, region->pages * (size_t)QR_SLAB_PAGE);
     for (int calls = 0; region->spare && calls < CALLS_MAX; calls++) {
         uint32_t from = (uint32_t)__builtin_ctzll(region->spare);
         uint64_t others = ~(region->spare >> from);

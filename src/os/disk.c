@@ -41,6 +41,7 @@ struct qr_os_disk {
     int folder, lock; /* descriptors */
     uv_async_t completed;
     size_t outstanding; /* submitted and not yet told; the loop thread's */
+    size_t unsaid;      /* of these, what the thread is not woken for yet; the loop thread's */
 
     pthread_t thread;
     uv_sem_t wanted;       /* one for each operation in the lanes, and one to end */
@@ -331,7 +332,14 @@ static void disk_submit(void *self, qr_disk_op *op)
     pthread_mutex_lock(&disk->mutex);
     lane_push(&disk->lanes[op->lane], op);
     pthread_mutex_unlock(&disk->mutex);
-    uv_sem_post(&disk->wanted);
+    disk->unsaid++;
+}
+
+void qr_os_disks_wake(qr_os *os)
+{
+    for (qr_os_disk *disk = os->disks; disk != NULL; disk = disk->next)
+        for (; disk->unsaid > 0; disk->unsaid--)
+            uv_sem_post(&disk->wanted);
 }
 
 static void disk_run(void *self, qr_disk_op *op)
@@ -532,6 +540,7 @@ bool qr_os_disks_idle(const qr_os *os)
 
 void qr_os_disks_close(qr_os *os)
 {
+    qr_os_disks_wake(os);
     for (qr_os_disk *disk = os->disks; disk != NULL; disk = disk->next) {
         uv_sem_post(&disk->wanted);
         pthread_join(disk->thread, NULL);

@@ -1,7 +1,8 @@
 /* The loop: one round after each poll in which something happened.
  *
  *   timers -> (idle keeps poll from blocking) -> poll: bytes, completions -> check: the round
- *   the round: turn, write peers, drain and write streams (a few of these first), arm the wake timer
+ *   the round: turn, write peers, wake the disks, drain and write streams (a few of these first), arm the
+ * timer
  *
  * What the round itself causes (a stream that wakes while it is drained) waits for the next one, so no
  * connection can starve the others; the idle handle makes that next round come at once. */
@@ -110,6 +111,12 @@ static void note_turn(qr_os *os, uint64_t begun, uint64_t turned)
            NULL);
 }
 
+/* Outside of rounds disks are asked, too. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    qr_os_disks_wake(prepare->data);
+}
+
 static void on_check(uv_check_t *check)
 {
     qr_os *os = check->data;
@@ -126,6 +133,7 @@ static void on_check(uv_check_t *check)
         if (is_brief)
             qr_os_streams_flush(os);
         qr_os_peers_flush(os);
+        qr_os_disks_wake(os); /* behind what peers are told: the way over them is the longer one */
         if (!is_brief)
             qr_os_streams_flush(os);
         qr_os_peers_flush(os);
@@ -170,11 +178,13 @@ qr_os *qr_os_new(const qr_os_handlers *handlers, void *context)
     int failed = uv_loop_init(&os->loop);
     QR_CHECK(failed == 0, "the event loop cannot be made (file descriptors used up?)");
     os->loop.data = os;
+    uv_prepare_init(&os->loop, &os->prepare);
     uv_check_init(&os->loop, &os->check);
     uv_idle_init(&os->loop, &os->idle);
     uv_timer_init(&os->loop, &os->wake);
     uv_timer_init(&os->loop, &os->stopper);
-    os->check.data = os->idle.data = os->wake.data = os->stopper.data = os;
+    os->prepare.data = os->check.data = os->idle.data = os->wake.data = os->stopper.data = os;
+    uv_prepare_start(&os->prepare, on_prepare);
     uv_check_start(&os->check, on_check);
     qr_os_log_init(&os->log);
     qr_os_signals_init(os);
@@ -218,7 +228,8 @@ void qr_os_free(qr_os *os)
     qr_os_streams_close(os);
     qr_os_peers_end(os);
     qr_os_signals_close(os);
-    uv_handle_t *own[] = {(uv_handle_t *)&os->check, (uv_handle_t *)&os->idle, (uv_handle_t *)&os->wake,
+    uv_handle_t *own[] = {(uv_handle_t *)&os->prepare, (uv_handle_t *)&os->check,
+                          (uv_handle_t *)&os->idle,    (uv_handle_t *)&os->wake,
                           (uv_handle_t *)&os->stopper, (uv_handle_t *)&os->streams.timer};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         uv_close(own[i], NULL);

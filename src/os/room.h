@@ -96,10 +96,11 @@ struct qr_os {
     qr_os_handlers handlers;
     void *context;
     uv_loop_t loop;
-    uv_check_t check;   /* after poll: the round */
-    uv_idle_t idle;     /* active while something waits for a round, so that poll does not block */
-    uv_timer_t wake;    /* handlers.wake_ms */
-    uv_timer_t stopper; /* only while stopping */
+    uv_prepare_t prepare; /* before poll */
+    uv_check_t check;     /* after poll: the round */
+    uv_idle_t idle;       /* active while something waits for a round, so that poll does not block */
+    uv_timer_t wake;      /* handlers.wake_ms */
+    uv_timer_t stopper;   /* only while stopping */
     uv_signal_t signals[3];
     bool happened;          /* a round is due */
     bool stopping;          /* no new connections; what is queued is being written */
@@ -147,6 +148,7 @@ void qr_os_streams_free(qr_os *os);  /* after the handles are gone */
 /* disk.c */
 bool qr_os_disks_idle(const qr_os *os);
 void qr_os_disks_count(const qr_os *os, qr_os_process *process); /* adds up what they have counted */
+void qr_os_disks_wake(qr_os *os);  /* for what was submitted; else it is done before the loop waits */
 void qr_os_disks_close(qr_os *os); /* ends the threads; handles are closing when it returns */
 void qr_os_disks_free(qr_os *os);
 
