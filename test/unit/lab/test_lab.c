@@ -149,25 +149,32 @@ static void alike_processes_may_change_places(void **state)
     qr_scenario_free(&scenario);
 }
 
-/* The story of the shortest way to a broken property is told with the same steps that led there. */
-static void what_a_search_finds_is_told(void **state)
+/* What a scenario that ends as expected tells, as a string. */
+static qr_narrator story_of(const char *text, qr_scenario_result *result)
 {
-    const char *text = HEAD "let variant one-promise\nexplore\nexpect violation agreement\n";
     qr_scenario scenario;
     char complaint[QR_SCENARIO_COMPLAINT_MAX];
     assert_int_equal(qr_scenario_read(qr_slice_text(text), &scenario, complaint), QR_OK);
     qr_narrator narrator = {0};
     qr_lab_ear ear = qr_narrator_ear(&narrator);
+    qr_scenario_run(&scenario, &ear, result);
+    assert_true(result->as_expected);
+    qr_buffer_u8(&narrator.out, 0);
+    qr_scenario_free(&scenario);
+    return narrator;
+}
+
+/* The story of the shortest way to a broken property is told with the same steps that led there. */
+static void what_a_search_finds_is_told(void **state)
+{
     qr_scenario_result result;
-    qr_scenario_run(&scenario, &ear, &result);
-    assert_true(result.as_expected);
+    qr_narrator narrator =
+        story_of(HEAD "let variant one-promise\nexplore\nexpect violation agreement\n", &result);
     assert_string_equal(result.violation, "agreement");
     assert_int_equal(result.steps, narrator.told);
-    qr_buffer_u8(&narrator.out, 0);
     assert_non_null(strstr((const char *)narrator.out.data, "!! broken: agreement"));
     qr_buffer_free(&narrator.out);
     qr_scenario_result_free(&result);
-    qr_scenario_free(&scenario);
 }
 
 static void a_search_knows_when_it_was_cut_short(void **state)
@@ -200,21 +207,12 @@ static const qr_lab_parameter *variants_of(const qr_lab_protocol *protocol, size
  */
 static void what_is_looked_at_is_told(void **state)
 {
-    const char *text =
-        HEAD "quiet\nrepeat 3\np1 propose A\nexpect p1.ballot > 0\nend\nrun\nexpect chosen A\n";
-    qr_scenario scenario;
-    char complaint[QR_SCENARIO_COMPLAINT_MAX];
-    assert_int_equal(qr_scenario_read(qr_slice_text(text), &scenario, complaint), QR_OK);
-    qr_narrator narrator = {0};
-    qr_lab_ear ear = qr_narrator_ear(&narrator);
     qr_scenario_result result;
-    qr_scenario_run(&scenario, &ear, &result);
-    assert_true(result.as_expected);
-    qr_buffer_u8(&narrator.out, 0);
+    qr_narrator narrator = story_of(
+        HEAD "quiet\nrepeat 3\np1 propose A\nexpect p1.ballot > 0\nend\nrun\nexpect chosen A\n", &result);
     assert_string_equal((const char *)narrator.out.data, "        = p1.ballot: 5\n        = chosen: A\n");
     qr_buffer_free(&narrator.out);
     qr_scenario_result_free(&result);
-    qr_scenario_free(&scenario);
 }
 
 /* Whether these words mean a scenario. */
