@@ -13,6 +13,8 @@
 
 typedef struct qr_machine qr_machine;
 
+enum { QR_MACHINE_FORESEEN = 16 };
+
 /* A lease that the machine keeps: it ends by itself unless it is renewed in time. Time is the node's business
  * (doc/design/leases.md), which ends leases with the bodies of core/txn.h. */
 typedef struct qr_machine_lease {
@@ -28,6 +30,10 @@ typedef struct qr_machine_ops {
      * the arena. */
     qr_status (*apply)(qr_machine *machine, uint64_t index, const qr_command *command, qr_arena *arena,
                        const void **result);
+    /* The bodies of commands that will probably be applied soon, at most QR_MACHINE_FORESEEN: a machine whose
+     * state is larger than the processor's caches may ask for the memory that they will need, for all of them
+     * at once. Changes nothing. May be NULL. */
+    void (*foresee)(const qr_machine *machine, const qr_slice *bodies, size_t count);
     /* Asked at the member that a request came to, before it is proposed: QR_OK, or why this member refuses it
      * (its own memory is used up, say). Never part of apply: members may differ here, the replicated state
      * may not. May be NULL. */

@@ -410,6 +410,46 @@ static void read_check(body_reader *reader, qr_check *check)
     reader->of_paths = true;
 }
 
+static void read_first_op(body_reader *reader, uint8_t *space, qr_slice *key)
+{
+    switch (qr_reader_u8(&reader->bytes)) {
+    case QR_OP_PUT: {
+        qr_put put;
+        read_put(reader, &put);
+        *space = put.space;
+        *key = put.key;
+        break;
+    }
+    case QR_OP_DELETE: {
+        qr_delete del;
+        read_delete(reader, &del);
+        *space = del.span.space;
+        *key = del.span.key;
+        break;
+    }
+    default: break;
+    }
+}
+
+qr_slice qr_body_first_key(qr_slice bytes)
+{
+    uint8_t kind = kind_of(bytes), space = 0;
+    const qr_slice none = {0};
+    if (kind != QR_BODY_TXN && kind != KIND_TXN_OF_PATHS)
+        return none;
+    body_reader reader = {.bytes = qr_reader_of(qr_slice_of(bytes.data + 2, bytes.size - 2))};
+    qr_slice key = none;
+    if (read_number(&reader) > 0) {
+        qr_condition condition;
+        read_condition(&reader, &condition);
+        space = condition.span.space;
+        key = condition.span.key;
+    } else if (read_number(&reader) > 0) {
+        read_first_op(&reader, &space, &key);
+    }
+    return failed(&reader) || space != QR_SPACE_KEYS ? none : key;
+}
+
 /* ------------------------------------------------------------------ scan ---- */
 
 typedef struct scan_level {
@@ -593,6 +633,26 @@ static qr_status decode_plain(body_reader *reader, qr_arena *arena, bool of_sess
     return reader->status;
 }
 
+/* What most commands are, one put and nothing else, is read once; false: something else, or wrong, and
+ * nothing of it was taken. */
+static bool decode_lone_put(body_reader reader, bool of_paths, qr_arena *arena, qr_txn *txn)
+{
+    static const uint8_t head[] = {0, 1, QR_OP_PUT}; /* no conditions; one operation */
+    qr_slice before = qr_reader_take(&reader.bytes, sizeof head);
+    if (failed(&reader) || memcmp(before.data, head, sizeof head) != 0)
+        return false;
+    qr_op op = {.kind = QR_OP_PUT};
+    read_put(&reader, &op.put);
+    uint8_t else_count = qr_reader_u8(&reader.bytes);
+    if (failed(&reader) || else_count != 0 || qr_reader_left(&reader.bytes) != 0 ||
+        reader.of_paths != of_paths)
+        return false;
+    qr_op *kept = qr_arena_alloc(arena, sizeof *kept);
+    *kept = op;
+    *txn = (qr_txn){.then_ops = kept, .then_count = 1};
+    return true;
+}
+
 qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
 {
     *body = (qr_body){0};
@@ -609,6 +669,8 @@ qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body)
     body->kind = of_paths ? QR_BODY_TXN : of_session ? QR_BODY_LEASE_GRANT : (qr_body_kind)kind;
     if (body->kind != QR_BODY_TXN)
         return decode_plain(&reader, arena, of_session, body);
+    if (decode_lone_put(reader, of_paths, arena, &body->txn))
+        return QR_OK;
     qr_status status = scan_txn(qr_slice_of(reader.bytes.at, qr_reader_left(&reader.bytes)), of_paths);
     if (status != QR_OK)
         return status;

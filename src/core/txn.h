@@ -228,6 +228,10 @@ void qr_body_encode_compact(uint64_t revision, qr_buffer *out);
 bool qr_body_is_of_leases(qr_slice bytes);
 bool qr_body_is_of_alarms(qr_slice bytes);
 uint16_t qr_body_level(qr_slice bytes); /* the feature level that it needs (core/command.h) */
+/* The first key among QR_SPACE_KEYS that a transaction asks for or writes, read out of its bytes alone;
+ * empty: none there, or malformed. For whoever wants to have it at hand: what is behind it is not looked at.
+ */
+qr_slice qr_body_first_key(qr_slice bytes);
 /* Depth, counts and sizes are scanned before anything recursive runs. Borrows bytes; structs come from the
  * arena. INVALID, BAD_VERSION, TOO_DEEP, TOO_LARGE. */
 qr_status qr_body_decode(qr_slice bytes, qr_arena *arena, qr_body *body);

@@ -155,10 +155,30 @@ static bool must_wait(const qr_node *node, const qr_effect *effect)
            (effect->kind == QR_EFFECT_COMMIT && node->held_commits > 0);
 }
 
+/* Tells the machine of the commands at that place of the list and behind it; where the next ones begin. */
+static size_t foresee(const qr_node *node, size_t from)
+{
+    qr_slice bodies[QR_MACHINE_FORESEEN];
+    size_t count = 0, at = from;
+    for (; at < node->effects.count && count < QR_MACHINE_FORESEEN; at++) {
+        const qr_effect *effect = &node->effects.list[at];
+        qr_command command;
+        if (effect->kind == QR_EFFECT_COMMIT && effect->commit.kind == QR_ENTRY_COMMAND &&
+            qr_command_decode(effect->commit.bytes, &command) == QR_OK)
+            bodies[count++] = command.body;
+    }
+    if (count > 1 && node->machine->ops->foresee != NULL)
+        node->machine->ops->foresee(node->machine, bodies, count);
+    return at;
+}
+
 void qr_node__carry_out(qr_node *node)
 {
+    size_t foreseen = 0;
     for (size_t i = 0; i < node->effects.count && !node->halted; i++) {
         const qr_effect *effect = &node->effects.list[i];
+        if (effect->kind == QR_EFFECT_COMMIT && i >= foreseen)
+            foreseen = foresee(node, i);
         if (must_wait(node, effect))
             hold(node, effect);
         else

@@ -177,6 +177,52 @@ qr__entry *qr__index_path(const qr__index *index, qr_slice key, qr__path *path)
     return path->found ? node->slots[path->at] : NULL;
 }
 
+/* Where a key stands or would stand, by the heads alone: no key is touched. */
+static uint32_t position_by_head(const qr__node *leaf, qr_slice key)
+{
+    uint64_t head = qr__head_of(key, leaf->skip);
+    uint32_t low = 0, high = leaf->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (leaf->heads[middle] < head)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Level by level for all keys together, so that their waits for memory overlap: one search alone waits for a
+ * node, an entry and a version in turn. No step touches what the step before has just asked for the same key.
+ */
+void qr__index_foresee(const qr__index *index, const qr_slice *keys, size_t count)
+{
+    const qr__node *nodes[QR_MACHINE_FORESEEN];
+    qr__entry *const *slots[QR_MACHINE_FORESEEN];
+    for (size_t i = 0; i < count; i++)
+        nodes[i] = index->root;
+    /* All leaves are equally deep: the first branch tells when they come, untouched themselves. */
+    for (const qr__node *first = index->root; !first->is_leaf;
+         first = ((const qr__inner *)first)->children[0])
+        for (size_t i = 0; i < count; i++) {
+            nodes[i] = ((const qr__inner *)nodes[i])->children[child_of(nodes[i], keys[i])];
+            prefetch(nodes[i]);
+        }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at = position_by_head(nodes[i], keys[i]);
+        slots[i] = at < nodes[i]->count ? &nodes[i]->slots[at] : NULL;
+        __builtin_prefetch(slots[i]);
+        __builtin_prefetch(&nodes[i]->mods[at < QR__FAN ? at : 0]);
+        __builtin_prefetch(&((const qr__leaf *)nodes[i])->live);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (slots[i] != NULL)
+            __builtin_prefetch(*slots[i]);
+    for (size_t i = 0; i < count; i++)
+        if (slots[i] != NULL)
+            __builtin_prefetch((*slots[i])->newest);
+}
+
 /* ---------------------------------------------------- lifting and filling ---- */
 
 static uint32_t lift(const qr__node *node, item *items)

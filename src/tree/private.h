@@ -302,6 +302,9 @@ void qr__index_init(qr__index *index, qr_slab *records);
 void qr__index_free(qr__index *index);                           /* nodes only; entries are their owner's */
 qr__entry *qr__index_find(const qr__index *index, qr_slice key); /* NULL if it is not there */
 qr__entry *qr__index_path(const qr__index *index, qr_slice key, qr__path *path);
+/* Asks for the memory that the next searches for these keys will touch, at most QR_MACHINE_FORESEEN of them.
+ */
+void qr__index_foresee(const qr__index *index, const qr_slice *keys, size_t count);
 void qr__index_insert(qr__index *index, qr__path *path, qr__entry *entry, bool live, uint64_t mod);
 /* Of a key behind all others. *last: the way there, as the call before left it; leaf NULL = not known. */
 void qr__index_append(qr__index *index, qr__path *last, qr__entry *entry, bool live, uint64_t mod);

@@ -103,6 +103,18 @@ static qr_status tree_apply(qr_machine *machine, uint64_t index, const qr_comman
     return status;
 }
 
+static void tree_foresee(const qr_machine *machine, const qr_slice *bodies, size_t count)
+{
+    qr_slice keys[QR_MACHINE_FORESEEN];
+    size_t found = 0;
+    QR_ASSERT(count <= QR_MACHINE_FORESEEN);
+    for (size_t i = 0; i < count; i++) {
+        keys[found] = qr_body_first_key(bodies[i]);
+        found += keys[found].size > 0;
+    }
+    qr__index_foresee(&((const qr_tree *)(const void *)machine)->spaces[QR__SPACE_KEYS], keys, found);
+}
+
 static bool is_full(const qr_tree *tree)
 {
     return tree->config.admit_bytes != 0 && qr__quota_charge(tree) > tree->config.admit_bytes;
@@ -302,6 +314,7 @@ static void tree_free(qr_machine *machine)
 static const qr_machine_ops ops = {
     .name = "tree",
     .apply = tree_apply,
+    .foresee = tree_foresee,
     .admit = tree_admit,
     .query = tree_query,
     .events = tree_events,

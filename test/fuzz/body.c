@@ -27,6 +27,8 @@ static void run_one(qr_machine *machine, uint64_t index, qr_slice bytes, qr_aren
     if (decoded == QR_OK)
         check_form(bytes, &body);
     uint64_t digest = ops->digest(machine), revision = ops->revision(machine);
+    qr_slice soon[] = {bytes, bytes};
+    ops->foresee(machine, soon, 2);
     qr_command command = {.stamp_ms = (int64_t)index * 1000, .body = bytes};
     const void *result;
     qr_status status = ops->apply(machine, index, &command, arena, &result);

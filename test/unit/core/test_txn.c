@@ -447,13 +447,62 @@ static void test_writes(void **state)
     assert_true(qr_txn_writes(&(qr_txn){.else_ops = &nested, .else_count = 1}));
 }
 
+static qr_slice first_key_of(const qr_txn *txn, qr_buffer *bytes)
+{
+    bytes->size = 0;
+    qr_body_encode_txn(txn, bytes);
+    return qr_body_first_key(qr_buffer_slice(bytes));
+}
+
+static void test_first_key(void **state)
+{
+    (void)state;
+    qr_buffer bytes;
+    qr_buffer_init(&bytes);
+    qr_slice a = qr_slice_text("a"), b = qr_slice_text("b");
+    qr_op put = {.kind = QR_OP_PUT, .put = {.space = QR_SPACE_KEYS, .key = a, .value = b}};
+    qr_op del = {.kind = QR_OP_DELETE, .del = {.span = {.space = QR_SPACE_KEYS, .key = b}}};
+    qr_op elsewhere = {.kind = QR_OP_PUT, .put = {.space = QR_SPACE_ACLS, .key = a}};
+    qr_op range = {.kind = QR_OP_RANGE, .range = {.span = {.space = QR_SPACE_KEYS, .key = a}}};
+    qr_condition is = {
+        .span = {.space = QR_SPACE_KEYS, .key = b}, .target = QR_TARGET_VERSION, .relation = QR_IS_EQUAL};
+    assert_true(qr_slice_equal(first_key_of(&(qr_txn){.then_ops = &put, .then_count = 1}, &bytes), a));
+    for (size_t size = 0; size < bytes.size - 3;
+         size++) /* the value's last byte, the lease, the other branch */
+        assert_int_equal(qr_body_first_key(qr_slice_of(bytes.data, size)).size, 0);
+    assert_true(qr_slice_equal(first_key_of(&(qr_txn){.then_ops = &del, .then_count = 1}, &bytes), b));
+    qr_txn conditional = {.conditions = &is, .condition_count = 1, .then_ops = &put, .then_count = 1};
+    assert_true(qr_slice_equal(first_key_of(&conditional, &bytes), b));
+    assert_int_equal(first_key_of(&(qr_txn){.then_ops = &elsewhere, .then_count = 1}, &bytes).size, 0);
+    assert_int_equal(first_key_of(&(qr_txn){.then_ops = &range, .then_count = 1}, &bytes).size, 0);
+    assert_int_equal(first_key_of(&(qr_txn){0}, &bytes).size, 0);
+    bytes.size = 0;
+    qr_body_encode_compact(5, &bytes);
+    assert_int_equal(qr_body_first_key(qr_buffer_slice(&bytes)).size, 0);
+    qr_buffer_free(&bytes);
+}
+
+/* The shape that is read once obeys what all others do. */
+static void test_lone_put(void **state)
+{
+    (void)state;
+    assert_int_equal(DECODE("\x01\x01\x00\x01\x02\x10\x00\x01k\x00\x00\x00"), QR_OK);
+    assert_int_equal(DECODE("\x01\x01\x00\x01\x02\x10\x00\x01k\x00\x00"), QR_E_INVALID);         /* cut */
+    assert_int_equal(DECODE("\x01\x01\x00\x01\x02\x10\x00\x01k\x00\x00\x00\x00"), QR_E_INVALID); /* longer */
+    assert_int_equal(DECODE("\x01\x01\x00\x01\x02\x10\x00\x01k\x00\x00\x01"),
+                     QR_E_INVALID); /* another branch */
+    assert_int_equal(DECODE("\x01\x08\x00\x01\x02\x10\x00\x01k\x00\x00\x00"),
+                     QR_E_INVALID); /* not of paths */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_leases),
         cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_depth),
         cmocka_unit_test(test_bounds),          cmocka_unit_test(test_many_ops_in_all_levels_together),
-        cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_writes),          cmocka_unit_test(test_first_key),
+        cmocka_unit_test(test_lone_put),
     };
     return cmocka_run_group_tests_name("core: txn", tests, NULL, NULL);
 }

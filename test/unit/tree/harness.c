@@ -21,6 +21,7 @@ static const void *apply_body(harness *h, qr_buffer *body)
                           .body = qr_arena_copy(&h->arena, qr_buffer_slice(body))};
     qr_buffer_free(body);
     const void *result = NULL;
+    h->machine->ops->foresee(h->machine, &command.body, 1);
     h->status = h->machine->ops->apply(h->machine, ++h->index, &command, &h->arena, &result);
     assert_true(h->status != QR_OK || result != NULL);
     h->rejected = h->status == QR_OK ? NULL : result;
