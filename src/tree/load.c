@@ -17,10 +17,19 @@ typedef struct placed {
     qr__event event;
 } placed;
 
+enum { PILE_PAGE = QR_SLAB_PAGE / sizeof(placed) };
+
+/* Events in pages of the slab of records: none is copied while their number grows, and what they leave serves
+ * records. */
+typedef struct pile {
+    placed **pages; /* owned */
+    uint64_t page_count, room;
+} pile;
+
 /* Places are sorted by one digit after another, the lowest first; bits that are zero in all of them belong to
  * none. Of each digit its values are counted, and then the events moved, in their order. */
 typedef struct sorting {
-    placed *target; /* owned; as large as what is sorted */
+    pile target;    /* as large as what is sorted */
     uint64_t bits;  /* that are set in any place */
     uint32_t shift; /* of the digit */
     enum { SORT_BEGIN, SORT_COUNT, SORT_MOVE } stage;
@@ -37,11 +46,35 @@ struct qr__load {
     qr__entry *entry;    /* the key whose versions are being read; in the index once it has one */
     qr__version *oldest; /* its oldest version so far */
     bool headed, ended;
-    qr__path last;  /* in the index of the space, to where the next key goes; leaf NULL = not known */
-    placed *events; /* owned: of the event log, by their keys until they are sorted */
-    uint64_t event_count, event_room;
+    qr__path last; /* in the index of the space, to where the next key goes; leaf NULL = not known */
+    pile events;   /* of the event log, by their keys until they are sorted */
+    uint64_t event_count;
     sorting sort;
 };
+
+static placed *pile_at(const pile *events, uint64_t at)
+{
+    return &events->pages[at / PILE_PAGE][at % PILE_PAGE];
+}
+
+/* There is room for so many events. */
+static void pile_need(pile *events, uint64_t count, qr_slab *records)
+{
+    while (events->page_count * PILE_PAGE < count) {
+        if (events->page_count == events->room) {
+            events->room = events->room ? events->room * 2 : 16;
+            events->pages = qr_realloc(events->pages, events->room * sizeof *events->pages);
+        }
+        events->pages[events->page_count++] = qr_slab_page_alloc(records);
+    }
+}
+
+static void pile_free(pile *events, qr_slab *records)
+{
+    for (uint64_t i = 0; i < events->page_count; i++)
+        qr_slab_page_free(records, events->pages[i]);
+    qr_free(events->pages);
+}
 
 void qr__load_end(qr_tree *tree)
 {
@@ -49,8 +82,8 @@ void qr__load_end(qr_tree *tree)
         return;
     if (tree->load->entry && tree->load->oldest == NULL)
         qr__entry_free(tree->load->entry, &tree->records);
-    qr_free(tree->load->events);
-    qr_free(tree->load->sort.target);
+    pile_free(&tree->load->events, &tree->records);
+    pile_free(&tree->load->sort.target, &tree->records);
     qr_free(tree->load);
     tree->load = NULL;
 }
@@ -104,16 +137,13 @@ static bool load_extra(qr_tree *tree, qr_reader *reader, qr__draft *draft)
     return draft->extra != NULL;
 }
 
-static void note_event(qr__load *load, qr__version *version)
+static void note_event(qr__load *load, qr__version *version, qr_slab *records)
 {
     _Static_assert(QR__SUB_MAX == (1 << SUB_BITS) - 1, "a place has room for every sub");
-    if (load->event_count == load->event_room) {
-        load->event_room = load->event_room ? load->event_room * 2 : 1024;
-        load->events = qr_realloc(load->events, load->event_room * sizeof *load->events);
-    }
+    pile_need(&load->events, load->event_count + 1, records);
     uint64_t place = (qr__mod_of(version) - load->compacted) << SUB_BITS | version->sub;
     load->sort.bits |= place;
-    load->events[load->event_count++] =
+    *pile_at(&load->events, load->event_count++) =
         (placed){.place = place, .event = {.entry = load->entry, .version = version}};
 }
 
@@ -121,7 +151,7 @@ static void note_event(qr__load *load, qr__version *version)
 static void note_key(qr_tree *tree, qr__load *load, qr__version *version, const qr__version *newer)
 {
     if (qr__mod_of(version) >= load->compacted) {
-        note_event(load, version);
+        note_event(load, version, &tree->records);
         tree->now.history_bytes += sizeof(qr__event);
     }
     if (newer || !qr__is_live(version))
@@ -251,15 +281,14 @@ static uint64_t digit_of(const sorting *sort, const placed *event)
 }
 
 /* False: there is no digit left. */
-static bool begin_digit(qr__load *load)
+static bool begin_digit(qr__load *load, qr_slab *records)
 {
     sorting *sort = &load->sort;
     uint64_t rest = sort->shift < 64 ? sort->bits >> sort->shift : 0;
     if (rest == 0)
         return false;
     sort->shift += (uint32_t)__builtin_ctzll(rest);
-    if (sort->target == NULL)
-        sort->target = qr_alloc(load->event_count * sizeof *sort->target);
+    pile_need(&sort->target, load->event_count, records);
     memset(sort->starts, 0, sizeof sort->starts);
     sort->stage = SORT_COUNT;
     return true;
@@ -280,7 +309,7 @@ static void end_counting(sorting *sort)
 static void end_moving(qr__load *load)
 {
     sorting *sort = &load->sort;
-    placed *swap = load->events;
+    pile swap = load->events;
     load->events = sort->target;
     sort->target = swap;
     sort->shift += DIGIT_BITS;
@@ -289,22 +318,24 @@ static void end_moving(qr__load *load)
 }
 
 /* Counts or moves events, as far as the budget goes. False: they are sorted. */
-static bool sort_some(qr__load *load, size_t *budget)
+static bool sort_some(qr__load *load, qr_slab *records, size_t *budget)
 {
     sorting *sort = &load->sort;
-    if (sort->stage == SORT_BEGIN && !begin_digit(load))
+    if (sort->stage == SORT_BEGIN && !begin_digit(load, records))
         return false;
     uint64_t left = load->event_count - sort->at, end = sort->at + (left < *budget ? left : *budget);
     *budget -= end - sort->at;
     if (sort->stage == SORT_COUNT) {
         for (; sort->at < end; sort->at++)
-            sort->starts[digit_of(sort, &load->events[sort->at])]++;
+            sort->starts[digit_of(sort, pile_at(&load->events, sort->at))]++;
         if (end == load->event_count)
             end_counting(sort);
         return true;
     }
-    for (; sort->at < end; sort->at++)
-        sort->target[sort->starts[digit_of(sort, &load->events[sort->at])]++] = load->events[sort->at];
+    for (; sort->at < end; sort->at++) {
+        const placed *event = pile_at(&load->events, sort->at);
+        *pile_at(&sort->target, sort->starts[digit_of(sort, event)]++) = *event;
+    }
     if (end == load->event_count)
         end_moving(load);
     return true;
@@ -316,10 +347,10 @@ bool qr__load_settle(qr_tree *tree, size_t budget)
     if (load == NULL)
         return false;
     QR_ASSERT(load->ended);
-    while (budget > 0 && sort_some(load, &budget))
+    while (budget > 0 && sort_some(load, &tree->records, &budget))
         continue;
     for (; budget > 0 && tree->history.end < load->event_count; budget--)
-        qr__ring_push(&tree->history, load->events[tree->history.end].event);
+        qr__ring_push(&tree->history, pile_at(&load->events, tree->history.end)->event);
     if (budget == 0)
         return true;
     qr__load_end(tree);
