@@ -112,7 +112,7 @@ static void tree_foresee(const qr_machine *machine, const qr_slice *bodies, size
         keys[found] = qr_body_first_key(bodies[i]);
         found += keys[found].size > 0;
     }
-    qr__index_foresee(&((const qr_tree *)(const void *)machine)->spaces[QR__SPACE_KEYS], keys, found);
+    qr__index_foresee(&tree_of_const(machine)->spaces[QR__SPACE_KEYS], keys, found);
 }
 
 static bool is_full(const qr_tree *tree)
