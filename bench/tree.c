@@ -165,6 +165,18 @@ static void bench_image(bench *b)
     printf("%-58s %9.0f bytes\n", "image, a key", (double)saved / (double)b->count);
 }
 
+/* Keys with a history of larger values, written in another order than that of the keys. */
+static void bench_history(bench *b)
+{
+    enum { VERSIONS = 2, VALUE_SIZE = 250 };
+    uint8_t bytes[VALUE_SIZE];
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < VERSIONS * b->count; i++)
+        put(b, b->keys[b->order[i * 7 % b->count]], qr_slice_of(bytes, sizeof bytes));
+    printf("with %d more versions of %d bytes for each key:\n", VERSIONS, VALUE_SIZE);
+    bench_image(b);
+}
+
 static void bench_writes(bench *b)
 {
     qr_slice value = qr_slice_text("87654321");
@@ -299,6 +311,14 @@ int main(int argc, char **argv)
     bench_machine(&b, true);
     bench_image(&b);
     bench_reads(&b);
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < b.count; i++)
+            put(&b, b.keys[b.order[i * 7 % b.count]],
+                qr_slice_text("123456789012345678901234567890123456789012345678901234567890123456789012345678"
+                              "901234567890123456789012345678901234567890123456789012345678901234567890123456"
+                              "789012345678901234567890123456789012345678901234567890123456789012345678901234"
+                              "567890123456789012345678901234567890"));
+    bench_image(&b);
     bench_writes(&b);
     bench_retire(&b);
     bench_machine(&b, false);

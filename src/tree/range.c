@@ -191,8 +191,13 @@ qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_ar
         all.more = true;
     }
     qr_key_value *kvs = qr_arena_alloc(arena, all.count * sizeof *kvs);
-    for (size_t i = 0; i < all.count; i++)
+    for (size_t i = 0; i < all.count; i++) {
+        if (i + 8 < all.count) {
+            __builtin_prefetch(all.list[i + 8].entry);
+            __builtin_prefetch(all.list[i + 8].version);
+        }
         qr__fill(all.list[i].entry, all.list[i].version, range->keys_only, &kvs[i]);
+    }
     result->kvs = kvs;
     result->kv_count = all.count;
     result->more = all.more;
