@@ -221,6 +221,8 @@ static int run(qr_client *client, int argc, char **argv)
     if (at == sizeof verbs / sizeof verbs[0])
         return qr_client_misuse(qr_arena_format(&client->arena, "unknown command %s", argv[0]));
     client->verb = verbs[at].verb;
+    if (client->verb == QR_CLIENT_BACKUP) /* a busy member may have to finish two checkpoints first */
+        client->options.timeout = "1m";
     const char *sentence =
         qr_client_parse(client->verb, argc - 1, argv + 1, &client->options, &client->arena);
     if (client->options.help) {

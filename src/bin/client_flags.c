@@ -75,8 +75,10 @@ static const flag_row flags[] = {
     {"endpoints", 0, KIND_TEXT, QR_CLIENT_ACROSS, AT(endpoints), "LISTS",
      "of each cluster comma separated host:port, with a plus between clusters; for everybody in the same "
      "order"},
-    {"timeout", 0, KIND_TEXT, ONE_CLUSTER, AT(timeout), "TIME",
+    {"timeout", 0, KIND_TEXT, ONE_CLUSTER & ~QR_CLIENT_BACKUP, AT(timeout), "TIME",
      "patience with one endpoint: 500ms, 5s, 1m (default: 5s)"},
+    {"timeout", 0, KIND_TEXT, QR_CLIENT_BACKUP, AT(timeout), "TIME",
+     "patience with one endpoint that says nothing, as while it saves its state (default: 1m)"},
     {"timeout", 0, KIND_TEXT, QR_CLIENT_ACROSS, AT(timeout), "TIME",
      "patience with one endpoint, and with the whole transaction (default: 5s)"},
     {"write-out", 'w', KIND_TEXT, ONE_CLUSTER, AT(output), "FORM",

@@ -110,7 +110,7 @@ static const struct {
      "it.\n"
      "The endpoints are tried in turn until one begins to answer. Prints index, revision and keys.",
      "  quorate backup /backups/quorate-$(date +%F)\n"
-     "  quorate backup --endpoints 127.0.0.1:22379 --timeout 1m today.backup\n"},
+     "  quorate backup --endpoints 127.0.0.1:22379,127.0.0.1:32379 today.backup\n"},
     {QR_CLIENT_WATCH,
      "quorate watch KEY [END] [-- COMMAND...]\n"
      "       quorate watch -i",
