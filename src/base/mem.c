@@ -9,7 +9,10 @@
 
 #include "base/assert.h"
 
-enum { LARGE_MIN = 2 * QR_LARGE_PAGE };
+enum {
+    LARGE_PAGE = 2 * 1024 * 1024, /* of x86-64, and of ARM with small ones of 4 KiB */
+    LARGE_MIN = 2 * LARGE_PAGE,
+};
 
 /* Whoever fills megabytes meets the kernel once for each page, and again wherever the processor has forgotten
  * where a page is; in a virtual machine both are dear. It is a wish: without it everything is only slower. */
@@ -17,8 +20,8 @@ static void *in_large_pages(void *memory, size_t size)
 {
 #ifdef MADV_HUGEPAGE
     uintptr_t at = (uintptr_t)memory;
-    uintptr_t from = (at + QR_LARGE_PAGE - 1) & ~(uintptr_t)(QR_LARGE_PAGE - 1);
-    uintptr_t to = (at + size) & ~(uintptr_t)(QR_LARGE_PAGE - 1);
+    uintptr_t from = (at + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
+    uintptr_t to = (at + size) & ~(uintptr_t)(LARGE_PAGE - 1);
     if (from < to)
         (void)madvise((uint8_t *)memory + (from - at), to - from, MADV_HUGEPAGE);
 #endif
@@ -43,7 +46,7 @@ void *qr_alloc_aligned(size_t align, size_t size)
 {
     void *memory = NULL;
     QR_CHECK(posix_memalign(&memory, align, size) == 0, "out of memory");
-    return align >= QR_LARGE_PAGE ? in_large_pages(memory, size) : memory;
+    return memory;
 }
 
 void *qr_realloc(void *old, size_t size)
@@ -71,6 +74,13 @@ void qr_give_back(void *memory, size_t size)
 #ifdef __linux__
     /* A kernel with larger pages refuses, and then it is as where it can't be done. */
     (void)madvise(memory, size, MADV_DONTNEED);
+#endif
+}
+
+void qr_touch(void *memory, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise(memory, size, MADV_POPULATE_WRITE);
 #endif
 }
 

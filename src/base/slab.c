@@ -97,7 +97,11 @@ static void region_new(qr_slab *slab)
     }
     uint32_t pages = number < 4 ? REGION_FIRST << number : REGION_MAX;
     size_t size = pages * (size_t)QR_SLAB_PAGE;
-    uint8_t *memory = qr_alloc_aligned(size == QR_LARGE_PAGE ? QR_LARGE_PAGE : QR_SLAB_PAGE, size);
+    uint8_t *memory = qr_alloc_aligned(QR_SLAB_PAGE, size);
+    /* The first touch of a large page waits until the system has cleared 2 MiB: on a virtual machine whose
+     * host has to find the memory, too, that was a standstill of 6 to 12 ms, on all members at the same
+     * entry. */
+    qr_in_small_pages(memory, size);
     ASAN_POISON_MEMORY_REGION(memory, size);
     struct qr_slab_region *region = &slab->regions[number];
     *region = (struct qr_slab_region){.memory = memory, .pages = pages};
@@ -136,9 +140,12 @@ static void *page_take(qr_slab *slab)
     uint32_t at = (uint32_t)__builtin_ctzll(*pages);
     slab->spare_pages -= region->spare != 0;
     slab->pages++;
+    bool is_bare = region->spare == 0;
     *pages &= *pages - 1;
     void *page = region->memory + at * (size_t)QR_SLAB_PAGE;
     ASAN_UNPOISON_MEMORY_REGION(page, QR_SLAB_PAGE);
+    if (is_bare)
+        qr_touch(page, QR_SLAB_PAGE);
     return page;
 }
 
@@ -171,7 +178,6 @@ void qr_slab_page_free(qr_slab *slab, void *page)
 /* Neighbours in one go: what costs is the call, not the memory. So there are not many of them at once. */
 static void give_back(struct qr_slab_region *region)
 {
-    qr_in_small_pages(region->memory, region->pages * (size_t)QR_SLAB_PAGE);
     for (int calls = 0; region->spare && calls < CALLS_MAX; calls++) {
         uint32_t from = (uint32_t)__builtin_ctzll(region->spare);
         uint64_t others = ~(region->spare >> from);
