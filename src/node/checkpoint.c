@@ -178,14 +178,32 @@ void qr_keeper__begin(qr_node *node, bool shared)
     release_early(node);
 }
 
+/* When the next slice may be made. A member with other work takes its time: one slice after the other would
+ * take all members' processors at once, since the rounds (health.md) have them save at the same index. But
+ * its file grows at least twice as fast as its log, so it is done long before the next one is due. */
+static uint64_t next_slice_ms(const qr_node *node)
+{
+    const qr_keeper *keeper = &node->keeper;
+    if (keeper->saved || qr_checkpoint_wants(keeper->writer) == 0)
+        return UINT64_MAX;
+    bool is_idle = node->applied_index == keeper->sliced_index;
+    bool is_late = node->log_written - keeper->sliced_log >= keeper->sliced_bytes / 2;
+    uint64_t at_ms = keeper->sliced_ms + keeper->sliced_bytes * QR_NODE_SLICE_PAUSE_MS / QR_NODE_SLICE_MAX;
+    return is_idle || is_late || at_ms < node->now_ms ? node->now_ms : at_ms;
+}
+
 static void make_slice(qr_node *node)
 {
     qr_keeper *keeper = &node->keeper;
-    size_t wanted = qr_checkpoint_wants(keeper->writer);
-    if (!keeper->saved && wanted > 0) {
+    if (next_slice_ms(node) <= node->now_ms) {
+        size_t wanted = qr_checkpoint_wants(keeper->writer);
+        keeper->sliced_index = node->applied_index;
+        keeper->sliced_ms = node->now_ms;
+        keeper->sliced_log = node->log_written;
         qr_status status = node->machine->ops->save_next(
             node->machine, wanted < QR_NODE_SLICE_MAX ? wanted : QR_NODE_SLICE_MAX, &keeper->slice,
             &keeper->saved);
+        keeper->sliced_bytes = keeper->slice.size;
         QR_CHECK(status == QR_OK, "a machine that has begun to save goes on");
         add(keeper, QR_CHECKPOINT_MACHINE);
         qr_buffer_shrink(&keeper->slice, 2 * QR_NODE_SLICE_MAX);
@@ -328,8 +346,10 @@ void qr_keeper__turn(qr_node *node)
 uint64_t qr_keeper__wake_ms(const qr_node *node)
 {
     const qr_keeper *keeper = &node->keeper;
-    if (keeper->news || (keeper->writer != NULL && !keeper->saved && qr_checkpoint_wants(keeper->writer) > 0))
+    if (keeper->news)
         return node->now_ms;
+    if (keeper->writer != NULL && next_slice_ms(node) != UINT64_MAX)
+        return next_slice_ms(node);
     return qr_keeper__can_begin(node) && is_due(node) ? keeper->retry_ms : UINT64_MAX;
 }
 

@@ -34,6 +34,7 @@ enum {
 
     QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
     QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
+    QR_NODE_SLICE_PAUSE_MS = 10,                 /* after a slice of that size, while there is other work */
     QR_NODE_FILES_MAX = 16,                      /* checkpoint files that are known of at once */
     QR_NODE_SENDINGS_MAX = 4,                    /* checkpoints on their way to peers at once */
     QR_NODE_CHUNK_MAX = 512 * 1024,              /* bytes of a checkpoint in one message, and */
@@ -308,10 +309,12 @@ typedef struct qr_keeper {
     qr_checkpoint_writer *writer;    /* NULL: none is being made */
     qr_checkpoint_writer *abandoned; /* given up, and not removed yet */
     qr_kept making;
-    bool saved, finished; /* the machine is written; the writer knows */
-    uint64_t origins_sum; /* of what is being saved */
-    bool forced;          /* make one although the log has not grown: the newest is damaged */
-    bool news;            /* one was made since the engine was told */
+    bool saved, finished;                         /* the machine is written; the writer knows */
+    uint64_t sliced_index, sliced_ms, sliced_log; /* applied, time and log_written at the last slice */
+    size_t sliced_bytes;                          /* of it */
+    uint64_t origins_sum;                         /* of what is being saved */
+    bool forced; /* make one although the log has not grown: the newest is damaged */
+    bool news;   /* one was made since the engine was told */
     uint64_t retry_ms, pause_ms;
     qr_buffer slice; /* scratch */
 
