@@ -1,6 +1,7 @@
 /* bench_offer -e HOST:PORT,... [FLAG VALUE]... - load at a fixed rate for servers of etcd's protocol.
  *
- *   -o put|get|sget|lease  a put, a linearizable or serializable get, a grant of a lease (put)
+ *   -o put|get|sget|lease|all  a put, a linearizable or serializable get, a grant of a lease, a linearizable
+ *                          read of all keys (put)
  *   -R RATE                requests a second, due whatever the server does (0: a closed loop, see -n)
  *   -t COUNT               requests in all (10000)
  *   -c CONNECTIONS         over which they go (30); they are spread over the endpoints
@@ -40,8 +41,8 @@ enum {
     PATIENCE_MS = 60000, /* without any answer */
 };
 
-typedef enum op { OP_PUT, OP_GET, OP_SGET, OP_LEASE, OPS } op;
-static const char *const op_names[OPS] = {"put", "get", "sget", "lease"};
+typedef enum op { OP_PUT, OP_GET, OP_SGET, OP_LEASE, OP_ALL, OPS } op;
+static const char *const op_names[OPS] = {"put", "get", "sget", "lease", "all"};
 
 typedef struct request {
     uint64_t due_ns;
@@ -125,6 +126,13 @@ static void issue(bench *b, size_t at, uint64_t due_ns)
         grant.ttl = b->ttl_s;
         grant.id = b->lease ? b->lease + (int64_t)b->issued : 0;
         caller_call(c, "/etcdserverpb.Lease/LeaseGrant", &grant.base, r);
+        break;
+    }
+    case OP_ALL: {
+        static uint8_t first[1];
+        QrEtcdpb__RangeRequest range = QR_ETCDPB__RANGE_REQUEST__INIT;
+        range.key = range.range_end = (ProtobufCBinaryData){.data = first, .len = sizeof first};
+        caller_call(c, "/etcdserverpb.KV/Range", &range.base, r);
         break;
     }
     default: {
