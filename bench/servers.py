@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "tools"))
 from cluster import ROOT, Cluster, _die_with_parent, free_ports, quorate_binary, wait_for  # noqa: E402
@@ -61,6 +62,13 @@ class Server:
         subprocess.run([os.path.join(TOOLS, "etcdload"), "-e", endpoints, "-c", str(endpoints.count(":")), "-n", "6000", "-R", "200",
                         "-o", "put", "-1", at], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
         return _stamp(at, began)
+
+    def wait_saved(self):
+        """None of our members saves its state."""
+        def saves(member):
+            with urllib.request.urlopen(f"http://{member.endpoint}/metrics", timeout=10) as page:
+                return b"\nquorate_checkpoint_running 1" in page.read()
+        wait_for(lambda: not any(map(saves, self.members())), 300, "no checkpoint is being made")
 
     def restart(self):
         """All members are killed at once and started again: milliseconds to the first write."""
