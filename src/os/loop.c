@@ -123,6 +123,7 @@ static void on_check(uv_check_t *check)
     if (!os->happened)
         return;
     os->happened = false;
+    os->round++;
     uv_idle_stop(&os->idle);
     if (!os->closing) {
         uint64_t begun = uv_hrtime();
@@ -149,6 +150,16 @@ void qr_os_read_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buffer)
 {
     qr_os *os = handle->loop->data;
     *buffer = uv_buf_init((char *)os->read_bytes, QR_OS_READ_SIZE);
+}
+
+void qr_os_read_within(qr_os *os, qr_os_intake *intake, size_t limit, uv_buf_t *buffer)
+{
+    if (intake->round != os->round)
+        *intake = (qr_os_intake){.round = os->round};
+    size_t left = limit - intake->bytes;
+    if (left == 0)
+        qr_os_happened(os);
+    *buffer = uv_buf_init((char *)os->read_bytes, left < QR_OS_READ_SIZE ? (unsigned)left : QR_OS_READ_SIZE);
 }
 
 /* keepalive_s: silence after which the kernel begins to ask; after as long again without an answer the

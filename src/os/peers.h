@@ -27,7 +27,8 @@ struct qr_os_wire {
     bool flying; /* a uv_write of .flight is under way */
     qr_os_wire_state state;
     uint64_t deadline_ms; /* accepted: until greeted, or until the refused one ends */
-    qr_buffer in;         /* an incomplete frame or hello */
+    qr_os_intake intake;
+    qr_buffer in; /* an incomplete frame or hello */
     qr_buffer flight;
     qr_os_ring all;     /* in peers.wires */
     qr_os_ring strange; /* in peers.strangers, while accepted and not greeted */

@@ -73,6 +73,12 @@ typedef struct qr_os_log {
     qr_buffer line;
 } qr_os_log;
 
+/* ---- what a connection has brought since the last round ---- */
+typedef struct qr_os_intake {
+    uint64_t round;
+    size_t bytes;
+} qr_os_intake;
+
 /* ---- client connections (streams.c) ---- */
 typedef struct qr_os_streams {
     qr_os_ring all;   /* qr_os_connection.all */
@@ -103,6 +109,7 @@ struct qr_os {
     uv_timer_t stopper;   /* only while stopping */
     uv_signal_t signals[3];
     bool happened;          /* a round is due */
+    uint64_t round;         /* counts them */
     bool stopping;          /* no new connections; what is queued is being written */
     bool closing;           /* connections are closed; the disk is being waited for */
     uint64_t wake_armed_ms; /* UINT64_MAX = not armed */
@@ -129,6 +136,11 @@ void qr_os_program_close(qr_os *os); /* kills it; nobody is told */
 /* loop.c */
 void qr_os_happened(qr_os *os); /* a round is due */
 void qr_os_read_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buffer);
+/* The buffer for a connection that may bring at most so many bytes between two rounds: else a round after a
+ * stall would be as long as all sockets are full. Has it brought them, the buffer is none: libuv reports
+ * UV_ENOBUFS, and the connection is read on after a round. Each has a share of its own, so none starves
+ * another. The reader adds to the intake what it gets. */
+void qr_os_read_within(qr_os *os, qr_os_intake *intake, size_t limit, uv_buf_t *buffer);
 void qr_os_tune_socket(uv_tcp_t *tcp, unsigned keepalive_s, unsigned user_timeout_ms);
 
 /* listen.c */

@@ -16,6 +16,7 @@
 
 enum {
     CONNECTIONS_MAX = 20000,
+    INTAKE_MAX = 64 * 1024,    /* read of one connection between two rounds */
     DRAIN_SIZE = 64 * 1024,    /* asked of a door at a time */
     ROUND_SIZE = 256 * 1024,   /* written to one connection in one round */
     UNWRITTEN_MAX = 64 * 1024, /* above it a door is not drained */
@@ -49,6 +50,7 @@ typedef struct connection {
     bool flying;    /* a uv_write of .flight is under way */
     bool reading;   /* the loop looks for bytes */
     bool heard_end; /* the client has shut its half */
+    qr_os_intake intake;
     qr_buffer flight, waiting;
     size_t blocked_read;   /* bytes fed while UNWRITTEN_MAX was passed; while lingering: bytes thrown away */
     size_t unwritten_seen; /* at the last look for progress */
@@ -123,13 +125,19 @@ static void close_now(connection *conn)
     qr_os_happened(conn->os);
 }
 
+static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buffer)
+{
+    connection *conn = handle->data;
+    qr_os_read_within(conn->os, &conn->intake, INTAKE_MAX, buffer);
+}
+
 static void set_reading(connection *conn, bool reading)
 {
     if (conn->reading == reading)
         return;
     conn->reading = reading;
     if (reading)
-        uv_read_start((uv_stream_t *)&conn->tcp, qr_os_read_alloc, on_read);
+        uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
     else
         uv_read_stop((uv_stream_t *)&conn->tcp);
 }
@@ -312,7 +320,7 @@ static void on_end(connection *conn)
 static void on_read(uv_stream_t *tcp, ssize_t got, const uv_buf_t *buffer)
 {
     connection *conn = tcp->data;
-    if (conn->state == CLOSED || got == 0)
+    if (conn->state == CLOSED || got == 0 || got == UV_ENOBUFS)
         return;
     if (got == UV_EOF) {
         on_end(conn);
@@ -322,6 +330,7 @@ static void on_read(uv_stream_t *tcp, ssize_t got, const uv_buf_t *buffer)
         close_now(conn);
         return;
     }
+    conn->intake.bytes += (size_t)got;
     if (conn->state == LINGERING) {
         conn->blocked_read += (size_t)got;
         if (conn->blocked_read > LINGER_READ_MAX)

@@ -11,6 +11,7 @@ enum {
     KEEPALIVE_S = 5,
     USER_TIMEOUT_MS = 5000, /* unacknowledged bytes: the peer, or the way to it, is gone */
     KEPT_ROOM = 1024 * 1024,
+    INTAKE_MAX = 1024 * 1024, /* read of one peer between two rounds */
 };
 
 static void on_read(uv_stream_t *tcp, ssize_t got, const uv_buf_t *buffer);
@@ -402,11 +403,18 @@ static void feed(qr_os_wire *wire, qr_slice bytes)
         qr_buffer_drop(&wire->in, used);
 }
 
+static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buffer)
+{
+    qr_os_wire *wire = handle->data;
+    qr_os_read_within(wire->os, &wire->intake, INTAKE_MAX, buffer);
+}
+
 static void on_read(uv_stream_t *tcp, ssize_t got, const uv_buf_t *buffer)
 {
     qr_os_wire *wire = tcp->data;
-    if (wire->state == QR_OS_WIRE_CLOSED || got == 0)
+    if (wire->state == QR_OS_WIRE_CLOSED || got == 0 || got == UV_ENOBUFS)
         return;
+    wire->intake.bytes += got > 0 ? (size_t)got : 0;
     if (got < 0)
         wire_broken(wire, got == UV_EOF ? "the peer closed the connection" : uv_strerror((int)got));
     else
@@ -431,7 +439,7 @@ static void on_connected(uv_connect_t *connect, int status)
     qr_os_wire_hello(peers, wire->link->id, QR_OS_ASKS, hello);
     wire->state = QR_OS_WIRE_GREETING;
     if (!write_small(wire, hello, sizeof hello) ||
-        uv_read_start((uv_stream_t *)&wire->tcp, qr_os_read_alloc, on_read) != 0) {
+        uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read) != 0) {
         wire_broken(wire, "the hello could not be sent");
         return;
     }
@@ -486,7 +494,7 @@ void qr_os_wire_accept(qr_os *os, uv_stream_t *listener, const qr_stream_door *d
     if (peers->stranger_count++ == 0)
         uv_timer_start(&peers->patience, on_patience, STRANGER_CHECK_MS, STRANGER_CHECK_MS);
     if (uv_accept(listener, (uv_stream_t *)&wire->tcp) != 0 ||
-        uv_read_start((uv_stream_t *)&wire->tcp, qr_os_read_alloc, on_read) != 0) {
+        uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read) != 0) {
         qr_os_wire_close(wire);
         return;
     }

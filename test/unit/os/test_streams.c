@@ -22,9 +22,9 @@ struct echo_door {
     size_t open, opened, fed, feeds, drained_most, ticks;
     size_t refuse_above; /* connections */
     uint64_t wake_ms;
-    size_t turns;
-    bool late;  /* answers only in the turn, as a replicated store does */
-    echo *last; /* woken in the turn when late */
+    size_t turns, fed_since, fed_most; /* bytes since the last turn, and the most between two */
+    bool late;                         /* answers only in the turn, as a replicated store does */
+    echo *last;                        /* woken in the turn when late */
     qr_arena arena;
 };
 
@@ -49,6 +49,9 @@ static qr_status echo_feed(void *self, qr_slice bytes, uint64_t now_ms)
     assert_true(bytes.size > 0);
     stream->door->fed += bytes.size;
     stream->door->feeds++;
+    stream->door->fed_since += bytes.size;
+    if (stream->door->fed_since > stream->door->fed_most)
+        stream->door->fed_most = stream->door->fed_since;
     qr_buffer_add_slice(&stream->kept, bytes);
     if (stream->door->late)
         stream->door->last = stream;
@@ -118,6 +121,7 @@ static void turn(void *context, uint64_t now_ms, int64_t wall_ms)
 {
     echo_door *door = context;
     door->turns++;
+    door->fed_since = 0;
     assert_true(wall_ms > 1500000000000);
     if (door->late && door->last) {
         echo *stream = door->last;
@@ -338,6 +342,24 @@ static void test_back_pressure(void **state)
     close(f.c.socket);
 }
 
+/* However much has piled up, a turn comes after a share of each connection; all of it is read in the end. */
+static void test_a_share_between_turns(void **state)
+{
+    enum { SHARE = 64 * 1024 };
+    echo_door *door = *state;
+    flood f = {.c = {.socket = drive_connect(door->port)}, .door = door, .left = 1024 * 1024};
+    flood g = {.c = {.socket = drive_connect(door->port)}, .door = door, .left = 1024 * 1024};
+    send_some(&f);
+    send_some(&g);
+    assert_true(f.sent > 4 * SHARE && g.sent > 4 * SHARE);
+    drive_until(&door->os, 1, is_through, &f, "everything of the first comes back");
+    drive_until(&door->os, 1, is_through, &g, "everything of the second comes back");
+    assert_true(f.sum == f.c.sum && g.sum == g.c.sum);
+    assert_true(door->fed_most <= 2 * SHARE);
+    close(f.c.socket);
+    close(g.c.socket);
+}
+
 /* Nothing moves for longer than patience lasts: closed. */
 static void test_slow_reader_is_closed(void **state)
 {
@@ -482,6 +504,7 @@ int main(void)
         CASE(test_half_closed_client),
         CASE(test_client_vanishes),
         CASE(test_back_pressure),
+        CASE(test_a_share_between_turns),
         CASE(test_slow_reader_is_closed),
         CASE(test_tick),
         CASE(test_many_connections),
