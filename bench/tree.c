@@ -311,14 +311,7 @@ int main(int argc, char **argv)
     bench_machine(&b, true);
     bench_image(&b);
     bench_reads(&b);
-    for (int k = 0; k < 2; k++)
-        for (size_t i = 0; i < b.count; i++)
-            put(&b, b.keys[b.order[i * 7 % b.count]],
-                qr_slice_text("123456789012345678901234567890123456789012345678901234567890123456789012345678"
-                              "901234567890123456789012345678901234567890123456789012345678901234567890123456"
-                              "789012345678901234567890123456789012345678901234567890123456789012345678901234"
-                              "567890123456789012345678901234567890"));
-    bench_image(&b);
+    bench_history(&b);
     bench_writes(&b);
     bench_retire(&b);
     bench_machine(&b, false);

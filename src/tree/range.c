@@ -2,6 +2,8 @@
  * tree. */
 #include "tree/private.h"
 
+enum { AHEAD = 8 }; /* keys whose memory is asked for before they are filled in */
+
 typedef struct found {
     const qr__entry *entry;
     const qr__version *version;
@@ -192,9 +194,9 @@ qr_status qr__range(qr_tree *tree, const qr_range *range, uint64_t newest, qr_ar
     }
     qr_key_value *kvs = qr_arena_alloc(arena, all.count * sizeof *kvs);
     for (size_t i = 0; i < all.count; i++) {
-        if (i + 8 < all.count) {
-            __builtin_prefetch(all.list[i + 8].entry);
-            __builtin_prefetch(all.list[i + 8].version);
+        if (i + AHEAD < all.count) { /* neighbours were mostly written far from each other */
+            __builtin_prefetch(all.list[i + AHEAD].entry);
+            __builtin_prefetch(all.list[i + AHEAD].version);
         }
         qr__fill(all.list[i].entry, all.list[i].version, range->keys_only, &kvs[i]);
     }
