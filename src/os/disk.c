@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/disk_release.h"
 #include "os/room.h"
 
 enum { FILES_MAX = 32 }; /* descriptors kept open */
@@ -44,15 +46,16 @@ struct qr_os_disk {
     size_t unsaid;      /* of these, what the thread is not woken for yet; the loop thread's */
 
     pthread_t thread;
-    uv_sem_t wanted;       /* one for each operation in the lanes, and one to end */
+    sem_t wanted;          /* one for each operation in the lanes, and one to end */
     pthread_mutex_t mutex; /* guards the next four */
     lane lanes[QR_LANE_COUNT];
     lane done;
     qr_histogram syncs[QR_LANE_COUNT];
 
-    pthread_mutex_t files_mutex; /* guards the table; run() and the thread take turns */
+    pthread_mutex_t files_mutex; /* guards the rest; run() and the thread take turns */
     open_file files[FILES_MAX];
     uint64_t files_clock;
+    qr_os_release release;
 };
 
 static void lane_push(lane *list, qr_disk_op *op)
@@ -229,7 +232,11 @@ static qr_status do_rename(qr_os_disk *disk, const qr_disk_op *op)
 static qr_status do_remove(qr_os_disk *disk, const qr_disk_op *op)
 {
     forget(disk, op->name);
-    return unlinkat(disk->folder, op->name, 0) == 0 ? QR_OK : status_of(errno);
+    int descriptor = openat(disk->folder, op->name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    qr_status status = unlinkat(disk->folder, op->name, 0) == 0 ? QR_OK : status_of(errno);
+    if (descriptor >= 0)
+        qr_os_release_add(&disk->release, descriptor);
+    return status;
 }
 
 static qr_status execute_kind(qr_os_disk *disk, qr_disk_op *op)
@@ -262,11 +269,28 @@ static void execute(qr_os_disk *disk, qr_disk_op *op)
 
 /* ---- the thread ---- */
 
+/* Until there is an operation, or the end. Meanwhile, and between operations, space goes back to the disk. */
+static void await(qr_os_disk *disk)
+{
+    for (;;) {
+        pthread_mutex_lock(&disk->files_mutex);
+        qr_os_release_advance(&disk->release, uv_hrtime());
+        bool releases = qr_os_release_is_pending(&disk->release);
+        uint64_t next_ns = disk->release.next_ns;
+        pthread_mutex_unlock(&disk->files_mutex);
+        struct timespec until = {.tv_sec = (time_t)(next_ns / 1000000000),
+                                 .tv_nsec = (long)(next_ns % 1000000000)};
+        if ((releases ? sem_clockwait(&disk->wanted, CLOCK_MONOTONIC, &until) : sem_wait(&disk->wanted)) == 0)
+            return;
+        QR_ASSERT(errno == EINTR || errno == ETIMEDOUT);
+    }
+}
+
 static void *disk_main(void *self)
 {
     qr_os_disk *disk = self;
     for (;;) {
-        uv_sem_wait(&disk->wanted);
+        await(disk);
         pthread_mutex_lock(&disk->mutex);
         qr_disk_op *op = lane_pop(&disk->lanes[QR_LANE_LOG]);
         if (op == NULL)
@@ -339,7 +363,7 @@ void qr_os_disks_wake(qr_os *os)
 {
     for (qr_os_disk *disk = os->disks; disk != NULL; disk = disk->next)
         for (; disk->unsaid > 0; disk->unsaid--)
-            uv_sem_post(&disk->wanted);
+            sem_post(&disk->wanted);
 }
 
 static void disk_run(void *self, qr_disk_op *op)
@@ -519,7 +543,8 @@ qr_status qr_os_disk_open(qr_os *os, const char *folder, qr_disk *edge, qr_arena
     disk->lock = lock;
     pthread_mutex_init(&disk->mutex, NULL);
     pthread_mutex_init(&disk->files_mutex, NULL);
-    int failed = uv_sem_init(&disk->wanted, 0);
+    qr_os_release_init(&disk->release);
+    int failed = sem_init(&disk->wanted, 0, 0);
     QR_CHECK(failed == 0, "the disk thread's semaphore cannot be made");
     uv_async_init(&os->loop, &disk->completed, on_completed);
     disk->completed.data = disk;
@@ -542,7 +567,7 @@ void qr_os_disks_close(qr_os *os)
 {
     qr_os_disks_wake(os);
     for (qr_os_disk *disk = os->disks; disk != NULL; disk = disk->next) {
-        uv_sem_post(&disk->wanted);
+        sem_post(&disk->wanted);
         pthread_join(disk->thread, NULL);
         uv_close((uv_handle_t *)&disk->completed, NULL);
     }
@@ -555,11 +580,12 @@ void qr_os_disks_free(qr_os *os)
         for (int i = 0; i < FILES_MAX; i++)
             if (disk->files[i].name[0])
                 close(disk->files[i].descriptor);
+        qr_os_release_free(&disk->release);
         close(disk->folder);
         close(disk->lock);
         pthread_mutex_destroy(&disk->mutex);
         pthread_mutex_destroy(&disk->files_mutex);
-        uv_sem_destroy(&disk->wanted);
+        sem_destroy(&disk->wanted);
         qr_free(disk);
     }
     os->disks = NULL;

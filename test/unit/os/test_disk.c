@@ -155,6 +155,45 @@ static void test_rename_and_remove_forget_descriptors(void **state)
     expect_bytes(w, "b", 0, "", 0);
 }
 
+static off_t size_of(int descriptor)
+{
+    struct stat about;
+    assert_int_equal(fstat(descriptor, &about), 0);
+    return about.st_size;
+}
+
+static bool is_released(void *context)
+{
+    return size_of(*(const int *)context) <= 1024 * 1024;
+}
+
+/* A large file loses its name at once and its bytes by and by; whoever has another name for it keeps them. */
+static void test_space_goes_back_in_steps(void **state)
+{
+    world *w = *state;
+    static const char *const names[] = {"large", "linked"};
+    enum { SIZE = 4 * 1024 * 1024 };
+    int watched[2];
+    for (int i = 0; i < 2; i++) {
+        const char *path = qr_arena_format(&w->arena, "%s/%s", w->folder, names[i]);
+        assert_int_equal(run(w, QR_DISK_CREATE, names[i]), QR_OK);
+        assert_int_equal(write_at(w, QR_DISK_WRITE_SYNC, names[i], SIZE - 1, "x"), QR_OK);
+        watched[i] = open(path, O_RDONLY | O_CLOEXEC);
+        if (i == 1)
+            assert_int_equal(link(path, qr_arena_format(&w->arena, "%s/kept", w->folder)), 0);
+    }
+    assert_int_equal(run(w, QR_DISK_REMOVE, "linked"), QR_OK);
+    assert_int_equal(run(w, QR_DISK_REMOVE, "large"), QR_OK);
+    assert_int_equal(run(w, QR_DISK_READ, "large"), QR_E_NOT_FOUND);
+    assert_int_equal(size_of(watched[0]), SIZE); /* the disk thread has not been woken */
+    qr_disk_op op = make(w, QR_DISK_SYNC_FOLDER, QR_LANE_LOG, "");
+    w->disk.submit(w->disk.self, &op);
+    drive_until(&w->os, 1, is_released, &watched[0], "the space is given back");
+    assert_int_equal(size_of(watched[1]), SIZE);
+    close(watched[0]);
+    close(watched[1]);
+}
+
 /* More files than descriptors are kept: each still has its own bytes. */
 static void test_many_files(void **state)
 {
@@ -400,6 +439,7 @@ int main(void)
         CASE(test_write_and_read_back),
         CASE(test_reserve),
         CASE(test_missing_files),
+        CASE(test_space_goes_back_in_steps),
         CASE(test_rename_and_remove_forget_descriptors),
         CASE(test_many_files),
         CASE(test_list),
