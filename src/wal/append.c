@@ -7,8 +7,8 @@
  * there. Without a spare the flush waits for one.
  *
  * The first write into a place that is only reserved costs its sync a write of metadata. That is little for a
- * large write; a small one carries zeros as far as the end of its slice, so that those after it are free of
- * it.
+ * large write; a small one carries zeros as far as the next multiple of 64 KiB, so that those after it are
+ * free of it.
  *
  * Every record of a chunk says that the log was durable up to the chunk's beginning. That is true when it
  * reaches the disk, because no chunk is submitted before the one before it is durable. */
@@ -141,7 +141,7 @@ static size_t pad(qr_wal *wal, const wal_chunk *chunk, uint64_t offset, uint64_t
     if (end <= wal->written)
         return 0;
     if (chunk->size < WAL_PADDED && chunk->start + chunk->size == batch->bytes.size)
-        to = (end / wal->slice + 1) * wal->slice;
+        to = (end / WAL_PADDED_TO + 1) * WAL_PADDED_TO;
     to = to < file_size ? to : file_size;
     wal->written = to;
     if (to > end)

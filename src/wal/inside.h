@@ -29,9 +29,10 @@ enum {
     WAL_HEAD_SIZE = 112,  /* bytes of a head without its brief */
     WAL_RECORD_HEAD = 56, /* bytes of a record without its payload */
     WAL_SEGMENT_SIZE_MAX = 1024 * 1024 * 1024,
-    WAL_SLICE = 256 * 1024, /* bytes of zeros in one background write: how long a log sync waits for it */
-    WAL_PADDED = 32 * 1024, /* smaller writes into what was never written carry zeros to the end of a slice */
-    WAL_RUN_MAX = 64 * 1024, /* bytes of neighbouring records that share one row of the index */
+    WAL_SLICE = 256 * 1024,    /* bytes of zeros in one background write: how long a log sync waits for it */
+    WAL_PADDED = 32 * 1024,    /* smaller writes into what was never written carry zeros as far as */
+    WAL_PADDED_TO = 64 * 1024, /* the next multiple of this: long zeros would keep a sync and its processor */
+    WAL_RUN_MAX = 64 * 1024,   /* bytes of neighbouring records that share one row of the index */
     WAL_SPARES_MAX = 16,
     WAL_SPARES_EXTRA = 7,              /* recycled segments kept above segments_ready: an interval of log */
     WAL_BUFFER_KEPT = 4 * 1024 * 1024, /* bytes of an idle batch buffer that are not given back */
