@@ -178,17 +178,18 @@ void qr_keeper__begin(qr_node *node, bool shared)
     release_early(node);
 }
 
-/* When the next slice may be made. A member with other work takes its time: one slice after the other would
- * take all members' processors at once, since the rounds (health.md) have them save at the same index. But
- * its file grows at least twice as fast as its log, so it is done long before the next one is due. */
+/* When the next slice may be made. A member with other work takes its time, since the rounds (health.md) have
+ * all members save at the same index: what saving takes of the processors is spread over half of the way to
+ * the next checkpoint, for the file grows as fast as the log. Whoever waits for it gets it sooner. */
 static uint64_t next_slice_ms(const qr_node *node)
 {
     const qr_keeper *keeper = &node->keeper;
     if (keeper->saved || qr_checkpoint_wants(keeper->writer) == 0)
         return UINT64_MAX;
     bool is_idle = node->applied_index == keeper->sliced_index;
-    bool is_late = node->log_written - keeper->sliced_log >= keeper->sliced_bytes / 2;
-    uint64_t at_ms = keeper->sliced_ms + keeper->sliced_bytes * QR_NODE_SLICE_PAUSE_MS / QR_NODE_SLICE_MAX;
+    bool is_late = node->log_written - keeper->sliced_log >= keeper->sliced_bytes;
+    uint64_t pause_ms = keeper->forced ? QR_NODE_SLICE_PAUSE_FORCED_MS : QR_NODE_SLICE_PAUSE_MS;
+    uint64_t at_ms = keeper->sliced_ms + keeper->sliced_bytes * pause_ms / QR_NODE_SLICE_MAX;
     return is_idle || is_late || at_ms < node->now_ms ? node->now_ms : at_ms;
 }
 

@@ -34,7 +34,8 @@ enum {
 
     QR_NODE_CHECKPOINT_BYTES = 64 * 1024 * 1024, /* of log between two checkpoints, at least; default */
     QR_NODE_SLICE_MAX = 256 * 1024,              /* of a checkpoint that one turn makes */
-    QR_NODE_SLICE_PAUSE_MS = 10,                 /* after a slice of that size, while there is other work */
+    QR_NODE_SLICE_PAUSE_MS = 40,                 /* after a slice of that size, while there is other work */
+    QR_NODE_SLICE_PAUSE_FORCED_MS = 10,          /* the same for a checkpoint that somebody waits for */
     QR_NODE_FILES_MAX = 16,                      /* checkpoint files that are known of at once */
     QR_NODE_SENDINGS_MAX = 4,                    /* checkpoints on their way to peers at once */
     QR_NODE_CHUNK_MAX = 512 * 1024,              /* bytes of a checkpoint in one message, and */
